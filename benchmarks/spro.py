@@ -1,0 +1,208 @@
+"""Speed and memory of the exact sPRO evaluation, as ratios that hold on any machine.
+
+Run as `python benchmarks/spro.py`. Part one: maps in memory, against one `numpy.sort` of all their pixels and against an
+evaluator that samples thresholds in the straightforward way. Part two: a category of native size, from small maps
+resized on the fly and from TIFF files, against its own `numpy.sort`, each in a process of its own for its peak memory.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # the workers of the evaluation are the only threads
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from dfsc.evaluate import evaluate, read_official_map
+from dfsc.ground_truth import LabelledImage, read_regions
+from dfsc.maps import pad_map, resize_map
+from dfsc.metrics.spro import FPR_LIMITS, au_spro
+
+DEFECTS = {255: {"defect_name": "missing", "saturation_threshold": 0.5, "relative_saturation": True, "pixel_value": 255},
+           254: {"defect_name": "scratch", "saturation_threshold": 1.0, "relative_saturation": True, "pixel_value": 254}}
+SHARES = {"good": 0.44, "logical_anomalies": 0.3, "structural_anomalies": 0.26}  # as in pushpins
+
+
+class Category:
+    """Masks in a folder, and a small map per image from which its full-size map is made."""
+
+    def __init__(self, folder: Path, number: int, width: int, height: int) -> None:
+        bounds = np.cumsum([0.0, *SHARES.values()]).round(2) * number
+        self.folder = folder
+        self.images = [LabelledImage(name, f"{index:03d}", width, height)
+                       for name, (start, stop) in zip(SHARES, itertools.pairwise(bounds.astype(int)), strict=True)
+                       for index in range(stop - start)]
+        (folder / "defects_config.json").write_text(json.dumps(list(DEFECTS.values())))
+        random = np.random.default_rng(0)
+        self.small_maps = {}
+        for image in self.images:
+            small_map = random.normal(size=(56, 56)).astype(np.float32) * 0.1
+            for number in range(0 if image.folder == "good" else random.integers(1, 3)):
+                self._add_region(image, number, small_map, random)
+            self.small_maps[image] = small_map
+
+    def _add_region(self, image: LabelledImage, number: int, small_map: NDArray[np.float32],
+                    random: np.random.Generator) -> None:
+        """A rectangle of 20 % of the width and height, found by the map with luck."""
+        top, left = random.uniform(0.1, 0.7, 2)
+        mask = np.zeros((image.height, image.width), np.uint8)
+        grey = 255 if image.folder == "logical_anomalies" else 254
+        mask[int(top * image.height):int((top + 0.2) * image.height),
+             int(left * image.width):int((left + 0.2) * image.width)] = grey
+        file = self.folder / "ground_truth" / image.folder / image.stem / f"{number:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(file)
+        small_map[int(top * 56):int((top + 0.2) * 56), int(left * 56):int((left + 0.2) * 56)] += random.uniform(0, 0.5)
+
+    def full_size_map(self, image: LabelledImage) -> NDArray[np.float32]:
+        return resize_map(pad_map(self.small_maps[image], "zero"), image.height, image.width)
+
+
+def sampled_evaluation(category: Category, maps: dict[LabelledImage, NDArray[np.float32]],
+                       number: int = 1000) -> dict[str, dict[str, float]]:
+    """AU-sPRO from `number` thresholds, at quantiles of the maps, with a boolean mask of each map at each threshold."""
+    areas = {}
+    for anomaly_type in ("logical_anomalies", "structural_anomalies"):
+        chosen = [image for image in maps if image.folder in ("good", anomaly_type)]
+        regions = {image: read_regions(category.folder, image, DEFECTS) for image in chosen}
+        outside = {image: ~np.any([np.zeros(maps[image].shape, bool), *(region.mask for region in regions[image])], 0)
+                   for image in chosen}
+        sample = np.concatenate([maps[image].ravel()[::97] for image in chosen])
+        thresholds = np.quantile(sample, np.linspace(1, 0, number - 1))
+        negatives = sum(np.count_nonzero(mask) for mask in outside.values())
+        fpr, spro = [0.0], [0.0]
+        for threshold in [*thresholds, -np.inf]:
+            false_positives, overlaps = 0, []
+            for image in chosen:
+                positive = maps[image] >= threshold
+                false_positives += np.count_nonzero(positive & outside[image])
+                overlaps += [min(np.count_nonzero(positive & region.mask) / region.saturation_area, 1)
+                             for region in regions[image]]
+            fpr.append(false_positives / negatives)
+            spro.append(float(np.mean(overlaps)))
+        areas[anomaly_type] = {str(limit): au_spro(np.array(fpr), np.array(spro), limit) for limit in FPR_LIMITS}
+    return areas
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def sort_all(category: Category) -> float:
+    """Seconds of one in-place sort of all pixels of all maps."""
+    pixels = np.empty(sum(image.width * image.height for image in category.images), np.float32)
+    start = 0
+    for image in category.images:
+        pixels[start:start + image.width * image.height] = category.full_size_map(image).ravel()
+        start += image.width * image.height
+    return timed(pixels.sort)[0]
+
+
+def in_memory(category: Category, workers: int, repeats: int) -> None:
+    maps = {image: category.full_size_map(image) for image in category.images}
+
+    def exact() -> dict[str, Any]:
+        return evaluate(category.folder, category.images, maps.__getitem__, workers=workers,
+                        progress=lambda done, total: None).metrics["localization"]["auc_spro"]
+
+    seconds, sorting, areas = [], [], {}
+    for _ in range(repeats):
+        sorting.append(sort_all(category))
+        time_taken, areas = timed(exact)
+        seconds.append(time_taken)
+    print(f"numpy.sort of all pixels   {spread(sorting)} s")
+    print(f"exact evaluation           {spread(seconds)} s")
+    print(f"  ratio to numpy.sort      {spread(np.divide(seconds, sorting))}  (to be at most 4)")
+    sampled_seconds, sampled = timed(lambda: sampled_evaluation(category, maps))
+    difference = max(abs(areas[name][limit] - sampled[name][limit]) for name in sampled for limit in sampled[name])
+    print(f"sampled thresholds         {sampled_seconds:.1f} s")
+    print(f"  ratio to exact           {spread(sampled_seconds / np.array(seconds))}  (to be at least 30)")
+    print(f"  largest difference       {difference:.1e}  (to be at most 1e-3)", flush=True)
+
+
+def spread(values: Sequence[float] | NDArray[np.float64]) -> str:
+    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def native(category: Category, workers: int, repeats: int) -> None:
+    maps = category.folder / "maps"
+
+    def write(image: LabelledImage) -> None:
+        file = maps / image.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(file, category.full_size_map(image))
+
+    def evaluate_by(load: Callable[[LabelledImage], NDArray[Any]]) -> float:
+        return timed(lambda: evaluate(category.folder, category.images, load, workers=workers,
+                                      progress=lambda done, total: None))[0]
+
+    routes = {"from small maps": lambda: evaluate_by(category.full_size_map),
+              "from TIFF files": lambda: evaluate_by(lambda image: read_official_map(maps / image.path))}
+    for image in category.images:
+        write(image)
+    sorting = [in_own_process(lambda: sort_all(category))[0] for _ in range(repeats)]
+    print(f"numpy.sort of all pixels   {spread(sorting)} s")
+    for name, route in routes.items():
+        seconds, memory = zip(*(in_own_process(route) for _ in range(repeats)), strict=True)
+        print(f"exact, {name}     {spread(seconds)} s")
+        print(f"  ratio to numpy.sort      {spread(np.array(seconds) / np.median(sorting))}  (to be at most 4)")
+        print(f"  peak memory              {max(memory):.2f} GiB  (to be at most 4)", flush=True)
+
+
+def in_own_process(function: Callable[[], float]) -> tuple[float, float]:
+    """What `function` returns in a forked process, and that process's peak resident memory in GiB."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def child() -> None:
+        result = function()
+        sender.send((result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    result: tuple[float, float] = receiver.recv()
+    process.join()
+    return result
+
+
+def categories(arguments: argparse.Namespace) -> Iterator[None]:
+    return iter(())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--maps", type=int, default=100)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--native-maps", type=int, default=312)
+    parser.add_argument("--native-width", type=int, default=1700)
+    parser.add_argument("--native-height", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"{arguments.native_maps} maps of {arguments.native_width} x {arguments.native_height}, "
+              f"{arguments.workers} workers", flush=True)
+        native(Category(Path(folder), arguments.native_maps, arguments.native_width, arguments.native_height),
+               arguments.workers, arguments.repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"{arguments.maps} maps of {arguments.size} x {arguments.size}, {arguments.workers} workers", flush=True)
+        in_memory(Category(Path(folder), arguments.maps, arguments.size, arguments.size),
+                  arguments.workers, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()

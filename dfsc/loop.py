@@ -1,0 +1,87 @@
+"""The one training loop, of the teacher, the baseline and DFSC alike: resume, update, curve, checkpoint."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from dfsc.checkpoint import Checkpoint, StopRequest
+from dfsc.errors import Interrupted, RunFailed
+from dfsc.pretraining_images import prefetched
+
+CURVE_POINTS = 200
+Draw = TypeVar("Draw")
+Progress = Callable[[int, int, Mapping[str, float]], None]  # step, steps, mean losses since the last call
+CurveRow = dict[str, float]  # step, and each loss's mean over the steps since the row before
+
+
+class Learner(Protocol, Generic[Draw]):
+    """What the loop trains."""
+
+    modules: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def draw(self, step: int) -> Draw:
+        """The step's images and random numbers: a pure function of the step, safe to call from threads."""
+
+    def update(self, step: int, drawn: Draw) -> dict[str, Tensor]:
+        """One optimiser step; returns its losses, detached scalars."""
+
+
+def run_steps(learner: Learner[Any], steps: int, checkpoint: Checkpoint, *, checkpoint_seconds: float = 60,
+              workers: int = 0, progress: Progress = lambda step, steps, losses: None) -> list[CurveRow]:
+    """Train to `steps`, from the checkpoint if there is one; return the training curve.
+
+    Saves a checkpoint every `checkpoint_seconds` and when asked to stop (SIGTERM, Ctrl-C). Raises Interrupted then,
+    and RunFailed, keeping the last checkpoint, if a loss is no longer finite.
+    """
+    start, curve, sums = _resume(learner, checkpoint)
+    every = max(1, steps // CURVE_POINTS)
+    saved = time.monotonic()
+
+    def save(done: int) -> None:
+        _check_finite(sums, done, checkpoint)
+        checkpoint.save({"step": done, "modules": learner.modules.state_dict(), "curve": curve,
+                         "optimizer": learner.optimizer.state_dict(), "sums": sums})
+
+    with StopRequest() as stop:
+        for step, drawn in enumerate(prefetched(learner.draw, range(start, steps), workers), start):
+            for name, loss in learner.update(step, drawn).items():
+                sums[name] = sums[name] + loss if name in sums else loss.clone()
+            done = step + 1
+            if done % every == 0 or done == steps:
+                _check_finite(sums, done, checkpoint)
+                since = done - int(curve[-1]["step"] if curve else 0)
+                losses = {name: float(total) / since for name, total in sums.items()}
+                curve.append({"step": done, **losses})
+                sums.clear()
+                progress(done, steps, losses)
+            if stop.requested and done < steps:
+                save(done)
+                raise Interrupted(f"stopped at step {done} of {steps} as asked; run again to go on from {checkpoint.path}")
+            if time.monotonic() - saved >= checkpoint_seconds:
+                save(done)
+                saved = time.monotonic()
+    return curve
+
+
+def _resume(learner: Learner[Any], checkpoint: Checkpoint) -> tuple[int, list[CurveRow], dict[str, Tensor]]:
+    state = checkpoint.load()
+    if state is None:
+        return 0, [], {}
+    learner.modules.load_state_dict(state["modules"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    device = next(learner.modules.parameters()).device
+    return state["step"], state["curve"], {name: total.to(device) for name, total in state["sums"].items()}
+
+
+def _check_finite(sums: dict[str, Tensor], done: int, checkpoint: Checkpoint) -> None:
+    for name, total in sums.items():
+        if not math.isfinite(float(total)):
+            kept = f"the checkpoint before it is kept: {checkpoint.path}" if checkpoint.path.exists() else \
+                "it came before the first checkpoint"
+            raise RunFailed(f"loss `{name}` became {float(total)} by step {done}; {kept}; "
+                            "lower the learning rate or check the images")

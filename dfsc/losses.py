@@ -1,0 +1,83 @@
+"""The losses. EfficientAD and DFSC differ by `autoencoder_loss`, and by nothing else.
+
+Sources: EfficientAD is Batzner et al. 2024. Of DFSC (Lee & Kim 2024) it is published that the features of teacher and
+autoencoder are split by a quantile into similar and novel ones, and that the autoencoder keeps a margin on the novel
+ones; the formulas below, their defaults and options are inferred from that, and are not the paper's own.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+AutoencoderLoss = Callable[[Tensor, Tensor], Tensor]  # (T', A), each [n, channels, h, w] -> scalar
+
+
+@dataclass(frozen=True)
+class DfscSettings:
+    """The readings that the paper's published parts leave open. All inferred."""
+
+    quantile: float  # tau', in (0, 1): elements at or above this quantile of the distance are novel
+    margin: float  # m > 0, in normalised units of the distance
+    novel_weight: float  # w >= 0
+    split_unit: Literal["element", "position"]  # position: the mean over channels is split
+    distance: Literal["squared", "root"]  # what the margin is compared with
+    autoencoder_loss_over: Literal["similar", "all"]
+
+
+def autoencoder_loss(settings: DfscSettings | None) -> AutoencoderLoss:
+    """L_AE of the baseline (None), or DFSC's similar and novel parts in its place."""
+
+    def efficientad(teacher: Tensor, autoencoder: Tensor) -> Tensor:
+        return (teacher - autoencoder).square().mean()
+
+    def dfsc(teacher: Tensor, autoencoder: Tensor) -> Tensor:
+        assert settings is not None
+        squared = (teacher - autoencoder).square()
+        loss = squared.mean()
+        if settings.split_unit == "position":
+            squared = squared.mean(dim=1)
+        novel = squared.detach() >= quantile_threshold(squared, settings.quantile)
+        if settings.autoencoder_loss_over == "similar":
+            loss = masked_mean(squared, ~novel)
+        distance = squared if settings.distance == "squared" else squared.clamp_min(1e-12).sqrt()
+        return loss + settings.novel_weight * masked_mean((settings.margin - distance).relu(), novel)
+
+    return efficientad if settings is None else dfsc
+
+
+def hard_loss(teacher: Tensor, student: Tensor, quantile: float) -> Tensor:
+    """L_hard: mean of the elements of (T' - S_T)^2 at or above their `quantile` (Batzner et al. 2024, section 3.2).
+
+    Both [n, channels, h, w]; the quantile is over all elements of the batch.
+    """
+    squared = (teacher - student).square()
+    return masked_mean(squared, squared.detach() >= quantile_threshold(squared, quantile))
+
+
+def penalty_loss(student: Tensor) -> Tensor:
+    """L_penalty: mean of S_T(p)^2 over a pretraining image p, [n, channels, h, w] (Batzner et al. 2024)."""
+    return student.square().mean()
+
+
+def student_autoencoder_loss(autoencoder: Tensor, student: Tensor) -> Tensor:
+    """L_STAE: mean of (A - S_A)^2, with gradient to both, as in the re-implementation. Both [n, channels, h, w]."""
+    return (autoencoder - student).square().mean()
+
+
+def quantile_threshold(values: Tensor, quantile: float) -> Tensor:
+    """The smallest element at or above the linearly interpolated `quantile` (in 0..1) of all elements.
+
+    `values >= quantile_threshold(values, q)` selects what `values >= torch.quantile(values, q)` does, ties included,
+    without sorting everything.
+    """
+    flat = values.detach().flatten()
+    above = flat.numel() - math.ceil(quantile * (flat.numel() - 1))
+    return flat.topk(above, sorted=False).values.min()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the elements that `mask` selects; 0 if it selects none."""
+    return (values * mask).sum() / mask.sum().clamp_min(1)

@@ -1,0 +1,1 @@
+"""The metrics of MVTec LOCO AD as pure functions: arrays in, numbers out."""

@@ -1,0 +1,87 @@
+"""A trained model and images in, anomaly maps and image scores out. Inference is EfficientAD's own, for DFSC too."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dfsc.checkpoint import load_tensors
+from dfsc.data import FileRecord, load_images
+from dfsc.device import Precision, computing
+from dfsc.errors import UserError
+from dfsc.files import write_text, written_whole
+from dfsc.maps import pad_map, resize_map
+from dfsc.networks import EfficientAD, normalise_images
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What shapes maps and scores beside the model."""
+
+    padding: str  # one of maps.PADDING_MODES
+    precision: Precision
+
+
+def load_model(path: Path) -> EfficientAD:
+    """Load a trained model in evaluation mode. Raises UserError naming the file."""
+    state = load_tensors(path, "a trained model")
+    try:
+        model = EfficientAD(state["size"], state["image_size"])
+        model.load_state_dict(state["weights"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is not a trained model of this package") from error
+    return model.eval().requires_grad_(False)
+
+
+def anomaly_maps(model: EfficientAD, images: NDArray[np.uint8], device: torch.device,
+                 precision: Precision) -> NDArray[np.float32]:
+    """Anomaly maps M = (M_local + M_global) / 2 before padding, float32 [n, s/4 - 8, s/4 - 8].
+
+    `images`: uint8 [n, s, s, 3]. Source: Batzner et al. 2024, section 3.4.
+    """
+    model = model.to(device)
+    with computing(device, precision):
+        maps = [model(normalise_images(batch.to(device))).mean(dim=1).float().cpu()
+                for batch in torch.from_numpy(images).split(BATCH)]
+    return torch.cat(maps).numpy()
+
+
+def score_images(model: EfficientAD, folder: Path, records: list[FileRecord], settings: ScoringSettings,
+                 device: torch.device, workers: int, progress: Callable[[int, int], None]
+                 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
+    """Small anomaly maps and image scores of `records` below `folder`, keyed by path.
+
+    The image score is the maximum of the padded map at the image's own size.
+    """
+    maps: dict[str, NDArray[np.float32]] = {}
+    scores: dict[str, float] = {}
+    for start in range(0, len(records), BATCH):
+        batch = records[start:start + BATCH]
+        images = load_images([folder / record.path for record in batch], model.image_size, workers)
+        for record, small in zip(batch, anomaly_maps(model, images, device, settings.precision), strict=True):
+            maps[record.path] = small
+            full = resize_map(pad_map(small, settings.padding), record.height, record.width)
+            scores[record.path] = float(full.max())
+        progress(len(maps), len(records))
+    return maps, scores
+
+
+def write_scores(path: Path, scores: Mapping[str, float]) -> None:
+    """Write image scores as CSV (path, image_score), whole or not at all; digits suffice to read them back exactly."""
+    write_text(path, "path,image_score\n" + "".join(f"{name},{score!r}\n" for name, score in scores.items()))
+
+
+def write_full_size_maps(folder: Path, category: str, records: list[FileRecord],
+                         maps: Mapping[str, NDArray[np.float32]], padding: str) -> None:
+    """Write the maps at image size as the official layout wants them: <folder>/<category>/test/<type>/<id>.tiff."""
+    import tifffile
+
+    for record in records:
+        full = resize_map(pad_map(maps[record.path], padding), record.height, record.width)
+        with written_whole((folder / category / record.path).with_suffix(".tiff")) as temporary:
+            tifffile.imwrite(temporary, full)

@@ -1,0 +1,167 @@
+"""A generated data set in exactly MVTec LOCO AD's layout, for demonstrations and tests where the real one is absent.
+
+`synthetic_scenes` draws the images; here they are counted, seeded and written.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dfsc.errors import UserError
+from dfsc.files import write_json
+from dfsc.synthetic_scenes import COIN_TRAY, PICTURE_WALL, Category, Defect, draw_scene, photograph
+
+SCENES = (COIN_TRAY, PICTURE_WALL)
+CATEGORIES: tuple[str, ...] = tuple(category.name for category in SCENES)
+
+CROP_SHARE = (0.25, 1.0)  # side of a pretraining crop, as a share of the photograph's shorter side
+CROP_PIXELS = (128, 256)  # and in the file
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "brick.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """Seed (0 or more), images per category in each split, and photographs for pretraining (1 or more each)."""
+
+    seed: int
+    train: int
+    validation: int
+    test_good: int
+    logical: int
+    structural: int
+    pretraining: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            least = 0 if field.name == "seed" else 1
+            if getattr(self, field.name) < least:
+                raise UserError(f"{field.name}: is {getattr(self, field.name)}, but must be {least} or more")
+
+
+def synthesize(
+    output: Path, settings: SyntheticSettings, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Write output/<category>/... in MVTec LOCO AD's layout and output/pretraining/NNNNN.png.
+
+    Every image depends on the seed and on its own category, split and number alone, so the same settings give the
+    same bytes, and larger counts only add images. Images are RGB, neither square nor of one size over the categories;
+    masks are 'L', 0 = normal. Pretraining images are square RGB crops of photographs, 128 to 256 pixels wide.
+    `progress` is called with the images written so far and in all.
+
+    Raises UserError if `output` exists and is not an empty folder, or if it cannot be written; nothing is left there.
+    """
+    jobs = [*_image_jobs(settings), *_pretraining_jobs(settings)]
+    with _folder_written_whole(output) as folder:
+        for category in SCENES:
+            (folder / category.name).mkdir()
+            write_json(folder / category.name / "defects_config.json", _defects_config(category))
+        for done, job in enumerate(jobs, start=1):
+            job(folder)
+            progress(done, len(jobs))
+
+
+def _image_jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]:
+    for index, category in enumerate(SCENES):
+        splits: tuple[tuple[str, int, tuple[Defect | None, ...]], ...] = (
+            ("train/good", settings.train, (None,)),
+            ("validation/good", settings.validation, (None,)),
+            ("test/good", settings.test_good, (None,)),
+            ("test/logical_anomalies", settings.logical, category.logical),
+            ("test/structural_anomalies", settings.structural, category.structural),
+        )
+        for split, (folder, count, defects) in enumerate(splits):
+            for number in range(count):
+                seed = (settings.seed, index, split, number)
+                yield _image_job(category, folder, number, defects[number % len(defects)], seed)
+
+
+def _image_job(
+    category: Category, folder: str, number: int, defect: Defect | None, seed: tuple[int, ...]
+) -> Callable[[Path], None]:
+    def job(root: Path) -> None:
+        image, masks = draw_scene(category, np.random.default_rng(seed), defect)
+        _save(image, root / category.name / folder / f"{number:03d}.png")
+        anomalies = root / category.name / "ground_truth" / Path(folder).name / f"{number:03d}"
+        for region, mask in enumerate(masks):
+            value = _pixel_values(category)[defect] if defect else 0
+            _save(mask.point(lambda covered: value if covered else 0), anomalies / f"{region:03d}.png")
+
+    return job
+
+
+def _pretraining_jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]:
+    for number in range(settings.pretraining):
+        yield _pretraining_job(number, (settings.seed, len(SCENES), 0, number))
+
+
+def _pretraining_job(number: int, seed: tuple[int, ...]) -> Callable[[Path], None]:
+    def job(root: Path) -> None:
+        random = np.random.default_rng(seed)
+        photo = photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)])
+        side = min(photo.size) * random.uniform(*CROP_SHARE)
+        left, top = random.uniform(0, photo.width - side), random.uniform(0, photo.height - side)
+        pixels = int(random.integers(CROP_PIXELS[0], CROP_PIXELS[1] + 1))
+        crop = photo.resize((pixels, pixels), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+        if random.integers(2):
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        _save(crop, root / "pretraining" / f"{number:05d}.png")
+
+    return job
+
+
+def _pixel_values(category: Category) -> dict[Defect, int]:
+    """Grey value of each defect in the masks: 255 downwards."""
+    return {defect: 255 - number for number, defect in enumerate((*category.logical, *category.structural))}
+
+
+def _defects_config(category: Category) -> list[dict[str, object]]:
+    return [
+        {
+            "defect_name": defect.name,
+            "pixel_value": value,
+            "saturation_threshold": defect.saturation,
+            "relative_saturation": isinstance(defect.saturation, float),
+        }
+        for defect, value in _pixel_values(category).items()
+    ]
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@contextmanager
+def _folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds, remove it if it does not."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path}: exists and is not an empty folder; remove it or choose another")
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
