@@ -30,8 +30,10 @@ from dfsc.ground_truth import LabelledImage, read_regions
 from dfsc.maps import pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS, au_spro
 
-DEFECTS = {255: {"defect_name": "missing", "saturation_threshold": 0.5, "relative_saturation": True, "pixel_value": 255},
-           254: {"defect_name": "scratch", "saturation_threshold": 1.0, "relative_saturation": True, "pixel_value": 254}}
+DEFECTS = {
+    255: {"defect_name": "missing", "saturation_threshold": 0.5, "relative_saturation": True, "pixel_value": 255},
+    254: {"defect_name": "scratch", "saturation_threshold": 1.0, "relative_saturation": True, "pixel_value": 254},
+}
 SHARES = {"good": 0.44, "logical_anomalies": 0.3, "structural_anomalies": 0.26}  # as in pushpins
 
 
@@ -41,9 +43,11 @@ class Category:
     def __init__(self, folder: Path, number: int, width: int, height: int) -> None:
         bounds = np.cumsum([0.0, *SHARES.values()]).round(2) * number
         self.folder = folder
-        self.images = [LabelledImage(name, f"{index:03d}", width, height)
-                       for name, (start, stop) in zip(SHARES, itertools.pairwise(bounds.astype(int)), strict=True)
-                       for index in range(stop - start)]
+        self.images = [
+            LabelledImage(name, f"{index:03d}", width, height)
+            for name, (start, stop) in zip(SHARES, itertools.pairwise(bounds.astype(int)), strict=True)
+            for index in range(stop - start)
+        ]
         (folder / "defects_config.json").write_text(json.dumps(list(DEFECTS.values())))
         random = np.random.default_rng(0)
         self.small_maps = {}
@@ -53,32 +57,40 @@ class Category:
                 self._add_region(image, number, small_map, random)
             self.small_maps[image] = small_map
 
-    def _add_region(self, image: LabelledImage, number: int, small_map: NDArray[np.float32],
-                    random: np.random.Generator) -> None:
+    def _add_region(
+        self, image: LabelledImage, number: int, small_map: NDArray[np.float32], random: np.random.Generator
+    ) -> None:
         """A rectangle of 20 % of the width and height, found by the map with luck."""
         top, left = random.uniform(0.1, 0.7, 2)
         mask = np.zeros((image.height, image.width), np.uint8)
         grey = 255 if image.folder == "logical_anomalies" else 254
-        mask[int(top * image.height):int((top + 0.2) * image.height),
-             int(left * image.width):int((left + 0.2) * image.width)] = grey
+        mask[
+            int(top * image.height) : int((top + 0.2) * image.height),
+            int(left * image.width) : int((left + 0.2) * image.width),
+        ] = grey
         file = self.folder / "ground_truth" / image.folder / image.stem / f"{number:03d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(file)
-        small_map[int(top * 56):int((top + 0.2) * 56), int(left * 56):int((left + 0.2) * 56)] += random.uniform(0, 0.5)
+        small_map[int(top * 56) : int((top + 0.2) * 56), int(left * 56) : int((left + 0.2) * 56)] += random.uniform(
+            0, 0.5
+        )
 
     def full_size_map(self, image: LabelledImage) -> NDArray[np.float32]:
         return resize_map(pad_map(self.small_maps[image], "zero"), image.height, image.width)
 
 
-def sampled_evaluation(category: Category, maps: dict[LabelledImage, NDArray[np.float32]],
-                       number: int = 1000) -> dict[str, dict[str, float]]:
+def sampled_evaluation(
+    category: Category, maps: dict[LabelledImage, NDArray[np.float32]], number: int = 1000
+) -> dict[str, dict[str, float]]:
     """AU-sPRO from `number` thresholds, at quantiles of the maps, with a boolean mask of each map at each threshold."""
     areas = {}
     for anomaly_type in ("logical_anomalies", "structural_anomalies"):
         chosen = [image for image in maps if image.folder in ("good", anomaly_type)]
         regions = {image: read_regions(category.folder, image, DEFECTS) for image in chosen}
-        outside = {image: ~np.any([np.zeros(maps[image].shape, bool), *(region.mask for region in regions[image])], 0)
-                   for image in chosen}
+        outside = {
+            image: ~np.any([np.zeros(maps[image].shape, bool), *(region.mask for region in regions[image])], 0)
+            for image in chosen
+        }
         sample = np.concatenate([maps[image].ravel()[::97] for image in chosen])
         thresholds = np.quantile(sample, np.linspace(1, 0, number - 1))
         negatives = sum(np.count_nonzero(mask) for mask in outside.values())
@@ -88,8 +100,10 @@ def sampled_evaluation(category: Category, maps: dict[LabelledImage, NDArray[np.
             for image in chosen:
                 positive = maps[image] >= threshold
                 false_positives += np.count_nonzero(positive & outside[image])
-                overlaps += [min(np.count_nonzero(positive & region.mask) / region.saturation_area, 1)
-                             for region in regions[image]]
+                overlaps += [
+                    min(np.count_nonzero(positive & region.mask) / region.saturation_area, 1)
+                    for region in regions[image]
+                ]
             fpr.append(false_positives / negatives)
             spro.append(float(np.mean(overlaps)))
         areas[anomaly_type] = {str(limit): au_spro(np.array(fpr), np.array(spro), limit) for limit in FPR_LIMITS}
@@ -107,7 +121,7 @@ def sort_all(category: Category) -> float:
     pixels = np.empty(sum(image.width * image.height for image in category.images), np.float32)
     start = 0
     for image in category.images:
-        pixels[start:start + image.width * image.height] = category.full_size_map(image).ravel()
+        pixels[start : start + image.width * image.height] = category.full_size_map(image).ravel()
         start += image.width * image.height
     return timed(pixels.sort)[0]
 
@@ -116,8 +130,9 @@ def in_memory(category: Category, workers: int, repeats: int) -> None:
     maps = {image: category.full_size_map(image) for image in category.images}
 
     def exact() -> dict[str, Any]:
-        return evaluate(category.folder, category.images, maps.__getitem__, workers=workers,
-                        progress=lambda done, total: None).metrics["localization"]["auc_spro"]
+        return evaluate(
+            category.folder, category.images, maps.__getitem__, workers=workers, progress=lambda done, total: None
+        ).metrics["localization"]["auc_spro"]
 
     seconds, sorting, areas = [], [], {}
     for _ in range(repeats):
@@ -147,11 +162,14 @@ def native(category: Category, workers: int, repeats: int) -> None:
         tifffile.imwrite(file, category.full_size_map(image))
 
     def evaluate_by(load: Callable[[LabelledImage], NDArray[Any]]) -> float:
-        return timed(lambda: evaluate(category.folder, category.images, load, workers=workers,
-                                      progress=lambda done, total: None))[0]
+        return timed(
+            lambda: evaluate(category.folder, category.images, load, workers=workers, progress=lambda done, total: None)
+        )[0]
 
-    routes = {"from small maps": lambda: evaluate_by(category.full_size_map),
-              "from TIFF files": lambda: evaluate_by(lambda image: read_official_map(maps / image.path))}
+    routes = {
+        "from small maps": lambda: evaluate_by(category.full_size_map),
+        "from TIFF files": lambda: evaluate_by(lambda image: read_official_map(maps / image.path)),
+    }
     for image in category.images:
         write(image)
     sorting = [in_own_process(lambda: sort_all(category))[0] for _ in range(repeats)]
@@ -194,14 +212,21 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{arguments.native_maps} maps of {arguments.native_width} x {arguments.native_height}, "
-              f"{arguments.workers} workers", flush=True)
-        native(Category(Path(folder), arguments.native_maps, arguments.native_width, arguments.native_height),
-               arguments.workers, arguments.repeats)
+        print(
+            f"{arguments.native_maps} maps of {arguments.native_width} x {arguments.native_height}, "
+            f"{arguments.workers} workers",
+            flush=True,
+        )
+        native(
+            Category(Path(folder), arguments.native_maps, arguments.native_width, arguments.native_height),
+            arguments.workers,
+            arguments.repeats,
+        )
     with tempfile.TemporaryDirectory() as folder:
         print(f"{arguments.maps} maps of {arguments.size} x {arguments.size}, {arguments.workers} workers", flush=True)
-        in_memory(Category(Path(folder), arguments.maps, arguments.size, arguments.size),
-                  arguments.workers, arguments.repeats)
+        in_memory(
+            Category(Path(folder), arguments.maps, arguments.size, arguments.size), arguments.workers, arguments.repeats
+        )
 
 
 if __name__ == "__main__":

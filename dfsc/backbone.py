@@ -87,8 +87,9 @@ def pooling_convolution(channels: int, outputs: int) -> tuple[int, Tensor]:
     while groups > 1 and not _is_block_diagonal(weight, groups):
         groups = max(divisor for divisor in range(1, groups) if groups % divisor == 0)
     per_group = channels // groups
-    blocks = [block[:, number * per_group:(number + 1) * per_group]
-              for number, block in enumerate(weight.chunk(groups))]
+    blocks = [
+        block[:, number * per_group : (number + 1) * per_group] for number, block in enumerate(weight.chunk(groups))
+    ]
     return groups, torch.cat(blocks).contiguous()
 
 

@@ -72,8 +72,9 @@ def load_images(paths: Iterable[Path], size: int, workers: int = 1) -> NDArray[n
         return np.stack(list(pool.map(lambda path: load_image(path, size), paths)))
 
 
-def scan_category(category_folder: Path, progress: Callable[[int, int], None] = lambda done, total: None,
-                  workers: int = 1) -> list[FileRecord]:
+def scan_category(
+    category_folder: Path, progress: Callable[[int, int], None] = lambda done, total: None, workers: int = 1
+) -> list[FileRecord]:
     """Read and check every file of one category; return their records, sorted by path.
 
     Every image and mask is decoded once, so that a damaged file is named here and not hours later.
@@ -93,8 +94,9 @@ def scan_category(category_folder: Path, progress: Callable[[int, int], None] = 
 
     def check(file: Path) -> list[FileRecord]:
         record = _record(category_folder, file)
-        return [record] + [_checked_mask(category_folder, mask, record, set(listed_values))
-                           for mask in masks.get(file, [])]
+        return [record] + [
+            _checked_mask(category_folder, mask, record, set(listed_values)) for mask in masks.get(file, [])
+        ]
 
     records = [_record(category_folder, category_folder / "defects_config.json")]
     with ThreadPoolExecutor(workers) as pool:
@@ -123,8 +125,9 @@ def _record(category_folder: Path, file: Path) -> FileRecord:
     width = height = 0
     if file.suffix == ".png":
         width, height = decode_image(file, "RGB").size
-    return FileRecord(file.relative_to(category_folder).as_posix(), len(content),
-                      hashlib.sha256(content).hexdigest(), width, height)
+    return FileRecord(
+        file.relative_to(category_folder).as_posix(), len(content), hashlib.sha256(content).hexdigest(), width, height
+    )
 
 
 def _masks_of(category_folder: Path, image: Path) -> list[Path]:
@@ -140,12 +143,13 @@ def _checked_mask(category_folder: Path, mask: Path, image: FileRecord, listed_v
     if len(values) != 1:
         raise UserError(f"{mask}: holds {len(values)} grey values besides 0; a mask has exactly one")
     if not values <= listed_values:
-        raise UserError(f"{mask}: grey value {values.pop()} is not listed in "
-                        f"{category_folder / 'defects_config.json'}")
+        raise UserError(f"{mask}: grey value {values.pop()} is not listed in {category_folder / 'defects_config.json'}")
     record = _record(category_folder, mask)
     if (record.width, record.height) != (image.width, image.height):
-        raise UserError(f"{mask}: is {record.width} x {record.height} pixels, but its image {image.path} is "
-                        f"{image.width} x {image.height}")
+        raise UserError(
+            f"{mask}: is {record.width} x {record.height} pixels, but its image {image.path} is "
+            f"{image.width} x {image.height}"
+        )
     return record
 
 
@@ -162,8 +166,10 @@ def read_manifest(path: Path) -> list[FileRecord]:
     """Read a manifest written by `write_manifest`. Raises UserError naming the file."""
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            return [FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
-                    for row in csv.DictReader(stream)]
+            return [
+                FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
+                for row in csv.DictReader(stream)
+            ]
     except FileNotFoundError as error:
         raise UserError(f"{path}: manifest is missing; write it with `dfsc manifest`") from error
     except (KeyError, ValueError) as error:

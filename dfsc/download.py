@@ -94,7 +94,7 @@ def require_space(output: Path, needed: int) -> None:
     """Raise UserError if the disk that is to hold `output` has fewer than `needed` bytes free."""
     free = shutil.disk_usage(output.parent).free
     if free < needed:
-        raise UserError(f"{output}: needs {needed / 1e9:.3f} GB, but {free / 1e9:.3f} GB are free; make room")
+        raise UserError(f"{output}: needs {needed / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free; make room")
 
 
 def progress_bar(name: str, total: int | None, done: int = 0) -> "tqdm[Any]":

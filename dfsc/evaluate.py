@@ -6,6 +6,7 @@ less time than sorting, and keeping the maps of a category would cost gigabytes.
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from numpy.typing import NDArray
 
 from dfsc.data import ANOMALY_TYPES, TEST_FOLDERS, read_defects
 from dfsc.errors import UserError
-from dfsc.ground_truth import LabelledImage, Region, list_test_images, read_regions
+from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.maps import pad_map, resize_map
 from dfsc.metrics.auroc import auroc, roc_curve
-from dfsc.metrics.spro import FPR_LIMITS, Curve, NegativeCounts, RegionScores, Scores, au_spro, region_scores, spro_at
+from dfsc.metrics.spro import FPR_LIMITS, Curve, RegionScores, Scores, SproAccumulator, au_spro, region_scores, spro_at
 
 Progress = Callable[[int, int], None]
+NamedRegion = tuple[str, RegionScores]  # the defect's name, and the region's scores
+Localization = tuple[dict[str, float], Curve]  # FPR limit -> AU-sPRO, and the curve
 
-# Pixels sorted at once, over all workers: larger portions are counted faster, and hold 4 to 8 bytes per pixel.
-PORTION_PIXELS = 2**26
+# Pixels held and sorted at once by all workers together, 1 GiB as float32. Every portion of the pixels outside the
+# regions is searched for every score in them, so that few large portions take the least time.
+PORTION_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,10 @@ def read_official_map(path: Path) -> Scores:
     except Exception as error:  # damaged bytes surface as whatever the decoder stumbles over
         raise UserError(f"{path}: cannot be read as TIFF ({error}); write the map again") from error
     if anomaly_map.ndim != 2 or anomaly_map.dtype.kind not in "fiu":
-        raise UserError(f"{path}: holds {anomaly_map.dtype} of shape {anomaly_map.shape}; a map has one real number "
-                        "per pixel, [height, width]")
+        raise UserError(
+            f"{path}: holds {anomaly_map.dtype} of shape {anomaly_map.shape}; a map has one real number "
+            "per pixel, [height, width]"
+        )
     return np.asarray(anomaly_map, np.result_type(anomaly_map.dtype, np.float32))
 
 
@@ -114,112 +120,130 @@ def evaluate(
     defects = read_defects(category_folder / "defects_config.json")
     anomalous = [image for image in images if image.folder in ANOMALY_TYPES]
     tick = _ticker(len(images) + len(anomalous), progress)
+    outside: dict[str, NDArray[np.uint8]] = {}
 
-    def read_scores(image: LabelledImage) -> list[tuple[str, RegionScores]]:
+    def score_regions(image: LabelledImage) -> list[NamedRegion]:
         anomaly_map = _checked(load(image), image)
         regions = read_regions(category_folder, image, defects)
+        outside[image.path] = np.packbits(~np.logical_or.reduce([region.mask for region in regions]))
         tick()
-        return [(region.defect_name, region_scores(anomaly_map, region.mask, region.saturation_area))
-                for region in regions]
+        return [
+            (region.defect_name, region_scores(anomaly_map, region.mask, region.saturation_area)) for region in regions
+        ]
 
     def count_negatives(portion: Sequence[LabelledImage]) -> dict[str, float]:
-        negatives, image_scores = [], {}
+        negatives, filled = np.empty(_pixels(portion), np.float32), 0
+        image_scores = {}
         for image in portion:
-            anomaly_map = _checked(load(image), image)
-            image_scores[image.path] = float(anomaly_map.max())
-            negatives.append(anomaly_map[_outside(read_regions(category_folder, image, defects), anomaly_map.shape)])
+            pixels = _checked(load(image), image).ravel()
+            image_scores[image.path] = float(pixels.max())
+            if image.path in outside:
+                pixels = pixels[np.unpackbits(outside[image.path], count=pixels.size).view(bool)]
+            negatives = negatives.astype(np.result_type(negatives, pixels), copy=False)
+            negatives[filled : filled + pixels.size] = pixels
+            filled += pixels.size
             tick()
-        together = np.concatenate(negatives)
-        negatives.clear()
-        together.sort()
+        negatives[:filled].sort()
         folder = portion[0].folder
         for anomaly_type in ANOMALY_TYPES if folder == "good" else (folder,):
-            counts[anomaly_type].add(together)
+            accumulators[anomaly_type].add(negatives[:filled])
         return image_scores
 
     with ThreadPoolExecutor(workers) as pool:
-        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in ANOMALY_TYPES}
-        for image, scores in zip(anomalous, pool.map(read_scores, anomalous), strict=True):
+        regions: dict[str, list[NamedRegion]] = {anomaly_type: [] for anomaly_type in ANOMALY_TYPES}
+        for image, scores in zip(anomalous, pool.map(score_regions, anomalous), strict=True):
             regions[image.folder] += scores
-        counts = {anomaly_type: NegativeCounts([scores for _, scores in regions[anomaly_type]])
-                  for anomaly_type in ANOMALY_TYPES}
+        unnamed = [[scores for _, scores in named] for named in regions.values()]
+        accumulators = dict(zip(regions, pool.map(SproAccumulator, unnamed), strict=True))
         image_scores: dict[str, float] = {}
         for portion_scores in pool.map(count_negatives, _portions(images, workers)):
             image_scores |= portion_scores
-    return _summary(image_scores, regions, counts)
+        names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
+        localizations = _localize(accumulators, names, pool)
+    return _summary(image_scores, names, localizations)
+
+
+def _localize(
+    accumulators: Mapping[str, SproAccumulator], names: Mapping[str, Sequence[str]], pool: ThreadPoolExecutor
+) -> dict[str, Localization]:
+    """Areas and thinned curve of each anomaly type, and of each 'anomaly type/defect name'.
+
+    The regions of one defect stand on the FPR axis of their anomaly type, so that the type's curve is the mean of its
+    defects' curves, weighted by their numbers of regions.
+    """
+    rates = np.unique(np.concatenate([[0], np.geomspace(1e-6, 1, 500), np.linspace(0, 1, 501), FPR_LIMITS]))
+    tasks: dict[str, tuple[str, list[int]]] = {}
+    for anomaly_type, defects in names.items():
+        tasks[anomaly_type] = anomaly_type, list(range(len(defects)))
+        for name in sorted(set(defects)):
+            chosen = [number for number, defect in enumerate(defects) if defect == name]
+            tasks[f"{anomaly_type}/{name}"] = anomaly_type, chosen
+
+    def localize(task: tuple[str, list[int]]) -> Localization:
+        fpr, spro = accumulators[task[0]].curve(task[1])
+        return {str(limit): au_spro(fpr, spro, limit) for limit in FPR_LIMITS}, (rates, spro_at(fpr, spro, rates))
+
+    return dict(zip(tasks, pool.map(localize, tasks.values()), strict=True))
 
 
 def _summary(
-    image_scores: dict[str, float],
-    regions: Mapping[str, Sequence[tuple[str, RegionScores]]],
-    counts: Mapping[str, NegativeCounts],
+    image_scores: dict[str, float], names: Mapping[str, Sequence[str]], localizations: Mapping[str, Localization]
 ) -> Evaluation:
-    by_folder = {folder: np.array([score for path, score in image_scores.items() if f"/{folder}/" in path])
-                 for folder in TEST_FOLDERS}
-    good = by_folder["good"]
+    by_folder = {
+        folder: np.array([score for path, score in image_scores.items() if f"/{folder}/" in path])
+        for folder in TEST_FOLDERS
+    }
+    good, anomalous = by_folder["good"], [by_folder[anomaly_type] for anomaly_type in ANOMALY_TYPES]
     auc_roc = {anomaly_type: auroc(good, by_folder[anomaly_type]) for anomaly_type in ANOMALY_TYPES}
-    pooled = auroc(good, np.concatenate([by_folder[anomaly_type] for anomaly_type in ANOMALY_TYPES]))
-
-    areas: dict[str, dict[str, float]] = {}
-    curves: dict[str, Curve] = {}
-    per_defect: dict[str, dict[str, dict[str, float]]] = {}
-    region_counts: dict[str, dict[str, int]] = {}
-    for anomaly_type in ANOMALY_TYPES:
-        named = regions[anomaly_type]
-        areas[anomaly_type], curves[anomaly_type] = _localization(counts[anomaly_type], [r for _, r in named])
-        per_defect[anomaly_type], region_counts[anomaly_type] = {}, {}
-        # The regions of one defect, on the FPR axis of its anomaly type: the type's curve is their weighted mean.
-        for name in sorted({name for name, _ in named}):
-            chosen = [scores for defect_name, scores in named if defect_name == name]
-            per_defect[anomaly_type][name], curves[f"{anomaly_type}/{name}"] = _localization(
-                counts[anomaly_type], chosen)
-            region_counts[anomaly_type][name] = len(chosen)
+    areas = {key: area for key, (area, _) in localizations.items()}
+    per_type = {anomaly_type: areas[anomaly_type] for anomaly_type in ANOMALY_TYPES}
     metrics = {
-        "classification": {"auc_roc": _with_mean(auc_roc), "auc_roc_pooled": pooled},
-        "localization": {
-            "auc_spro": areas | {"mean": {limit: float(np.mean([areas[t][limit] for t in ANOMALY_TYPES]))
-                                          for limit in areas[ANOMALY_TYPES[0]]}},
-            "auc_spro_per_defect": per_defect,
+        "classification": {
+            "auc_roc": auc_roc | {"mean": float(np.mean(list(auc_roc.values())))},
+            "auc_roc_pooled": auroc(good, np.concatenate(anomalous)),
         },
-        "counts": {"images": {folder: scores.size for folder, scores in by_folder.items()}, "regions": region_counts},
+        "localization": {
+            "auc_spro": per_type
+            | {
+                "mean": {
+                    limit: float(np.mean([area[limit] for area in per_type.values()])) for limit in map(str, FPR_LIMITS)
+                }
+            },
+            "auc_spro_per_defect": {
+                anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in sorted(set(found))}
+                for anomaly_type, found in names.items()
+            },
+        },
+        "counts": {
+            "images": {folder: scores.size for folder, scores in by_folder.items()},
+            "regions": {anomaly_type: dict(sorted(Counter(found).items())) for anomaly_type, found in names.items()},
+        },
     }
     roc_curves = {anomaly_type: roc_curve(good, by_folder[anomaly_type]) for anomaly_type in ANOMALY_TYPES}
-    return Evaluation(metrics, roc_curves, curves, image_scores)
-
-
-def _localization(counts: NegativeCounts, regions: Sequence[RegionScores]) -> tuple[dict[str, float], Curve]:
-    fpr, spro = counts.curve(regions)
-    rates = np.unique(np.concatenate([[0], np.geomspace(1e-6, 1, 500), np.linspace(0, 1, 501), FPR_LIMITS]))
-    return {str(limit): au_spro(fpr, spro, limit) for limit in FPR_LIMITS}, (rates, spro_at(fpr, spro, rates))
-
-
-def _with_mean(per_type: dict[str, float]) -> dict[str, float]:
-    return per_type | {"mean": float(np.mean(list(per_type.values())))}
+    return Evaluation(metrics, roc_curves, {key: curve for key, (_, curve) in localizations.items()}, image_scores)
 
 
 def _portions(images: Sequence[LabelledImage], workers: int) -> list[list[LabelledImage]]:
-    """Groups of images of one folder, of about `PORTION_PIXELS / workers` pixels."""
+    """Groups of images of one folder, of about `PORTION_PIXELS / workers` pixels at most."""
     portions = []
     for _, group in itertools.groupby(images, key=lambda image: image.folder):
         members = list(group)
-        pixels = sum(image.width * image.height for image in members)
-        number = min(len(members), workers * -(-pixels // PORTION_PIXELS))
+        number = min(len(members), workers * -(-_pixels(members) // PORTION_PIXELS))
         bounds = np.linspace(0, len(members), number + 1).astype(int)
         portions += [members[start:stop] for start, stop in itertools.pairwise(bounds)]
     return portions
 
 
-def _outside(regions: Sequence[Region], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    outside = np.ones(shape, bool)
-    for region in regions:
-        outside &= ~region.mask
-    return outside
+def _pixels(images: Sequence[LabelledImage]) -> int:
+    return sum(image.width * image.height for image in images)
 
 
 def _checked(anomaly_map: Scores, image: LabelledImage) -> Scores:
     if anomaly_map.shape != (image.height, image.width):
-        raise UserError(f"map of {image.path}: is {anomaly_map.shape[1]} x {anomaly_map.shape[0]} pixels, but the "
-                        f"image and its masks are {image.width} x {image.height}")
+        raise UserError(
+            f"map of {image.path}: is {anomaly_map.shape[1]} x {anomaly_map.shape[0]} pixels, but the "
+            f"image and its masks are {image.width} x {image.height}"
+        )
     if not (np.isfinite(anomaly_map.min()) and np.isfinite(anomaly_map.max())):
         raise UserError(f"map of {image.path}: holds NaN or infinite values; every pixel needs a finite score")
     return anomaly_map
@@ -229,8 +253,10 @@ def _check_complete(expected: Mapping[str, str], found: set[str], where: Path) -
     """`expected`: image path -> name of its map."""
     missing = [image for image, name in expected.items() if name not in found]
     if missing:
-        raise UserError(f"{where / expected[missing[0]]}: the map of {missing[0]} is missing ({len(missing)} of "
-                        f"{len(expected)} maps are)")
+        raise UserError(
+            f"{where / expected[missing[0]]}: the map of {missing[0]} is missing ({len(missing)} of "
+            f"{len(expected)} maps are)"
+        )
     surplus = sorted(found - set(expected.values()))
     if surplus:
         raise UserError(f"{where / surplus[0]}: there is no test image of that name ({len(surplus)} surplus maps)")

@@ -51,8 +51,10 @@ def list_test_images(category_folder: Path) -> list[LabelledImage]:
         images += [LabelledImage(folder, file.stem, *_size(file)) for file in files]
         masks = {entry.name for entry in (category_folder / "ground_truth" / folder).glob("*/")}
         for stem in sorted(masks - {file.stem for file in files}):
-            raise UserError(f"{category_folder / 'ground_truth' / folder / stem}: holds masks, but there is no image "
-                            f"{category_folder / 'test' / folder / stem}.png")
+            raise UserError(
+                f"{category_folder / 'ground_truth' / folder / stem}: holds masks, but there is no image "
+                f"{category_folder / 'test' / folder / stem}.png"
+            )
     return images
 
 
@@ -76,20 +78,24 @@ def read_regions(
 def _read_region(file: Path, image: LabelledImage, defects: Mapping[int, Mapping[str, object]]) -> Region:
     grey = np.asarray(decode_image(file, "L"))
     if grey.shape != (image.height, image.width):
-        raise UserError(f"{file}: is {grey.shape[1]} x {grey.shape[0]} pixels, but its image {image.path} is "
-                        f"{image.width} x {image.height}")
+        raise UserError(
+            f"{file}: is {grey.shape[1]} x {grey.shape[0]} pixels, but its image {image.path} is "
+            f"{image.width} x {image.height}"
+        )
     value = int(grey.max())
     mask = grey == value
     if value == 0 or np.count_nonzero(mask) != np.count_nonzero(grey):
-        raise UserError(f"{file}: a mask holds exactly one grey value besides 0, this one "
-                        f"{len(set(np.unique(grey)) - {0})}")
+        raise UserError(
+            f"{file}: a mask holds exactly one grey value besides 0, this one {len(set(np.unique(grey)) - {0})}"
+        )
     if value not in defects:
         raise UserError(f"{file}: grey value {value} has no entry in defects_config.json")
     entry = defects[value]
     threshold, area = entry["saturation_threshold"], int(np.count_nonzero(mask))
     if not isinstance(threshold, int | float) or threshold < 0:
-        raise UserError(f"defects_config.json: saturation_threshold of pixel_value {value} is {threshold!r}, not a "
-                        "number from 0 up")
+        raise UserError(
+            f"defects_config.json: saturation_threshold of pixel_value {value} is {threshold!r}, not a number from 0 up"
+        )
     return Region(mask, saturation_area(area, threshold, bool(entry["relative_saturation"])), str(entry["defect_name"]))
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,23 @@ Progress = Callable[[int, int, Mapping[str, float]], None]  # step, steps, mean 
 CurveRow = dict[str, float]  # step, and each loss's mean over the steps since the row before
 
 
+class TrainingLog(NamedTuple):
+    """The training curve, and the seconds spent on it, earlier interrupted runs included."""
+
+    curve: list[CurveRow]
+    seconds: float
+
+
 class Learner(Protocol, Generic[Draw]):
     """What the loop trains."""
 
-    modules: nn.Module
-    optimizer: torch.optim.Optimizer
+    @property
+    def modules(self) -> nn.Module:
+        """What is saved and resumed."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its optimiser."""
 
     def draw(self, step: int) -> Draw:
         """The step's images and random numbers: a pure function of the step, safe to call from threads."""
@@ -31,21 +43,36 @@ class Learner(Protocol, Generic[Draw]):
         """One optimiser step; returns its losses, detached scalars."""
 
 
-def run_steps(learner: Learner[Any], steps: int, checkpoint: Checkpoint, *, checkpoint_seconds: float = 60,
-              workers: int = 0, progress: Progress = lambda step, steps, losses: None) -> list[CurveRow]:
-    """Train to `steps`, from the checkpoint if there is one; return the training curve.
+def run_steps(
+    learner: Learner[Any],
+    steps: int,
+    checkpoint: Checkpoint,
+    *,
+    checkpoint_seconds: float = 60,
+    workers: int = 0,
+    progress: Progress = lambda step, steps, losses: None,
+) -> TrainingLog:
+    """Train to `steps`, from the checkpoint if there is one.
 
     Saves a checkpoint every `checkpoint_seconds` and when asked to stop (SIGTERM, Ctrl-C). Raises Interrupted then,
     and RunFailed, keeping the last checkpoint, if a loss is no longer finite.
     """
-    start, curve, sums = _resume(learner, checkpoint)
+    start, curve, sums, seconds = _resume(learner, checkpoint)
     every = max(1, steps // CURVE_POINTS)
-    saved = time.monotonic()
+    began = saved = time.monotonic()
 
     def save(done: int) -> None:
         _check_finite(sums, done, checkpoint)
-        checkpoint.save({"step": done, "modules": learner.modules.state_dict(), "curve": curve,
-                         "optimizer": learner.optimizer.state_dict(), "sums": sums})
+        checkpoint.save(
+            {
+                "step": done,
+                "modules": learner.modules.state_dict(),
+                "curve": curve,
+                "optimizer": learner.optimizer.state_dict(),
+                "sums": sums,
+                "seconds": seconds + time.monotonic() - began,
+            }
+        )
 
     with StopRequest() as stop:
         for step, drawn in enumerate(prefetched(learner.draw, range(start, steps), workers), start):
@@ -61,27 +88,35 @@ def run_steps(learner: Learner[Any], steps: int, checkpoint: Checkpoint, *, chec
                 progress(done, steps, losses)
             if stop.requested and done < steps:
                 save(done)
-                raise Interrupted(f"stopped at step {done} of {steps} as asked; run again to go on from {checkpoint.path}")
+                raise Interrupted(
+                    f"stopped at step {done} of {steps} as asked; run again to go on from {checkpoint.path}"
+                )
             if time.monotonic() - saved >= checkpoint_seconds:
                 save(done)
                 saved = time.monotonic()
-    return curve
+    return TrainingLog(curve, seconds + time.monotonic() - began)
 
 
-def _resume(learner: Learner[Any], checkpoint: Checkpoint) -> tuple[int, list[CurveRow], dict[str, Tensor]]:
+def _resume(learner: Learner[Any], checkpoint: Checkpoint) -> tuple[int, list[CurveRow], dict[str, Tensor], float]:
     state = checkpoint.load()
     if state is None:
-        return 0, [], {}
+        return 0, [], {}, 0.0
     learner.modules.load_state_dict(state["modules"])
     learner.optimizer.load_state_dict(state["optimizer"])
     device = next(learner.modules.parameters()).device
-    return state["step"], state["curve"], {name: total.to(device) for name, total in state["sums"].items()}
+    sums = {name: total.to(device) for name, total in state["sums"].items()}
+    return state["step"], state["curve"], sums, state["seconds"]
 
 
 def _check_finite(sums: dict[str, Tensor], done: int, checkpoint: Checkpoint) -> None:
     for name, total in sums.items():
         if not math.isfinite(float(total)):
-            kept = f"the checkpoint before it is kept: {checkpoint.path}" if checkpoint.path.exists() else \
-                "it came before the first checkpoint"
-            raise RunFailed(f"loss `{name}` became {float(total)} by step {done}; {kept}; "
-                            "lower the learning rate or check the images")
+            kept = (
+                f"the checkpoint before it is kept: {checkpoint.path}"
+                if checkpoint.path.exists()
+                else "it came before the first checkpoint"
+            )
+            raise RunFailed(
+                f"loss `{name}` became {float(total)} by step {done}; {kept}; "
+                "lower the learning rate or check the images"
+            )

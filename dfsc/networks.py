@@ -4,6 +4,7 @@ All take images normalised with ImageNet's mean and standard deviation, float32 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -91,14 +92,24 @@ class Autoencoder(nn.Module):
         super().__init__()
         widths = (3, 32, 32, 64, 64, 64)
         encoder: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             encoder += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
         encoder.append(nn.Conv2d(64, 64, image_size // 32))
         decoder: list[nn.Module] = []
-        for side in (image_size // 64 - 1, image_size // 32, image_size // 16 - 1,
-                     image_size // 8, image_size // 4 - 1, image_size // 2 - 1):
-            decoder += [nn.Upsample(max(side, 1), mode="bilinear"), nn.Conv2d(64, 64, 4, padding=2), nn.ReLU(),
-                        nn.Dropout(0.2)]
+        for side in (
+            image_size // 64 - 1,
+            image_size // 32,
+            image_size // 16 - 1,
+            image_size // 8,
+            image_size // 4 - 1,
+            image_size // 2 - 1,
+        ):
+            decoder += [
+                nn.Upsample(max(side, 1), mode="bilinear"),
+                nn.Conv2d(64, 64, 4, padding=2),
+                nn.ReLU(),
+                nn.Dropout(0.2),
+            ]
         decoder += [nn.Upsample(image_size // STRIDE - 8, mode="bilinear"), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
         decoder.append(nn.Conv2d(64, channels, 3, padding=1))
         self.layers = nn.Sequential(*encoder, *decoder)
@@ -161,6 +172,7 @@ def normalise_images(images: Tensor) -> Tensor:
 
 def standardise(images: Tensor) -> Tensor:
     """Float images [n, 3, h, w] in 0..1, normalised with ImageNet's mean and standard deviation."""
-    mean, std = (torch.tensor(values, device=images.device).reshape(1, 3, 1, 1)
-                 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     return (images - mean) / std

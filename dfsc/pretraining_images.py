@@ -64,8 +64,9 @@ class PretrainingImages:
             self.source, folder, *paths, last = index.read_text(encoding="utf-8").splitlines()
             self.digest = last.removeprefix("sha256 of paths and sizes: ")
         except (OSError, ValueError) as error:
-            raise UserError(f"{index}: is no index of pretraining images ({error}); write it with "
-                            "`dfsc index-pretraining`") from error
+            raise UserError(
+                f"{index}: is no index of pretraining images ({error}); write it with `dfsc index-pretraining`"
+            ) from error
         self.folder, self.paths = Path(folder), paths
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}
 

@@ -38,22 +38,31 @@ def load_model(path: Path) -> EfficientAD:
     return model.eval().requires_grad_(False)
 
 
-def anomaly_maps(model: EfficientAD, images: NDArray[np.uint8], device: torch.device,
-                 precision: Precision) -> NDArray[np.float32]:
+def anomaly_maps(
+    model: EfficientAD, images: NDArray[np.uint8], device: torch.device, precision: Precision
+) -> NDArray[np.float32]:
     """Anomaly maps M = (M_local + M_global) / 2 before padding, float32 [n, s/4 - 8, s/4 - 8].
 
     `images`: uint8 [n, s, s, 3]. Source: Batzner et al. 2024, section 3.4.
     """
     model = model.to(device)
     with computing(device, precision):
-        maps = [model(normalise_images(batch.to(device))).mean(dim=1).float().cpu()
-                for batch in torch.from_numpy(images).split(BATCH)]
+        maps = [
+            model(normalise_images(batch.to(device))).mean(dim=1).float().cpu()
+            for batch in torch.from_numpy(images).split(BATCH)
+        ]
     return torch.cat(maps).numpy()
 
 
-def score_images(model: EfficientAD, folder: Path, records: list[FileRecord], settings: ScoringSettings,
-                 device: torch.device, workers: int, progress: Callable[[int, int], None]
-                 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
+def score_images(
+    model: EfficientAD,
+    folder: Path,
+    records: list[FileRecord],
+    settings: ScoringSettings,
+    device: torch.device,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
     """Small anomaly maps and image scores of `records` below `folder`, keyed by path.
 
     The image score is the maximum of the padded map at the image's own size.
@@ -61,7 +70,7 @@ def score_images(model: EfficientAD, folder: Path, records: list[FileRecord], se
     maps: dict[str, NDArray[np.float32]] = {}
     scores: dict[str, float] = {}
     for start in range(0, len(records), BATCH):
-        batch = records[start:start + BATCH]
+        batch = records[start : start + BATCH]
         images = load_images([folder / record.path for record in batch], model.image_size, workers)
         for record, small in zip(batch, anomaly_maps(model, images, device, settings.precision), strict=True):
             maps[record.path] = small
@@ -76,8 +85,9 @@ def write_scores(path: Path, scores: Mapping[str, float]) -> None:
     write_text(path, "path,image_score\n" + "".join(f"{name},{score!r}\n" for name, score in scores.items()))
 
 
-def write_full_size_maps(folder: Path, category: str, records: list[FileRecord],
-                         maps: Mapping[str, NDArray[np.float32]], padding: str) -> None:
+def write_full_size_maps(
+    folder: Path, category: str, records: list[FileRecord], maps: Mapping[str, NDArray[np.float32]], padding: str
+) -> None:
     """Write the maps at image size as the official layout wants them: <folder>/<category>/test/<type>/<id>.tiff."""
     import tifffile
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from dfsc.archive import RECEIPT, extract
+from dfsc.archive import extract, require_intact
 from dfsc.download import download, local_path, verified
 from dfsc.errors import UserError
-from dfsc.files import read_json
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ def fetch(source: Source) -> None:
     wait for it. An output that is there already is never replaced: either it is the right one, or UserError says how
     it differs. Raises what `download` and `extract` raise.
     """
-    source.output.parent.mkdir(parents=True, exist_ok=True)
     with _alone(source.output.with_name(f".{source.output.name}.lock")):
         if source.unpack:
             _fetch_folder(source)
@@ -71,9 +69,9 @@ def fetch(source: Source) -> None:
 def _fetch_folder(source: Source) -> None:
     output = source.output
     # The digest in the name keeps the start of one archive from being completed with the end of another.
-    downloaded = output.with_name(f".{output.name}-{source.sha256[:8]}.archive")
+    downloaded = output.with_name(f"{output.name}-{source.sha256[:8]}.archive")
     if output.exists():
-        _require_receipt(source)
+        require_intact(output, source.sha256, f"it is not replaced: move {output} away to fetch it anew")
     elif archive := local_path(source.address):
         extract(archive, output, verified(archive, source.sha256, "give the path of an intact copy"))
     else:
@@ -81,20 +79,15 @@ def _fetch_folder(source: Source) -> None:
     downloaded.unlink(missing_ok=True)
 
 
-def _require_receipt(source: Source) -> None:
-    receipt = source.output / RECEIPT
-    advice = f"it is not replaced: move it away to fetch {source.address}"
-    if not receipt.is_file():
-        raise UserError(f"{source.output}: is there but was not fetched; {advice}")
-    digest = read_json(receipt).get("archive_sha256", "")
-    if not digest.startswith(source.sha256):
-        raise UserError(f"{source.output}: is from an archive with SHA-256 {digest}, not {source.sha256}; {advice}")
-
-
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, which the system releases even if the process is killed."""
-    with path.open("w") as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

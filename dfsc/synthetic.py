@@ -101,8 +101,8 @@ def _image_job(
         image, masks = draw_scene(category, np.random.default_rng(seed), defect)
         _save(image, root / category.name / folder / f"{number:03d}.png")
         anomalies = root / category.name / "ground_truth" / Path(folder).name / f"{number:03d}"
+        value = _pixel_values(category)[defect] if defect else 0
         for region, mask in enumerate(masks):
-            value = _pixel_values(category)[defect] if defect else 0
             _save(mask.point(lambda covered: value if covered else 0), anomalies / f"{region:03d}.png")
 
     return job
@@ -147,7 +147,7 @@ def _defects_config(category: Category) -> list[dict[str, object]]:
 
 def _save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    image.save(path, compress_level=1)  # photographs hardly shrink at higher levels, which take longer
 
 
 @contextmanager

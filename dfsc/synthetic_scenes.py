@@ -21,42 +21,41 @@ Span = tuple[float, float]  # drawn uniformly between the two
 Colour = tuple[int, int, int]
 
 # How much normal images vary: more hides anomalies better.
-BRIGHTNESS: Span = (0.92, 1.08)  # factor over the whole image
+BRIGHTNESS: Span = (0.95, 1.05)  # factor over the whole image
 LIGHT_FALL: Span = (-0.06, 0.06)  # change of that factor from the left edge to the right edge
-COIN_SHIFT: Span = (-6, 6)  # pixels
-COIN_TURN: Span = (-15, 15)  # degrees
+COIN_SHIFT: Span = (-5, 5)  # pixels
+COIN_TURN: Span = (-10, 10)  # degrees
 COIN_SCALE: Span = (0.96, 1.04)
 PICTURE_SHIFT: Span = (-3, 3)  # pixels
 PICTURE_TURN: Span = (-1.5, 1.5)  # degrees
 PICTURE_CROP: Span = (0.90, 1.0)  # share of the photograph that the frame shows
 
 # How severe structural anomalies are: the lower end is the subtle one. Lengths are shares of the part's width.
-SCRATCH_LENGTH: Span = (0.45, 0.9)
-SCRATCH_WIDTH: Span = (0.025, 0.06)
-SCRATCH_STRENGTH: Span = (0.5, 0.9)  # opacity
-STAIN_RADIUS: Span = (0.12, 0.26)
-STAIN_STRENGTH: Span = (0.45, 0.85)  # opacity
-BROKEN_SHARE: Span = (0.16, 0.42)
-BENT_RADIUS: Span = (0.30, 0.45)
-BENT_SHIFT: Span = (0.10, 0.20)
-DISCOLOURED_STRENGTH: Span = (0.35, 0.8)  # opacity of the new tone
-STONE_WIDTH: Span = (13, 24)  # pixels
+SCRATCH_LENGTH: Span = (0.6, 1.0)
+SCRATCH_WIDTH: Span = (0.05, 0.11)
+SCRATCH_STRENGTH: Span = (0.6, 1.0)  # opacity
+STAIN_RADIUS: Span = (0.20, 0.36)
+STAIN_STRENGTH: Span = (0.6, 0.95)  # opacity
+BROKEN_SHARE: Span = (0.22, 0.5)
+BENT_RADIUS: Span = (0.5, 0.7)
+BENT_SHIFT: Span = (0.22, 0.38)
+DISCOLOURED_STRENGTH: Span = (0.45, 0.9)  # opacity of the new tone
+STONE_WIDTH: Span = (20, 36)  # pixels
 
 # What tells the parts apart, hence how hard logical anomalies are.
-COIN_DIAMETER = {"silver": 66, "copper": 48}  # pixels
+COIN_DIAMETER = {"silver": 66, "copper": 48, "gold": 48}  # pixels
 COIN_TONES: dict[str, tuple[Colour, Colour]] = {
     "silver": ((22, 24, 30), (250, 250, 255)),
-    "copper": ((45, 14, 2), (255, 200, 145)),
+    "copper": ((45, 12, 4), (255, 182, 132)),
+    "gold": ((42, 28, 2), (255, 232, 130)),
 }
 PICTURE_WIDTH = 70  # pixels
 VERDIGRIS: tuple[Colour, Colour] = ((10, 45, 40), (150, 235, 205))
 BLEACHED: tuple[Colour, Colour] = ((120, 105, 75), (250, 240, 205))
 
 # Ellipses in the photograph of coins: centre x, centre y, radius x, radius y, in pixels.
-COINS = {
-    "silver": ((335, 44, 28.0, 26.7), (46.3, 260.5, 26.7, 26.3), (172.5, 262, 27.3, 24.5)),
-    "copper": ((102.2, 196, 20.7, 20.2), (212.7, 193.2, 22.5, 22.2), (114, 265.7, 20.3, 20.2)),
-}
+LARGE_COINS = ((335, 44, 28.0, 26.7), (46.3, 260.5, 26.7, 26.3), (172.5, 262, 27.3, 24.5))
+SMALL_COINS = ((102.2, 196, 20.7, 20.2), (212.7, 193.2, 22.5, 22.2), (114, 265.7, 20.3, 20.2))
 # Squares in the photographs that hang on the wall: file, left, top, side, in pixels.
 MOTIFS = {
     "cat": ("chelsea.png", 90, 0, 300),
@@ -120,11 +119,15 @@ def draw_scene(
     scene, parts, regions = category.ground(random), category.arrange(random), list[Region]()
     if defect:
         parts, regions = defect.edit(random, parts)
+    _cast_shadow(scene, _mask(parts, scene.size), (2, 3), 0.55)
     for part in parts:
-        shadow = ImageChops.offset(part.outline(scene.size), 2, 3).filter(ImageFilter.GaussianBlur(2.5))
-        scene.paste((0, 0, 0), (0, 0), shadow.point(lambda value: value * 0.55))
         scene.paste(part.picture, part.corner, part.picture)
     return _lit(random, scene), [_mask(region, scene.size) for region in regions]
+
+
+def _cast_shadow(ground: Image.Image, outline: Image.Image, offset: tuple[int, int], strength: float) -> None:
+    shadow = ImageChops.offset(outline, *offset).filter(ImageFilter.GaussianBlur(2.5))
+    ground.paste((0, 0, 0), (0, 0), shadow.point(lambda value: value * strength))
 
 
 def _mask(region: Region, size: tuple[int, int]) -> Image.Image:
@@ -171,6 +174,10 @@ def _any(random: np.random.Generator, items: tuple[str, ...]) -> str:
     return items[int(random.integers(len(items)))]
 
 
+def _other(pair: tuple[str, str], item: str) -> str:
+    return pair[1] if item == pair[0] else pair[0]
+
+
 # Damage to one part
 
 
@@ -182,8 +189,12 @@ def _scratched(random: np.random.Generator, picture: Image.Image) -> tuple[Image
     centre = np.array(picture.size) / 2 + random.uniform(-0.08, 0.08, 2) * width
     points = centre + np.outer(along, (cos(angle), sin(angle))) + np.outer(across, (-sin(angle), cos(angle)))
     area = _shape(picture.size, "line", points, max(1.2, random.uniform(*SCRATCH_WIDTH) * width))
-    colour = ((245, 243, 235), (25, 20, 18))[random.integers(2)]
+    colour = (25, 20, 18) if _brightness(picture) > 110 else (245, 243, 235)
     return _covered(picture, area, Image.new("RGB", picture.size, colour), random.uniform(*SCRATCH_STRENGTH))
+
+
+def _brightness(picture: Image.Image) -> float:
+    return float(np.average(np.asarray(picture.convert("L")), weights=np.asarray(picture.getchannel("A"))))
 
 
 def _stained(random: np.random.Generator, picture: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -274,6 +285,7 @@ def _missing(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part]
 
 TRAY_SIZE = (320, 240)
 RAIL = 8  # pixels between and around the six compartments
+SMALL_KINDS = ("copper", "gold")
 COMPARTMENT = ((TRAY_SIZE[0] - 4 * RAIL) // 3, (TRAY_SIZE[1] - 3 * RAIL) // 2)
 
 
@@ -283,10 +295,9 @@ def _tray(random: np.random.Generator) -> Image.Image:
         x, y = _compartment(place)
         half = COMPARTMENT[0] / 2, COMPARTMENT[1] / 2
         rails.paste(0, (round(x - half[0]), round(y - half[1]), round(x + half[0]), round(y + half[1])))
-    lining = _toned_photograph("grass.png", ((6, 26, 22), (52, 112, 92)))
-    tray = _ground(random, lining, TRAY_SIZE, 0.7)
-    shadow = ImageChops.offset(rails, 3, 4).filter(ImageFilter.GaussianBlur(3))
-    tray.paste((0, 0, 0), (0, 0), shadow.point(lambda value: value * 0.6))
+    lining = _toned_photograph("grass.png", ((10, 36, 31), (44, 100, 84)))
+    tray = _ground(random, lining, TRAY_SIZE, 0.64)
+    _cast_shadow(tray, rails, (3, 4), 0.6)
     tray.paste(_wood(random, TRAY_SIZE), (0, 0), rails)
     return tray
 
@@ -317,12 +328,12 @@ def _compartment(place: int) -> tuple[float, float]:
     return RAIL + width / 2 + column * (RAIL + width), RAIL + height / 2 + row * (RAIL + height)
 
 
-def _coin_kind(place: int) -> str:
-    return "silver" if place < 3 else "copper"
+def _ellipses(kind: str) -> tuple[tuple[float, float, float, float], ...]:
+    return LARGE_COINS if kind == "silver" else SMALL_COINS
 
 
 def _coin(random: np.random.Generator, kind: str, place: int) -> Part:
-    picture = _coin_picture(kind, int(random.integers(len(COINS[kind]))))
+    picture = _coin_picture(kind, int(random.integers(len(_ellipses(kind)))))
     diameter = round(COIN_DIAMETER[kind] * random.uniform(*COIN_SCALE))
     picture = picture.resize((diameter, diameter * picture.height // picture.width), Image.Resampling.BICUBIC)
     picture = picture.rotate(random.uniform(*COIN_TURN), Image.Resampling.BICUBIC, expand=True)
@@ -331,8 +342,8 @@ def _coin(random: np.random.Generator, kind: str, place: int) -> Part:
 
 @lru_cache
 def _coin_picture(kind: str, number: int) -> Image.Image:
-    x, y, radius_x, radius_y = COINS[kind][number]
-    size = round(8 * radius_x), round(8 * radius_y)
+    x, y, radius_x, radius_y = _ellipses(kind)[number]
+    size = round(4 * radius_x), round(4 * radius_y)
     box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
     coin = _toned(photograph("coins.png").resize(size, Image.Resampling.BICUBIC, box), COIN_TONES[kind])
     coin.putalpha(_shape(size, "ellipse", [(0, 0), (size[0] - 1, size[1] - 1)]))
@@ -340,28 +351,37 @@ def _coin_picture(kind: str, number: int) -> Image.Image:
 
 
 def _coins(random: np.random.Generator) -> list[Part]:
-    return [_coin(random, _coin_kind(place), place) for place in range(6)]
+    kinds = ["silver"] * 3 + [_any(random, SMALL_KINDS)] * 3
+    return [_coin(random, kind, place) for place, kind in enumerate(kinds)]
 
 
 def _extra_coin(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
-    """Two copper coins share a compartment. Either may be the one too many, so the region covers both."""
+    """Two small coins share a compartment. Either may be the one too many, so the region covers both."""
     place = int(random.integers(3, 6))
     x, y = _compartment(place)
     upper = replace(parts[place], centre=(x + random.uniform(-14, 14), y - 26))
-    lower = replace(_coin(random, "copper", place), centre=(x + random.uniform(-14, 14), y + 26))
+    lower = replace(_coin(random, upper.kind, place), centre=(x + random.uniform(-14, 14), y + 26))
     return [*_with(parts, {place: upper}), lower], [[upper, lower]]
 
 
 def _wrong_coin(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
+    """A small coin lies above, or a large one below."""
     place = int(random.integers(6))
-    wrong = _coin(random, _coin_kind((place + 3) % 6), place)
+    wrong = _coin(random, parts[(place + 3) % 6].kind, place)
     return _with(parts, {place: wrong}), [[wrong]]
 
 
 def _swapped_coins(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
     above = int(random.integers(3))
-    copper, silver = _coin(random, "copper", above), _coin(random, "silver", above + 3)
-    return _with(parts, {above: copper, above + 3: silver}), [[copper], [silver]]
+    small, large = _coin(random, parts[above + 3].kind, above), _coin(random, "silver", above + 3)
+    return _with(parts, {above: small, above + 3: large}), [[small], [large]]
+
+
+def _mixed_metals(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
+    """One of the small coins is of the other metal."""
+    place = int(random.integers(3, 6))
+    odd = _coin(random, _other(SMALL_KINDS, parts[place].kind), place)
+    return _with(parts, {place: odd}), [[odd]]
 
 
 def _stone(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
@@ -406,7 +426,9 @@ def _picture(random: np.random.Generator, motif: str, place: int) -> Part:
     picture = _frame(random)
     picture.paste(photo, (FRAME + MAT, FRAME + MAT))
     picture.putalpha(255)
-    turned = picture.rotate(random.uniform(*PICTURE_TURN), Image.Resampling.BICUBIC, expand=True)
+    turned = ImageOps.expand(picture, 2, (0, 0, 0, 0)).rotate(
+        random.uniform(*PICTURE_TURN), Image.Resampling.BICUBIC, expand=True
+    )
     return Part(motif, turned, _shift(random, _place_on_wall(place), PICTURE_SHIFT))
 
 
@@ -431,8 +453,7 @@ def _pictures(random: np.random.Generator) -> list[Part]:
 def _mismatched_pair(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], list[Region]]:
     """The middle row shows one cup and one astronaut. Either may be the odd one, so the region covers both."""
     place = int(random.integers(2, 4))
-    other = next(motif for motif in MIDDLE_MOTIFS if motif != parts[place].kind)
-    changed = _with(parts, {place: _picture(random, other, place)})
+    changed = _with(parts, {place: _picture(random, _other(MIDDLE_MOTIFS, parts[place].kind), place)})
     return changed, [changed[2:4]]
 
 
@@ -451,13 +472,13 @@ def _swapped_pictures(random: np.random.Generator, parts: list[Part]) -> tuple[l
     return _with(parts, {above: rocket, below: cat}), [[rocket], [cat]]
 
 
-COIN_AREA = int(pi / 4 * COIN_DIAMETER["copper"] ** 2)  # of the smaller kind: covering one coin is enough
+COIN_AREA = int(pi / 4 * COIN_DIAMETER["copper"] ** 2)  # of the smaller kinds: covering one coin is enough
 PICTURE_AREA = PICTURE_WIDTH**2
 
 COIN_TRAY = Category(
     name="coin_tray",
     size=TRAY_SIZE,
-    rule="Each upper compartment holds one large silver coin, each lower one holds one small copper coin.",
+    rule="One coin per compartment: three large silver ones above three small ones, all copper or all gold.",
     ground=_tray,
     arrange=_coins,
     logical=(
@@ -465,6 +486,7 @@ COIN_TRAY = Category(
         Defect("extra_coin", COIN_AREA, _extra_coin),
         Defect("wrong_coin", COIN_AREA, _wrong_coin),
         Defect("swapped_coins", COIN_AREA, _swapped_coins),
+        Defect("mixed_metals", COIN_AREA, _mixed_metals),
     ),
     structural=(
         Defect("scratched_coin", 1.0, _on_one_part(_scratched)),

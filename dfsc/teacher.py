@@ -17,7 +17,7 @@ from dfsc.backbone import TeacherTarget, backbone_features
 from dfsc.checkpoint import Checkpoint, load_tensors
 from dfsc.device import Precision, computing
 from dfsc.errors import UserError
-from dfsc.loop import CurveRow, Progress, run_steps
+from dfsc.loop import Progress, TrainingLog, run_steps
 from dfsc.networks import SIZES, normalise_images, pdn
 from dfsc.pretraining_images import PretrainingImages, prefetched, to_grey
 from dfsc.randomness import generator, shuffled_index, torch_seed
@@ -47,14 +47,16 @@ Views = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # the backbone's [2s, 2s, 3
 class _Distillation:
     """The loop's learner: mean squared error between the padded PDN and the normalised target."""
 
-    def __init__(self, settings: TeacherSettings, images: PretrainingImages, backbone: nn.Module,
-                 device: torch.device) -> None:
+    def __init__(
+        self, settings: TeacherSettings, images: PretrainingImages, backbone: nn.Module, device: torch.device
+    ) -> None:
         self.settings, self.images, self.device = settings, images, device
         torch.manual_seed(torch_seed(settings.seed, "teacher's initial weights"))
         size = SIZES[settings.size]
         self.modules = pdn(size, size.output, padding=True).to(device)
-        self.optimizer = torch.optim.Adam(self.modules.parameters(), settings.learning_rate,
-                                          weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.Adam(
+            self.modules.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
         self.backbone = backbone.to(device)
         with torch.no_grad():
             probe = backbone_features(self.backbone, torch.zeros(1, 3, 64, 64, device=device))
@@ -71,8 +73,13 @@ class _Distillation:
         """The step's views, `batch_size` of them."""
         settings = self.settings
         grey = generator(settings.seed, "teacher's grey images", step).random(settings.batch_size)
-        return [self.views(shuffled_index(settings.seed, len(self.images), step * settings.batch_size + number),
-                           bool(grey[number] < settings.grey_probability)) for number in range(settings.batch_size)]
+        return [
+            self.views(
+                shuffled_index(settings.seed, len(self.images), step * settings.batch_size + number),
+                bool(grey[number] < settings.grey_probability),
+            )
+            for number in range(settings.batch_size)
+        ]
 
     def features(self, views: list[Views]) -> Tensor:
         """Normalised targets [n, channels, s/4, s/4] of the large views."""
@@ -90,8 +97,10 @@ class _Distillation:
         positions = 0
 
         def load(start: int) -> list[Views]:
-            return [self.views(shuffled_index(self.settings.seed + 1, len(self.images), number), False)
-                    for number in range(start, min(start + batch, count))]
+            return [
+                self.views(shuffled_index(self.settings.seed + 1, len(self.images), number), False)
+                for number in range(start, min(start + batch, count))
+            ]
 
         for views in prefetched(load, range(0, count, batch), workers):
             features = self.features(views).double()
@@ -110,21 +119,30 @@ class _Distillation:
             output = self.modules(normalise_images(small))
         loss = (output.float() - target).square().mean()
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return {"distillation": loss.detach()}
 
 
-def pretrain_teacher(settings: TeacherSettings, images: PretrainingImages, backbone: nn.Module, device: torch.device,
-                     checkpoint: Checkpoint, *, workers: int, checkpoint_seconds: float,
-                     progress: Progress) -> tuple[dict[str, Any], list[CurveRow]]:
-    """Distil the backbone into a PDN; return the teacher's state, to be saved, and the training curve."""
+def pretrain_teacher(
+    settings: TeacherSettings,
+    images: PretrainingImages,
+    backbone: nn.Module,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    *,
+    workers: int,
+    checkpoint_seconds: float,
+    progress: Progress,
+) -> tuple[dict[str, Any], TrainingLog]:
+    """Distil the backbone into a PDN; return the teacher's state, to be saved, and the training's log."""
     learner = _Distillation(settings, images, backbone, device)
     learner.measure_normalisation(workers)
-    curve = run_steps(learner, settings.steps, checkpoint, checkpoint_seconds=checkpoint_seconds, workers=workers,
-                      progress=progress)
+    log = run_steps(
+        learner, settings.steps, checkpoint, checkpoint_seconds=checkpoint_seconds, workers=workers, progress=progress
+    )
     weights = {name: value.cpu() for name, value in learner.modules.state_dict().items()}
-    return {"size": settings.size, "weights": weights}, curve
+    return {"size": settings.size, "weights": weights}, log
 
 
 def load_teacher(path: Path, size: str) -> dict[str, Tensor]:

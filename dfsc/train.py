@@ -3,6 +3,7 @@
 Source: Batzner et al. 2024, algorithm 1, and its widely used re-implementation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dfsc.checkpoint import Checkpoint
 from dfsc.device import Precision, computing
-from dfsc.loop import CurveRow, Progress, run_steps
+from dfsc.loop import Progress, TrainingLog, run_steps
 from dfsc.losses import DfscSettings, autoencoder_loss, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.networks import EfficientAD, normalise_images, standardise
 from dfsc.pretraining_images import PretrainingImages
@@ -56,8 +57,14 @@ class Draw(NamedTuple):
 class Trainer:
     """The loop's learner: student and autoencoder of one model."""
 
-    def __init__(self, settings: TrainingSettings, images: NDArray[np.uint8], penalty: PretrainingImages,
-                 teacher: dict[str, Tensor], device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        images: NDArray[np.uint8],
+        penalty: PretrainingImages,
+        teacher: dict[str, Tensor],
+        device: torch.device,
+    ) -> None:
         """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher."""
         self.settings, self.penalty, self.device = settings, penalty, device
         torch.manual_seed(torch_seed(settings.seed, "initial weights"))
@@ -70,15 +77,20 @@ class Trainer:
         self._set_feature_statistics()
 
     def _set_feature_statistics(self) -> None:
-        # T' needs the mean before the deviation: a difference of squares would lose digits.
-        features = [self.modules.teacher_features(normalise_images(batch)).cpu()
-                    for batch in self.images.split(INFERENCE_BATCH)]
-        count = sum(batch[:, 0].numel() for batch in features)
-        mean = torch.stack([batch.double().sum(dim=(0, 2, 3)) for batch in features]).sum(dim=0) / count
-        mean = mean.reshape(1, -1, 1, 1)
-        square = torch.stack([(batch - mean).square().sum(dim=(0, 2, 3)) for batch in features]).sum(dim=0) / count
+        # Two passes: a difference of squares would lose digits, and keeping all features would take gigabytes.
+        mean = self._channel_mean(lambda features: features)
+        variance = self._channel_mean(lambda features: (features - mean).square())
         self.modules.feature_mean.copy_(mean)
-        self.modules.feature_std.copy_(square.sqrt().reshape(1, -1, 1, 1))
+        self.modules.feature_std.copy_(variance.sqrt())
+
+    def _channel_mean(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        total, positions = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        for batch in self.images.split(INFERENCE_BATCH):
+            with torch.no_grad():
+                features = function(self.modules.teacher(normalise_images(batch)).double())
+            total = total + features.sum(dim=(0, 2, 3), keepdim=True)
+            positions += features[:, 0].numel()
+        return total / positions
 
     def draw(self, step: int) -> Draw:
         """Choices of the step: equal for baseline and DFSC of one seed."""
@@ -88,23 +100,34 @@ class Trainer:
         penalty = generator(settings.seed, "penalty", step)
         return Draw(
             [shuffled_index(settings.seed, len(self.images), number) for number in numbers],
-            [(int(jitter.integers(len(JITTERS))), float(jitter.uniform(1 - settings.jitter, 1 + settings.jitter)))
-             for _ in numbers],
-            np.stack([self.penalty.penalty_crop(int(penalty.integers(len(self.penalty))), settings.image_size,
-                                                bool(penalty.random() < settings.penalty_grey_probability))
-                      for _ in numbers]))
+            [
+                (int(jitter.integers(len(JITTERS))), float(jitter.uniform(1 - settings.jitter, 1 + settings.jitter)))
+                for _ in numbers
+            ],
+            np.stack(
+                [
+                    self.penalty.penalty_crop(
+                        int(penalty.integers(len(self.penalty))),
+                        settings.image_size,
+                        bool(penalty.random() < settings.penalty_grey_probability),
+                    )
+                    for _ in numbers
+                ]
+            ),
+        )
 
     def losses(self, drawn: Draw) -> dict[str, Tensor]:
         """The four losses of one batch, whose sum is minimised."""
         model, count = self.modules, len(drawn.images)
         images = self.images[drawn.images].permute(0, 3, 1, 2).float() / 255
-        jittered = torch.stack([JITTERS[kind](image, factor)
-                                for image, (kind, factor) in zip(images, drawn.jitters, strict=True)])
+        jittered = torch.stack(
+            [JITTERS[kind](image, factor) for image, (kind, factor) in zip(images, drawn.jitters, strict=True)]
+        )
         penalty = torch.from_numpy(drawn.penalty).to(self.device).permute(0, 3, 1, 2).float() / 255
         batch = standardise(torch.cat([jittered, images, penalty]))
 
         with computing(self.device, self.settings.precision):
-            teacher_jittered, teacher = model.teacher_features(batch[:2 * count]).float().split(count)
+            teacher_jittered, teacher = model.teacher_features(batch[: 2 * count]).float().split(count)
             autoencoder = model.autoencoder(batch[:count]).float()
             trunk = model.student.trunk(batch)
             student, student_penalty = model.student.teacher_half(trunk[count:]).float().split(count)
@@ -125,26 +148,43 @@ class Trainer:
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
         losses = self.losses(drawn)
         self.optimizer.zero_grad()
-        sum(losses.values(), torch.zeros((), device=self.device)).backward()  # type: ignore[no-untyped-call]
+        sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
         return {name: loss.detach() for name, loss in losses.items()}
 
 
-def train(trainer: Trainer, validation: NDArray[np.uint8], checkpoint: Checkpoint, *, workers: int,
-          checkpoint_seconds: float, progress: Progress) -> list[CurveRow]:
+def train(
+    trainer: Trainer,
+    validation: NDArray[np.uint8],
+    checkpoint: Checkpoint,
+    *,
+    workers: int,
+    checkpoint_seconds: float,
+    progress: Progress,
+) -> TrainingLog:
     """Train the trainer's model and set its map quantiles from `validation`, uint8 [n, size, size, 3].
 
-    Returns the training curve; the model is `trainer.modules`, in evaluation mode.
+    The model is then `trainer.modules`, in evaluation mode.
     """
-    curve = run_steps(trainer, trainer.settings.steps, checkpoint, checkpoint_seconds=checkpoint_seconds,
-                      workers=workers, progress=progress)
+    log = run_steps(
+        trainer,
+        trainer.settings.steps,
+        checkpoint,
+        checkpoint_seconds=checkpoint_seconds,
+        workers=workers,
+        progress=progress,
+    )
     model = trainer.modules.eval()
     with computing(trainer.device, trainer.settings.precision):
-        maps = torch.cat([model.raw_maps(normalise_images(batch.to(trainer.device))).float().cpu()
-                          for batch in torch.from_numpy(validation).split(INFERENCE_BATCH)])
+        maps = torch.cat(
+            [
+                model.raw_maps(normalise_images(batch.to(trainer.device))).float().cpu()
+                for batch in torch.from_numpy(validation).split(INFERENCE_BATCH)
+            ]
+        )
     quantiles = np.quantile(maps.transpose(0, 1).flatten(1).double().numpy(), MAP_QUANTILES, axis=1).T
     model.map_quantiles.copy_(torch.from_numpy(quantiles))
-    return curve
+    return log
 
 
 def model_state(model: EfficientAD) -> dict[str, object]:

@@ -48,53 +48,54 @@ def region_scores(anomaly_map: Scores, mask: NDArray[np.bool_], saturation_area:
     return RegionScores(inside[-saturation_area:].copy(), saturation_area)
 
 
-class NegativeCounts:
-    """Numbers of negatives above, and at or above, every distinct score of `regions`; filled by `add`, thread-safe."""
+class SproAccumulator:
+    """Counts negatives above, and at or above, every distinct score of the regions; then gives the curves."""
 
     def __init__(self, regions: Sequence[RegionScores]) -> None:
         """Raises ValueError if there is no region."""
         if not regions:
             raise ValueError("the sPRO curve needs at least one region")
-        self.thresholds = np.unique(np.concatenate([region.scores for region in regions]))
-        self.above = np.zeros(self.thresholds.size, np.int64)
-        self.at_or_above = np.zeros(self.thresholds.size, np.int64)
-        self.total = 0
+        self._saturation_areas = [region.saturation_area for region in regions]
+        self._thresholds = np.unique(np.concatenate([region.scores for region in regions]))
+        self._positions = [np.searchsorted(self._thresholds, region.scores).astype(np.int32) for region in regions]
+        self._above = np.zeros(self._thresholds.size, np.int64)
+        self._at_or_above = np.zeros(self._thresholds.size, np.int64)
+        self._negatives = 0
         self._lock = threading.Lock()
 
     def add(self, negatives: Scores) -> None:
-        """Count `negatives` [n], sorted ascending. Many at once are cheaper than few at a time."""
+        """Count `negatives` [n], sorted ascending; from any thread. Many at once are cheaper than few at a time."""
         if not negatives.size:
             return
-        below = np.searchsorted(negatives, self.thresholds, "left")
+        below = np.searchsorted(negatives, self._thresholds, "left")
         not_above = below.copy()
-        tied = negatives[np.minimum(below, negatives.size - 1)] == self.thresholds
-        not_above[tied] = np.searchsorted(negatives, self.thresholds[tied], "right")
+        tied = negatives[np.minimum(below, negatives.size - 1)] == self._thresholds
+        not_above[tied] = np.searchsorted(negatives, self._thresholds[tied], "right")
         with self._lock:
-            self.above += negatives.size - not_above
-            self.at_or_above += negatives.size - below
-            self.total += negatives.size
+            self._above += negatives.size - not_above
+            self._at_or_above += negatives.size - below
+            self._negatives += negatives.size
 
-    def curve(self, regions: Sequence[RegionScores]) -> Curve:
-        """The curve of all or some of the regions given at the start: FPR and mean sPRO, float64 [p], in [0, 1].
+    def curve(self, chosen: Sequence[int] | None = None) -> Curve:
+        """The curve of all regions, or of those `chosen` by number: FPR and mean sPRO, float64 [p], in [0, 1].
 
         Both never fall; the first point is (0, 0), a threshold above every score, the last has FPR 1.
         Raises ValueError if no negative was counted.
         """
-        if not self.total:
+        if not self._negatives:
             raise ValueError("the false positive rate needs at least one pixel outside the regions")
-        scores = np.concatenate([region.scores for region in regions])
-        gains = [1 / (region.saturation_area * len(regions)) for region in regions]
-        order = np.argsort(scores)[::-1]
-        scores = scores[order]
-        overlap = np.cumsum(np.repeat(gains, [region.scores.size for region in regions])[order])
-        last_of_tie = np.append(scores[1:] != scores[:-1], True)
-        overlap = np.minimum(overlap[last_of_tie], 1)
-        index = np.searchsorted(self.thresholds, scores[last_of_tie])
+        numbers = range(len(self._positions)) if chosen is None else chosen
+        gains = [1 / (self._saturation_areas[number] * len(numbers)) for number in numbers]
+        positions = [self._positions[number] for number in numbers]
+        gain = np.bincount(np.concatenate(positions), np.repeat(gains, [position.size for position in positions]))
+        changes = np.flatnonzero(gain)[::-1]
+        overlap = np.minimum(np.cumsum(gain[changes]), 1)
 
-        fpr = np.ones(2 * index.size + 2)
-        fpr[0], fpr[1:-1:2], fpr[2:-1:2] = 0, self.above[index] / self.total, self.at_or_above[index] / self.total
-        spro = np.zeros(fpr.size)
-        spro[2:-1:2], spro[3::2] = overlap, overlap
+        fpr, spro = np.ones(2 * changes.size + 2), np.zeros(2 * changes.size + 2)
+        fpr[0] = 0
+        fpr[1:-1:2] = self._above[changes] / self._negatives
+        fpr[2:-1:2] = self._at_or_above[changes] / self._negatives
+        spro[2:-1:2] = spro[3::2] = overlap
         return fpr, spro
 
 
@@ -114,11 +115,11 @@ def spro_curve(
         for anomaly_map, image_masks, areas in per_image
         for mask, area in zip(image_masks, areas, strict=True)
     ]
-    counts = NegativeCounts(regions)
+    accumulator = SproAccumulator(regions)
     for anomaly_map, image_masks, _ in per_image:
         inside = np.logical_or.reduce(image_masks) if len(image_masks) else np.zeros(anomaly_map.shape, bool)
-        counts.add(np.sort(anomaly_map[~inside]))
-    return counts.curve(regions)
+        accumulator.add(np.sort(anomaly_map[~inside]))
+    return accumulator.curve()
 
 
 def au_spro(fpr: NDArray[np.float64], spro: NDArray[np.float64], limit: float) -> float:

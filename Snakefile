@@ -1,0 +1,36 @@
+# DFSC against EfficientAD on MVTec LOCO AD, from nothing to the tables.
+#   snakemake --cores 8 --profile slurm                            the published benchmark, on a cluster
+#   snakemake --cores 2 --configfile config/demo.yaml              the same pipeline on generated images, on two cores
+# Data flow: images -> teacher -> model -> anomaly maps -> metrics -> tracked run -> tables and figures.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/track.smk"
+include: "workflow/rules/paper.smk"
+
+
+localrules:
+    all,
+    fetch,
+    index_pretraining,
+    track,
+    tables,
+    draw_sweep,
+
+
+rule all:
+    default_target: True
+    input:
+        tables(),
+        figures(),

@@ -1,0 +1,88 @@
+"""A trained model's files, gathered into what MLflow is told of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dfsc.config import quantile_of
+from dfsc.files import read_json, write_json
+from dfsc.tracking import track_run
+
+ARTIFACT_FILES = {
+    "model.pt": "model",
+    "training.json": "",
+    "training_curve.csv": "",
+    "scores.csv": "",
+    "metrics.json": "",
+    "curves.csv": "curves",
+    "curves.png": "curves",
+    "heatmaps.png": "",
+}
+
+
+def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
+    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt."""
+    training, measured = read_json(folder / "training.json"), read_json(folder / "metrics.json")
+    settings = training["settings"]
+    size, seed = settings["size"], settings["seed"]
+    metrics = flat_metrics(measured)
+    # The model's fingerprint tells runs of one grid cell under changed settings apart.
+    key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{training['fingerprint'][:12]}"
+    quantile = quantile_of(method)
+    tags = {
+        "benchmark": experiment,
+        "category": category,
+        "method": method,
+        "quantile": "" if quantile is None else str(quantile),
+        "seed": str(seed),
+        "size": size,
+        **{
+            name: str(training[name])
+            for name in (
+                "commit",
+                "data_digest",
+                "teacher_digest",
+                "model_digest",
+                "pretraining_images",
+                "backbone",
+                "hardware",
+            )
+        },
+        **{f"version.{name}": value for name, value in training["versions"].items()},
+    }
+    curve = pd.read_csv(folder / "training_curve.csv")
+    rows = [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
+    cost = {"seconds": training["seconds"], "peak_memory_bytes": training["peak_memory_bytes"]}
+    artifacts = {folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()}
+    write_json(
+        receipt,
+        track_run(
+            uri,
+            experiment,
+            f"{category} {method} seed{seed} {size}",
+            key,
+            tags=tags,
+            parameters={**_flat(settings), **cost},
+            curve=rows,
+            metrics=metrics,
+            artifacts=artifacts,
+        ),
+    )
+
+
+def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
+    """metrics.json under the names that MLflow and the tables use: 'image_auroc.mean', 'au_spro_0.05.mean'..."""
+    flat = {f"image_auroc.{name}": value for name, value in measured["classification"]["auc_roc"].items()}
+    for name, by_limit in measured["localization"]["auc_spro"].items():
+        flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
+    for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
+        flat |= {f"au_spro_0.05.{kind}.{defect}": by_limit["0.05"] for defect, by_limit in defects.items()}
+    return flat
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

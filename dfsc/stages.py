@@ -1,0 +1,159 @@
+"""One function per rule of the workflow: files in, files out, each written whole; what is computed is elsewhere."""
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dfsc.backbone import load_backbone
+from dfsc.checkpoint import Checkpoint, save_tensors
+from dfsc.data import images_of, load_images, read_manifest
+from dfsc.device import describe_device
+from dfsc.errors import UserError
+from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
+from dfsc.loop import Progress, TrainingLog
+from dfsc.maps import write_maps
+from dfsc.pretraining_images import PretrainingImages
+from dfsc.provenance import code_digest, provenance
+from dfsc.score import ScoringSettings, load_model, score_images, write_full_size_maps, write_scores
+from dfsc.teacher import TeacherSettings, load_teacher, pretrain_teacher
+from dfsc.train import Trainer, TrainingSettings, model_state, train
+
+
+def run_pretraining(
+    settings: TeacherSettings,
+    index: Path,
+    backbone_weights: Path | None,
+    output: Path,
+    checkpoints: Path,
+    device: torch.device,
+    **loop: Any,
+) -> None:
+    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json)."""
+    images = PretrainingImages(index)
+    backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
+    inputs = {
+        "settings": asdict(settings),
+        "pretraining_images": {"source": images.source, "digest": images.digest, "count": len(images)},
+        "backbone_weights": weights,
+        "code": code_digest("teacher"),
+    }
+    checkpoint = Checkpoint(checkpoints, digest_of(inputs))
+    state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, **loop)
+    save_tensors(output, state)
+    _write_log(output.with_suffix(".csv"), log)
+    write_json(output.with_suffix(".json"), {**inputs, **_cost(log, device), **provenance(describe_device(device))})
+    checkpoint.remove()
+
+
+def run_training(
+    settings: TrainingSettings,
+    folder: Path,
+    manifest: Path,
+    teacher: Path,
+    index: Path,
+    output: Path,
+    checkpoints: Path,
+    device: torch.device,
+    workers: int,
+    **loop: Any,
+) -> None:
+    """Train one model; write `output` (model.pt), training_curve.csv and training.json beside it."""
+    records = read_manifest(manifest)
+    images, validation = (
+        load_images(
+            [folder / record.path for record in images_of(records, split)], settings.image_size, max(1, workers)
+        )
+        for split in ("train/good", "validation/good")
+    )
+    penalty = PretrainingImages(index)
+    made = read_json(teacher.with_suffix(".json"))
+    inputs = {
+        "settings": asdict(settings),
+        "data_digest": sha256_of(manifest),
+        "teacher_digest": sha256_of(teacher),
+        "penalty_digest": penalty.digest,
+        "code": code_digest("train"),
+    }
+    fingerprint = digest_of(inputs)
+    checkpoint = Checkpoint(checkpoints, fingerprint)
+    trainer = Trainer(settings, images, penalty, load_teacher(teacher, settings.size), device)
+    log = train(trainer, validation, checkpoint, workers=workers, **loop)
+    save_tensors(output, model_state(trainer.modules))
+    _write_log(output.parent / "training_curve.csv", log)
+    write_json(
+        output.parent / "training.json",
+        {
+            "fingerprint": fingerprint,
+            **inputs,
+            "model_digest": sha256_of(output),
+            "pretraining_images": f"{penalty.source} ({len(penalty)} images)",
+            "backbone": f"{made['settings']['backbone']}, {made['backbone_weights']}",
+            **_cost(log, device),
+            **provenance(describe_device(device)),
+        },
+    )
+    checkpoint.remove()
+
+
+def _write_log(path: Path, log: TrainingLog) -> None:
+    write_text(path, pd.DataFrame(log.curve).to_csv(index=False))
+
+
+def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
+    peak = (
+        torch.cuda.max_memory_allocated(device)
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    return {
+        "seconds": round(log.seconds, 1),
+        "peak_memory_bytes": peak,
+        "finished": time.strftime("%FT%TZ", time.gmtime()),
+    }
+
+
+def run_scoring(
+    model_path: Path,
+    settings: ScoringSettings,
+    folder: Path,
+    manifest: Path,
+    scores: Path,
+    maps: Path,
+    full_size_maps: Path | None,
+    device: torch.device,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
+    records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
+    if not records:
+        raise UserError(f"{manifest}: lists no test image")
+    small, image_scores = score_images(load_model(model_path), folder, records, settings, device, workers, progress)
+    if full_size_maps is not None:
+        write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
+    write_scores(scores, image_scores)
+    write_maps(maps, small)
+
+
+def plain_progress(label: str) -> Progress:
+    """A progress callback for logs: a line every tenth of the steps, and at least every 30 seconds."""
+    began = last_time = time.monotonic()
+    last_tenth = -1
+
+    def report(step: int, steps: int, losses: Any) -> None:
+        nonlocal last_time, last_tenth
+        now = time.monotonic()
+        if step * 10 // steps == last_tenth and now - last_time < 30:
+            return
+        last_time, last_tenth = now, step * 10 // steps
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        left = (now - began) / step * (steps - step)
+        print(f"{label}: step {step} of {steps} ({step / steps:.0%}), {figures}, {left:.0f} s left", flush=True)
+
+    return report

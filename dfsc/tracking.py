@@ -1,0 +1,178 @@
+"""MLflow: one run per trained model, written in one go. The only module that imports mlflow."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfsc.errors import UserError
+from dfsc.files import digest_of, read_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ARTIFACTS = Path("mlartifacts")  # of a local store; a server keeps its own
+BATCH = 1000  # metrics per call that MLflow accepts
+PARAMS_BATCH = 100
+
+# A server that is down should be reported within seconds, not after MLflow's minutes of retries.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+
+@contextmanager
+def tracking_client(uri: str) -> Iterator["MlflowClient"]:
+    """A client of the store at `uri`; a new SQLite store is created first, by one process at a time.
+
+    Raises UserError naming the address if the store cannot be reached.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        if uri.startswith("sqlite:///"):
+            database = Path(uri.removeprefix("sqlite:///"))
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with Path(f"{database}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                client = MlflowClient(uri)
+                client.search_experiments(max_results=1)
+        else:
+            client = MlflowClient(uri)
+        yield client
+    except (MlflowException, SQLAlchemyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(f"tracking store {uri}: {first_line}; results stay on disk, run again to track them") from error
+
+
+def track_run(
+    uri: str,
+    experiment: str,
+    name: str,
+    key: str,
+    *,
+    tags: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    curve: list[dict[str, float]],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[Path, str],
+) -> dict[str, str]:
+    """Track one model as a finished run; return its receipt {run_id, key, experiment, metrics_digest}.
+
+    The run is found by `key`: a finished one of equal metrics is kept as it is, any other of that key is deleted and
+    written anew, so that retries never leave two. `artifacts`: file -> its folder in MLflow, '' for the top.
+    """
+    with tracking_client(uri) as client:
+        experiment_id = _experiment(client, uri, experiment)
+        run_id = None
+        for run in _runs_of(client, experiment_id, key):
+            if run_id is None and run.info.status == "FINISHED" and _metrics_of(run, metrics) == dict(metrics):
+                run_id = run.info.run_id
+            else:
+                client.delete_run(run.info.run_id)
+        if run_id is None:
+            run_id = _write(client, experiment_id, name, {**tags, "key": key}, parameters, curve, metrics, artifacts)
+    return {"run_id": run_id, "key": key, "experiment": experiment, "metrics_digest": digest_of(dict(metrics))}
+
+
+def _experiment(client: "MlflowClient", uri: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if uri.startswith("http") else (ARTIFACTS / name).resolve().as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another process was first
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"tracking store {uri}: experiment `{name}` is deleted; restore it in MLflow, or rename `benchmark`"
+        )
+    return str(found.experiment_id)
+
+
+def _runs_of(client: "MlflowClient", experiment_id: str, key: str) -> list["Run"]:
+    return list(client.search_runs([experiment_id], f"tags.key = '{key}'"))
+
+
+def _metrics_of(run: "Run", names: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if name in names}
+
+
+def _write(
+    client: "MlflowClient",
+    experiment_id: str,
+    name: str,
+    tags: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    curve: list[dict[str, float]],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[Path, str],
+) -> str:
+    from mlflow.entities import Metric, Param
+
+    run_id = str(client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+    values = [
+        Metric(f"loss/{loss}", value, 0, int(row["step"]))
+        for row in curve
+        for loss, value in row.items()
+        if loss != "step"
+    ]
+    values += [Metric(metric, value, 0, 0) for metric, value in metrics.items()]
+    for start in range(0, len(values), BATCH):
+        client.log_batch(run_id, metrics=values[start : start + BATCH])
+    entries = [Param(parameter, str(value)) for parameter, value in parameters.items()]
+    for start in range(0, len(entries), PARAMS_BATCH):
+        client.log_batch(run_id, params=entries[start : start + PARAMS_BATCH])
+    for path, target in artifacts.items():
+        client.log_artifact(run_id, str(path), target or None)
+    client.set_terminated(run_id, "FINISHED")  # last: a run cut short before this line is written anew
+    return run_id
+
+
+def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
+    """The runs that the receipts name: tags and metrics of each, in the receipts' order.
+
+    Raises UserError naming the receipt if its run is gone, unfinished, of another key, or holds other metrics than
+    were tracked; and the key if the store holds two finished runs of it.
+    """
+    rows: list[dict[str, Any]] = []
+    with tracking_client(uri) as client:
+        for path in receipts:
+            rows.append(_verified_run(client, uri, path, read_json(path)))
+    return rows
+
+
+def _verified_run(client: "MlflowClient", uri: str, path: Path, receipt: dict[str, str]) -> dict[str, Any]:
+    from mlflow.exceptions import MlflowException
+
+    again = f"delete {path} and run the workflow again"
+    try:
+        run = client.get_run(receipt["run_id"])
+    except MlflowException as error:
+        raise UserError(f"{path}: its run {receipt['run_id']} is not in {uri}; {again}") from error
+    if run.info.lifecycle_stage == "deleted" or run.info.status != "FINISHED":
+        raise UserError(f"{path}: its run {receipt['run_id']} is deleted or unfinished; {again}")
+    if run.data.tags.get("key") != receipt["key"]:
+        raise UserError(f"{path}: run {receipt['run_id']} has another key than the receipt; {again}")
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith("loss/")}
+    if digest_of(metrics) != receipt["metrics_digest"]:
+        raise UserError(f"{path}: metrics of run {receipt['run_id']} were changed after tracking; {again}")
+    doubles = [
+        other.info.run_id
+        for other in _runs_of(client, run.info.experiment_id, receipt["key"])
+        if other.info.status == "FINISHED"
+    ]
+    if len(doubles) > 1:
+        raise UserError(
+            f"{path}: {len(doubles)} finished runs have the key {receipt['key']} "
+            f"({', '.join(doubles)}); delete all but {receipt['run_id']} in MLflow"
+        )
+    return {"run_id": receipt["run_id"], "tags": dict(run.data.tags), "metrics": metrics}

@@ -1,0 +1,518 @@
+"""Fetching against a real HTTP server on this machine, one that behaves and one that does not."""
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from dfsc.archive import RECEIPT, extract, require_intact
+from dfsc.download import download
+from dfsc.errors import RunFailed, UserError
+from dfsc.files import sha256_of
+from dfsc.sources import fetch_source, read_source
+
+PROJECT = Path(__file__).parents[1]
+CONTENT = random.Random(1).randbytes(1_000_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+PNG = {"breakfast_box/train/good/000.png": b"first", "breakfast_box/test/good/000.png": b"second"}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; the first part of a path says how it behaves: /cut/data.bin drops the first connection."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {"data.bin": CONTENT}
+        self.requests: list[tuple[str, str | None]] = []  # path and Range header, as they came
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # which clients killed by a test cause
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+    def ranges(self, path: str) -> list[str | None]:
+        return [requested for name, requested in self.requests if name == f"/{path}"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers["Range"]))
+        first = Counter(path for path, _ in self.server.requests)[self.path] == 1
+        _, behaviour, name = self.path.split("/")
+        content = self.server.files.get(name)
+        if content is None or (behaviour == "busy" and first):
+            return self.send_error(404 if content is None else 503)
+        if behaviour == "wrong":
+            content = content[::-1]
+        if behaviour == "slow" and first:
+            time.sleep(2)
+        start = int((self.headers["Range"] or "bytes=0-")[6:-1]) if "norange" not in behaviour else 0
+        if start >= len(content):
+            return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if behaviour != "unsized":
+            self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = len(content) // 2 if behaviour.startswith("cut") and first else len(content)
+        for position in range(start, end, 50_000):
+            self.wfile.write(content[position : min(position + 50_000, end)])
+            time.sleep(0.1 if behaviour == "drip" else 0)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def quick_download(address: str, output: Path, sha256: str = DIGEST) -> str:
+    return download(address, output, sha256, timeout=1.0, tries=3, pause=0.05)
+
+
+def tar(mode: str, members: dict[str, bytes], extra: Callable[[tarfile.TarFile], None] | None = None) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        if extra:
+            extra(archive)
+    return stream.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def write_sources(path: Path, name: str, address: str, content: bytes, output: str, unpack: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(content).hexdigest()
+    path.write_text(
+        f'sources:\n  {name}:\n    address: {address}\n    sha256: "{digest}"\n'
+        f"    output: {output}\n    unpack: {str(unpack).lower()}\n    licence: none\n"
+    )
+
+
+def start(folder: Path, *command: str) -> subprocess.Popen[str]:
+    """Start a command in `folder`, with this environment's programs on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "DVC_SITE_CACHE_DIR": str(folder / ".site")}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+
+def start_fetch(folder: Path, name: str) -> subprocess.Popen[str]:
+    return start(folder, "dfsc", "fetch", name, "--sources", "config/sources.yaml")
+
+
+def succeed(*processes: subprocess.Popen[str]) -> str:
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(outputs)
+    return "\n".join(outputs)
+
+
+def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != RECEIPT
+    }
+
+
+# Download
+
+
+@pytest.mark.parametrize("sha256", [DIGEST, DIGEST[:8], DIGEST.upper()])
+def test_whole_download(server: Server, tmp_path: Path, sha256: str) -> None:
+    output = tmp_path / "data" / "data.bin"
+    for _ in range(2):  # the second finds the work done
+        assert quick_download(server.address("good/data.bin"), output, sha256) == DIGEST
+    assert output.read_bytes() == CONTENT
+    assert server.ranges("good/data.bin") == [None]
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_dropped_connection_is_resumed(server: Server, tmp_path: Path) -> None:
+    quick_download(server.address("cut/data.bin"), tmp_path / "data.bin")
+    whole, rest = server.ranges("cut/data.bin")
+    assert whole is None
+    assert rest is not None
+    assert 0.4 * len(CONTENT) < int(rest.removeprefix("bytes=").removesuffix("-")) <= 0.5 * len(CONTENT)
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_server_without_ranges_starts_anew(server: Server, tmp_path: Path) -> None:
+    quick_download(server.address("cut-norange/data.bin"), tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kept", [CONTENT[:-1], CONTENT, CONTENT + b"more", b"another" * 1000])
+def test_what_is_kept_is_completed_or_replaced(server: Server, tmp_path: Path, kept: bytes) -> None:
+    """Missing a byte, complete, longer than the file (416), or of a file that has changed since."""
+    (tmp_path / "data.bin.partial").write_bytes(kept)
+    quick_download(server.address("good/data.bin"), tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert server.ranges("good/data.bin")[0] == f"bytes={len(kept)}-"
+
+
+@pytest.mark.parametrize("behaviour", ["busy", "slow"])
+def test_busy_and_slow_servers_are_asked_again(server: Server, tmp_path: Path, behaviour: str) -> None:
+    quick_download(server.address(f"{behaviour}/data.bin"), tmp_path / "data.bin")
+    assert len(server.ranges(f"{behaviour}/data.bin")) == 2
+
+
+def test_wrong_bytes_are_refused(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        quick_download(server.address("wrong/data.bin"), tmp_path / "data.bin")
+    wrong = hashlib.sha256(CONTENT[::-1]).hexdigest()
+    assert all(part in str(error.value) for part in (str(tmp_path / "data.bin"), DIGEST, wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_file_and_unreachable_server(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="404"):
+        quick_download(server.address("good/none.bin"), tmp_path / "data.bin")
+    assert len(server.requests) == 1
+    with pytest.raises(RunFailed, match="3 tries"):
+        quick_download("http://127.0.0.1:9/data.bin", tmp_path / "data.bin")
+    with pytest.raises(UserError, match="http"):
+        quick_download("ftp://127.0.0.1/data.bin", tmp_path / "data.bin")
+
+
+def test_a_file_that_is_there_is_never_replaced(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(b"mine")
+    with pytest.raises(UserError, match="not replaced"):
+        quick_download(server.address("good/data.bin"), tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_local_copy(tmp_path: Path, scheme: str) -> None:
+    copy = tmp_path / "my copy.bin"
+    copy.write_bytes(CONTENT)
+    address = f"file://{copy.as_posix().replace(' ', '%20')}" if scheme else str(copy)
+    quick_download(address, tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == copy.read_bytes() == CONTENT
+    with pytest.raises(UserError, match="no such file"):
+        quick_download(str(tmp_path / "none.bin"), tmp_path / "other.bin")
+
+
+# Unpacking
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "zip"])
+def test_unpack(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / "archive"
+    archive.write_bytes(zipped(PNG) if kind == "zip" else tar(kind, PNG))
+    extract(archive, tmp_path / "data", "0" * 64)
+    assert contents(tmp_path / "data") == PNG
+    require_intact(tmp_path / "data", "0" * 8, "move it")
+    with pytest.raises(UserError, match="exists already"):
+        extract(archive, tmp_path / "data", "0" * 64)
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed", "added"])
+def test_a_changed_folder_is_noticed(tmp_path: Path, damage: str) -> None:
+    archive, folder = tmp_path / "archive", tmp_path / "data"
+    archive.write_bytes(tar("w", PNG))
+    extract(archive, folder, "0" * 64)
+    file = folder / ("added.png" if damage == "added" else next(iter(PNG)))
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(b"third")
+    with pytest.raises(UserError, match=str(file)):
+        require_intact(folder, "0" * 64, "move it")
+
+
+def special(name: str, kind: bytes) -> Callable[[tarfile.TarFile], None]:
+    def add(archive: tarfile.TarFile) -> None:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, next(iter(PNG))
+        archive.addfile(member)
+
+    return add
+
+
+def linked_zip() -> bytes:
+    member = zipfile.ZipInfo("link.png")
+    member.external_attr = 0o120777 << 16
+    stream = io.BytesIO(zipped(PNG))
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr(member, "/etc/passwd")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("archive", "named"),
+    [
+        (tar("w", PNG | {"../outside.png": b""}), "../outside.png"),
+        (tar("w", PNG | {"a/../../outside.png": b""}), "a/../../outside.png"),
+        (tar("w", PNG | {"/outside.png": b""}), "/outside.png"),
+        (zipped(PNG | {"../outside.png": b""}), "../outside.png"),
+        (tar("w", PNG, special("link.png", tarfile.SYMTYPE)), "link.png"),
+        (tar("w", PNG, special("hard.png", tarfile.LNKTYPE)), "hard.png"),
+        (tar("w", PNG, special("device", tarfile.CHRTYPE)), "device"),
+        (tar("w", PNG, special("pipe", tarfile.FIFOTYPE)), "pipe"),
+        (linked_zip(), "link.png"),
+    ],
+)
+def test_unsafe_members_are_refused(tmp_path: Path, archive: bytes, named: str) -> None:
+    path = tmp_path / "inner" / "archive"
+    path.parent.mkdir()
+    path.write_bytes(archive)
+    with pytest.raises(UserError) as error:
+        extract(path, path.parent / "data", "0" * 64)
+    assert repr(named) in str(error.value)
+    assert str(path) in str(error.value)
+    assert list(tmp_path.rglob("*")) == [path.parent, path]
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "zip", "none"])
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
+def test_truncated_archives_are_refused(tmp_path: Path, kind: str, part: float) -> None:
+    members = {f"{name}.png": CONTENT[:1024] for name in range(20)}
+    whole = {"zip": zipped(members), "none": b"no archive at all"}.get(kind) or tar(kind, members)
+    if kind == "w":
+        whole = whole[: 20 * 1536]  # without the padding; 0.3, 0.5 and 0.9 of it end where a member ends
+    path = tmp_path / "archive"
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(UserError) as error:
+        extract(path, tmp_path / "data", "0" * 64)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# Disk full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 600 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("a small disk can only be mounted by root, and not in every container")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_is_seen_before_the_download(server: Server, small_disk: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.bin.*needs 1\.0 MB, but 0\.6 MB are free"):
+        quick_download(server.address("good/data.bin"), small_disk / "data.bin")
+    assert list(small_disk.iterdir()) == []
+
+
+def test_disk_that_fills_during_the_download(server: Server, small_disk: Path) -> None:
+    """A server that does not say how much it will send."""
+    with pytest.raises(UserError, match=r"data\.bin: cannot be written \(No space left on device\)"):
+        quick_download(server.address("unsized/data.bin"), small_disk / "data.bin")
+    assert not (small_disk / "data.bin").exists()
+
+
+def test_full_disk_during_unpacking(small_disk: Path, tmp_path: Path) -> None:
+    large = {"large.png": bytes(900_000)}
+    for number, (archive, reason) in enumerate([(zipped(large), "needs"), (tar("w:gz", large), "No space left")]):
+        path = tmp_path / f"archive{number}"
+        path.write_bytes(archive)
+        with pytest.raises(UserError, match=reason):
+            extract(path, small_disk / "data", "0" * 64)
+        assert list(small_disk.iterdir()) == []
+
+
+# The whole way
+
+
+def test_fetch_unpacks_once_and_keeps_no_archive(server: Server, tmp_path: Path) -> None:
+    server.files["loco.tar.xz"] = tar("w:xz", PNG)
+    sources = tmp_path / "sources.yaml"
+    output = tmp_path / "data" / "loco"
+    write_sources(sources, "loco", server.address("good/loco.tar.xz"), server.files["loco.tar.xz"], str(output), True)
+    for _ in range(2):
+        fetch_source("loco", sources)
+    assert contents(output) == PNG
+    assert len(server.requests) == 1
+    assert {path.name for path in output.parent.iterdir()} == {"loco", ".loco.lock"}
+
+
+def test_fetch_of_wrong_bytes_unpacks_nothing(server: Server, tmp_path: Path) -> None:
+    server.files["loco.tar.xz"] = tar("w:xz", PNG)
+    sources = tmp_path / "sources.yaml"
+    output = tmp_path / "data" / "loco"
+    write_sources(sources, "loco", server.address("wrong/loco.tar.xz"), server.files["loco.tar.xz"], str(output), True)
+    with pytest.raises(UserError, match="SHA-256"):
+        fetch_source("loco", sources)
+    assert {path.name for path in output.parent.iterdir()} == {".loco.lock"}
+
+
+def test_fetch_never_replaces_a_folder(tmp_path: Path) -> None:
+    sources, output, archive = tmp_path / "sources.yaml", tmp_path / "loco", tmp_path / "archive"
+    archive.write_bytes(tar("w", PNG))
+    write_sources(sources, "loco", str(archive), archive.read_bytes(), str(output), True)
+    output.mkdir()
+    with pytest.raises(UserError, match="was not fetched"):
+        fetch_source("loco", sources)
+    output.rmdir()
+    fetch_source("loco", sources)
+    assert archive.exists()  # a copy of the user's own
+    write_sources(sources, "loco", str(archive), b"another release", str(output), True)
+    with pytest.raises(UserError, match=sha256_of(archive)):
+        fetch_source("loco", sources)
+    assert contents(output) == PNG
+
+
+@pytest.mark.parametrize("name", ["mvtec_loco", "wide_resnet101_2", "imagenette"])
+def test_the_sources_of_the_project(name: str) -> None:
+    source = read_source(name, PROJECT / "config" / "sources.yaml")
+    assert source.address.startswith("https://")
+    assert source.output.parts[0] == "data"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sources: {other: {}}", "no source 'loco'; it has other"),
+        ("sources: {loco: {adress: x}}", r"sources\.loco must have the keys"),
+        ("sources: {loco: {address: x, sha256: abc, output: x, unpack: true, licence: x}}", "hex digits"),
+        ("loco: x", "mapping"),
+        ("- [", "YAML"),
+    ],
+)
+def test_wrong_sources_are_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "sources.yaml").write_text(text)
+    with pytest.raises(UserError, match=rf"sources\.yaml.*{reason}") as error:
+        fetch_source("loco", tmp_path / "sources.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_two_fetches_at_once_download_once(server: Server, tmp_path: Path) -> None:
+    server.files["loco.zip"] = zipped(PNG | {"large.png": CONTENT})
+    address = server.address("drip/loco.zip")
+    write_sources(tmp_path / "config/sources.yaml", "loco", address, server.files["loco.zip"], "data/loco", True)
+    printed = succeed(*(start_fetch(tmp_path, "loco") for _ in range(2)))
+    assert "waiting" in printed
+    assert len(server.requests) == 1
+    assert contents(tmp_path / "data/loco").keys() == PNG.keys() | {"large.png"}
+
+
+def test_killed_during_download(server: Server, tmp_path: Path) -> None:
+    address = server.address("drip/data.bin")
+    write_sources(tmp_path / "config/sources.yaml", "weights", address, CONTENT, "data/data.bin", False)
+    partial = tmp_path / "data/data.bin.partial"
+    kill_when(start_fetch(tmp_path, "weights"), lambda: partial.exists() and partial.stat().st_size > 300_000)
+    assert not (tmp_path / "data/data.bin").exists()
+    succeed(start_fetch(tmp_path, "weights"))
+    assert (tmp_path / "data/data.bin").read_bytes() == CONTENT
+    assert server.ranges("drip/data.bin")[1] is not None
+
+
+def test_killed_during_unpacking(server: Server, tmp_path: Path) -> None:
+    members = {f"train/{number}.png": b"image" for number in range(1500)}
+    server.files["loco.tar"] = tar("w", members)
+    address = server.address("good/loco.tar")
+    write_sources(tmp_path / "config/sources.yaml", "loco", address, server.files["loco.tar"], "data/loco", True)
+    unpacking, output = tmp_path / "data/.loco.unpacking", tmp_path / "data/loco"
+    kill_when(start_fetch(tmp_path, "loco"), lambda: (unpacking / "train/20.png").exists())
+    assert unpacking.exists()
+    assert not output.exists()
+    succeed(start_fetch(tmp_path, "loco"))
+    assert contents(output) == members
+    assert {path.name for path in output.parent.iterdir()} == {"loco", ".loco.lock"}
+    assert len(server.requests) == 1  # the archive was whole already
+
+
+def copy_of_project(folder: Path, server: Server) -> None:
+    """What DVC sees of this project, with sources that the local server has."""
+    server.files["loco.tar.xz"] = tar("w:xz", PNG | {"large.png": CONTENT})
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECT / name, folder / name)
+    address = server.address("drip/loco.tar.xz")
+    write_sources(folder / "config/sources.yaml", "loco", address, server.files["loco.tar.xz"], "data/loco", True)
+
+
+def start_stage(folder: Path) -> subprocess.Popen[str]:
+    """The command that Snakemake gives."""
+    command = "flock dvc.yaml dvc --wait-for-lock repro --single-item --pull --no-run-cache fetch@loco"
+    return start(folder, *command.split())
+
+
+def test_dvc_runs_a_stage_once_and_restores_it(server: Server, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    copy_of_project(tmp_path, server)
+    succeed(start_stage(tmp_path), start_stage(tmp_path))
+    assert len(server.requests) == 1
+    assert contents(tmp_path / "data/loco") == PNG | {"large.png": CONTENT}
+    assert (tmp_path / "data/loco/large.png").stat().st_nlink == 2  # not twice on disk
+    shutil.rmtree(tmp_path / "data")
+    server.files.clear()
+    succeed(start_stage(tmp_path))  # from the cache, with nothing left to download
+    assert contents(tmp_path / "data/loco") == PNG | {"large.png": CONTENT}
+    lock = (tmp_path / "dvc.lock").read_text()
+    (tmp_path / "data/loco/large.png").unlink()
+    process = start_stage(tmp_path)
+    assert "large.png: changed, removed or added" in process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert (tmp_path / "dvc.lock").read_text() == lock
+    status = subprocess.run(["git", "status", "--short"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "data" not in status.stdout
+
+
+def test_dvc_needs_no_git_and_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    copy_of_project(tmp_path, server)
+    (tmp_path / "data/loco").mkdir(parents=True)
+    (tmp_path / "data/loco/mine.png").write_bytes(b"mine")
+    process = start_stage(tmp_path)
+    assert "was not fetched" in process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert (tmp_path / "data/loco/mine.png").read_bytes() == b"mine"
+    shutil.rmtree(tmp_path / "data/loco")
+    succeed(start_stage(tmp_path))
+    assert contents(tmp_path / "data/loco") == PNG | {"large.png": CONTENT}

@@ -1,0 +1,63 @@
+# The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
+#   manifests/<category>.csv   pretraining.index   <size>/teacher.pt   checkpoints/
+#   <size>/<category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json}
+#   tables/   figures/
+
+import json
+import sys
+
+from dfsc import config as configuration
+from dfsc.errors import UserError
+from dfsc.provenance import code_digest
+
+try:
+    configuration.check(config)
+except UserError as error:
+    print(f"dfsc: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+BENCHMARK = config["benchmark"]
+RESULTS = f"results/{BENCHMARK}"
+LOGS = f"logs/{BENCHMARK}"
+DATASET = config["dataset"]["folder"]
+CATEGORIES = config["dataset"]["categories"]
+METHODS = configuration.methods(config)
+SIZES = config["training"]["sizes"]
+SEEDS = config["training"]["seeds"]
+MODEL = f"{RESULTS}/{{size}}/{{category}}/{{method}}/seed{{seed}}"
+MODEL_LOG = f"{LOGS}/{{size}}/{{category}}/{{method}}/seed{{seed}}"
+
+
+wildcard_constraints:
+    size="|".join(SIZES),
+    category="|".join(CATEGORIES),
+    method="|".join(method.replace(".", r"\.") for method in METHODS),
+    seed="|".join(map(str, SEEDS)),
+
+
+def tables():
+    """The final tables."""
+    return expand(f"{RESULTS}/tables/{{metric}}.{{ending}}", metric=["image_auroc", "au_spro_0.05"], ending=["csv", "md", "tex"])
+
+
+def figures():
+    """The final figures."""
+    return [
+        *expand(f"{RESULTS}/figures/auroc_over_quantile_{{size}}.{{ending}}", size=SIZES, ending=["pdf", "png"]),
+        *expand(
+            f"{RESULTS}/figures/heatmaps_{{size}}_{{category}}.{{ending}}",
+            size=SIZES,
+            category=CATEGORIES,
+            ending=["pdf", "png"],
+        ),
+    ]
+
+
+def receipts(wildcards):
+    """One receipt per model of the whole grid."""
+    return expand(f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS)
+
+
+def as_json(settings):
+    """Settings of one stage, as its command takes them."""
+    return json.dumps(settings, sort_keys=True)

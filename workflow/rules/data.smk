@@ -1,0 +1,82 @@
+# Reads:  what DVC fetches (config/sources.yaml), a folder of yours, or a seed.
+# Writes: images below dataset.folder, one manifest per category, and the index of the pretraining images.
+# Later rules depend on the manifests and the index, not on thousands of files.
+
+GENERATED = config["dataset"]["source"] == "generated"
+# Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
+FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
+
+
+def marker_of(source):
+    """What says that a source is in place: nothing, for a folder of the user's own."""
+    if source == "generated":
+        return f"{RESULTS}/synthesized.json"
+    return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
+
+
+rule fetch:
+    output:
+        marker=touch(f"{RESULTS}/fetched/{{source}}"),
+    wildcard_constraints:
+        source="|".join(FETCHED),
+    log:
+        f"{LOGS}/fetch/{{source}}.log",
+    message:
+        "fetch {wildcards.source}: download, verify and unpack through DVC"
+    shell:
+        # DVC's own lock does not cover a stage that is at work; flock does. --pull restores from the cache first.
+        "flock dvc.yaml dvc --wait-for-lock repro --single-item --pull --no-run-cache fetch@{wildcards.source} "
+        "2>&1 | tee {log}"
+
+
+if GENERATED:
+
+    rule synthesize:
+        output:
+            f"{RESULTS}/synthesized.json",
+        params:
+            folder=DATASET,
+            settings=as_json(config["dataset"]["generated"]),
+            code=code_digest("synthetic"),
+        log:
+            f"{LOGS}/synthesize.log",
+        message:
+            "synthesize the generated data set in {params.folder}"
+        shell:
+            "rm -rf {params.folder:q} && "
+            "dfsc synthesize --output {params.folder:q} --settings {params.settings:q} > {log} 2>&1 && "
+            "printf '%s\n' {params.settings:q} > {output}"
+
+
+rule manifest:
+    input:
+        marker_of(config["dataset"]["source"]),
+    output:
+        f"{RESULTS}/manifests/{{category}}.csv",
+    params:
+        folder=DATASET,
+        code=code_digest("data"),
+    log:
+        f"{LOGS}/manifests/{{category}}.log",
+    message:
+        "check every file of {wildcards.category}"
+    threads: 4
+    shell:
+        "dfsc manifest --dataset {params.folder:q} --category {wildcards.category} --output {output} "
+        "--workers {threads} > {log} 2>&1"
+
+
+rule index_pretraining:
+    input:
+        marker_of(config["pretraining"]["images"]),
+    output:
+        f"{RESULTS}/pretraining.index",
+    params:
+        folder=config["pretraining"]["folder"],
+        source=config["pretraining"]["images"],
+    log:
+        f"{LOGS}/index_pretraining.log",
+    message:
+        "list the pretraining images in {params.folder}"
+    shell:
+        "dfsc index --folder {params.folder:q} --source {params.source} --output {output} > {log} 2>&1"

@@ -1,0 +1,55 @@
+# Reads:  a model, the manifest, and the ground truth it lists.
+# Writes: image scores and small anomaly maps, then metrics.json and the ROC and sPRO curves.
+
+
+rule score:
+    input:
+        model=f"{MODEL}/model.pt",
+        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+    output:
+        scores=f"{MODEL}/scores.csv",
+        maps=f"{MODEL}/maps.npz",
+    params:
+        settings=as_json(config["inference"]),
+        dataset=DATASET,
+        code=code_digest("score"),
+    log:
+        f"{MODEL_LOG}/score.log",
+    benchmark:
+        f"{MODEL_LOG}/score.benchmark.tsv"
+    message:
+        "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}, size {wildcards.size}"
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=30,
+    shell:
+        "dfsc score --model {input.model} --settings {params.settings:q} --dataset {params.dataset:q} "
+        "--category {wildcards.category} --manifest {input.manifest} --scores {output.scores} --maps {output.maps} "
+        "> {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        maps=f"{MODEL}/maps.npz",
+        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+    output:
+        metrics=f"{MODEL}/metrics.json",
+        curves=multiext(f"{MODEL}/curves", ".csv", ".pdf", ".png"),
+    params:
+        dataset=DATASET,
+        padding=config["inference"]["padding"],
+        curves=f"{MODEL}/curves",
+        code=code_digest("evaluate", "curves"),
+    log:
+        f"{MODEL_LOG}/evaluate.log",
+    benchmark:
+        f"{MODEL_LOG}/evaluate.benchmark.tsv"
+    message:
+        "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    shell:
+        "dfsc evaluate --dataset {params.dataset:q} --category {wildcards.category} --maps {input.maps} "
+        "--padding {params.padding} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"

@@ -1,0 +1,29 @@
+# Reads:  everything that one model produced.
+# Writes: one finished MLflow run, and its receipt run.json {run_id, key, experiment, metrics_digest}.
+# Local, one at a time: GPU jobs write files and never wait for a tracking store.
+
+
+rule track:
+    input:
+        model=f"{MODEL}/model.pt",
+        training=f"{MODEL}/training.json",
+        curve=f"{MODEL}/training_curve.csv",
+        scores=f"{MODEL}/scores.csv",
+        metrics=f"{MODEL}/metrics.json",
+        heatmaps=f"{MODEL}/heatmaps.png",
+    output:
+        f"{MODEL}/run.json",
+    params:
+        uri=config["tracking"]["uri"],
+        experiment=BENCHMARK,
+        folder=MODEL,
+        code=code_digest("runs"),
+    log:
+        f"{MODEL_LOG}/track.log",
+    message:
+        "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
+    resources:
+        tracking=1,
+    shell:
+        "dfsc track --model-folder {params.folder} --uri {params.uri:q} --experiment {params.experiment} "
+        "--category {wildcards.category} --method {wildcards.method} --output {output} > {log} 2>&1"
