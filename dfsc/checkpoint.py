@@ -1,4 +1,4 @@
-"""Weights and checkpoints: saved whole or not at all, loaded without pickle, resumed only where all inputs are equal."""
+"""Weights and checkpoints: saved whole or not at all, loaded without pickle, resumed only where inputs are equal."""
 
 import signal
 from pathlib import Path
@@ -24,9 +24,8 @@ def load_tensors(path: Path, what: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: {what} is missing") from error
     except Exception as error:  # torch raises whatever the damaged bytes lead it to
-        raise UserError(
-            f"{path}: cannot be read as {what} ({type(error).__name__}); delete it and run again"
-        ) from error
+        message = f"{path}: cannot be read as {what} ({type(error).__name__}); delete it and run again"
+        raise UserError(message) from error
     if not isinstance(state, dict):
         raise UserError(f"{path}: is not {what} of this package")
     return state

@@ -1,17 +1,15 @@
 """Evaluation of anomaly maps by the official metrics of MVTec LOCO AD, exact and in bounded memory.
 
-Maps are read twice: once for the scores in the regions, once to count the pixels outside them. Reading again costs
-less time than sorting, and keeping the maps of a category would cost gigabytes.
+Maps of anomalous images are read twice: once for the scores in the regions, once to count the pixels outside them.
+Reading again costs less time than sorting, and keeping the maps of a category would cost gigabytes. What is held grows
+with the pixels of the regions, by about 100 bytes for each that can change the sPRO, and not with the images.
 """
 
 import itertools
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,37 +17,15 @@ from numpy.typing import NDArray
 from dfsc.data import ANOMALY_TYPES, TEST_FOLDERS, read_defects
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
-from dfsc.maps import pad_map, resize_map
-from dfsc.metrics.auroc import auroc, roc_curve
-from dfsc.metrics.spro import FPR_LIMITS, Curve, RegionScores, Scores, SproAccumulator, au_spro, region_scores, spro_at
+from dfsc.maps import PADDING_MODES, pad_map, resize_map
+from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
+from dfsc.metrics.summary import Evaluation, summarise
 
 Progress = Callable[[int, int], None]
-NamedRegion = tuple[str, RegionScores]  # the defect's name, and the region's scores
-Localization = tuple[dict[str, float], Curve]  # FPR limit -> AU-sPRO, and the curve
 
 # Pixels held and sorted at once by all workers together, 1 GiB as float32. Every portion of the pixels outside the
 # regions is searched for every score in them, so that few large portions take the least time.
 PORTION_PIXELS = 2**28
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What is said of one method on one category.
-
-    metrics: the official keys `classification.auc_roc.{logical_anomalies,structural_anomalies,mean}` and
-        `localization.auc_spro.{logical_anomalies,structural_anomalies,mean}.{"0.01","0.05","0.1","0.3","1.0"}`;
-        beside them `classification.auc_roc_pooled` (both types together against the good images: not the benchmark's
-        number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>` and `counts`.
-    roc_curves: anomaly type -> (FPR, TPR) over the images.
-    spro_curves: anomaly type, or 'anomaly type/defect name' -> (FPR, mean sPRO), exact values at about a thousand
-        rates, the limits among them.
-    image_scores: 'test/good/000.png' -> maximum of its full-size map.
-    """
-
-    metrics: dict[str, Any]
-    roc_curves: dict[str, Curve]
-    spro_curves: dict[str, Curve]
-    image_scores: dict[str, float]
 
 
 def evaluate_official_maps(
@@ -62,7 +38,8 @@ def evaluate_official_maps(
     """
     images = list_test_images(dataset / category)
     folder = maps / category
-    found = {path.relative_to(folder).as_posix() for path in (folder / "test").rglob("*.tif*")}
+    files = (folder / "test").rglob("*")
+    found = {file.relative_to(folder).as_posix() for file in files if file.suffix in (".tif", ".tiff")}
     _check_complete({image.path: image.path.removesuffix("png") + "tiff" for image in images}, found, folder)
 
     def load(image: LabelledImage) -> Scores:
@@ -80,8 +57,13 @@ def evaluate_small_maps(
     `padding` is one of `dfsc.maps.PADDING_MODES`. The result is that of `evaluate_official_maps` on the same maps
     padded, resized and written as TIFFs. Otherwise as `evaluate_official_maps`.
     """
+    if padding not in PADDING_MODES:
+        raise UserError(f"padding {padding!r} is none of {', '.join(PADDING_MODES)}")
     images = list_test_images(dataset / category)
     _check_complete({image.path: image.path for image in images}, set(maps), Path("maps"))
+    for path, small_map in maps.items():
+        if small_map.ndim != 2 or not np.isfinite(small_map).all():
+            raise UserError(f"map of {path}: a map has one finite number per cell, [height, width]")
 
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(maps[image.path], padding), image.height, image.width)
@@ -122,7 +104,7 @@ def evaluate(
     tick = _ticker(len(images) + len(anomalous), progress)
     outside: dict[str, NDArray[np.uint8]] = {}
 
-    def score_regions(image: LabelledImage) -> list[NamedRegion]:
+    def score_regions(image: LabelledImage) -> list[tuple[str, RegionScores]]:
         anomaly_map = _checked(load(image), image)
         regions = read_regions(category_folder, image, defects)
         outside[image.path] = np.packbits(~np.logical_or.reduce([region.mask for region in regions]))
@@ -150,77 +132,18 @@ def evaluate(
         return image_scores
 
     with ThreadPoolExecutor(workers) as pool:
-        regions: dict[str, list[NamedRegion]] = {anomaly_type: [] for anomaly_type in ANOMALY_TYPES}
-        for image, scores in zip(anomalous, pool.map(score_regions, anomalous), strict=True):
-            regions[image.folder] += scores
+        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in ANOMALY_TYPES}
+        for image, named in zip(anomalous, pool.map(score_regions, anomalous), strict=True):
+            regions[image.folder] += named
+        defect_names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
         unnamed = [[scores for _, scores in named] for named in regions.values()]
         accumulators = dict(zip(regions, pool.map(SproAccumulator, unnamed), strict=True))
-        image_scores: dict[str, float] = {}
-        for portion_scores in pool.map(count_negatives, _portions(images, workers)):
-            image_scores |= portion_scores
-        names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
-        localizations = _localize(accumulators, names, pool)
-    return _summary(image_scores, names, localizations)
 
-
-def _localize(
-    accumulators: Mapping[str, SproAccumulator], names: Mapping[str, Sequence[str]], pool: ThreadPoolExecutor
-) -> dict[str, Localization]:
-    """Areas and thinned curve of each anomaly type, and of each 'anomaly type/defect name'.
-
-    The regions of one defect stand on the FPR axis of their anomaly type, so that the type's curve is the mean of its
-    defects' curves, weighted by their numbers of regions.
-    """
-    rates = np.unique(np.concatenate([[0], np.geomspace(1e-6, 1, 500), np.linspace(0, 1, 501), FPR_LIMITS]))
-    tasks: dict[str, tuple[str, list[int]]] = {}
-    for anomaly_type, defects in names.items():
-        tasks[anomaly_type] = anomaly_type, list(range(len(defects)))
-        for name in sorted(set(defects)):
-            chosen = [number for number, defect in enumerate(defects) if defect == name]
-            tasks[f"{anomaly_type}/{name}"] = anomaly_type, chosen
-
-    def localize(task: tuple[str, list[int]]) -> Localization:
-        fpr, spro = accumulators[task[0]].curve(task[1])
-        return {str(limit): au_spro(fpr, spro, limit) for limit in FPR_LIMITS}, (rates, spro_at(fpr, spro, rates))
-
-    return dict(zip(tasks, pool.map(localize, tasks.values()), strict=True))
-
-
-def _summary(
-    image_scores: dict[str, float], names: Mapping[str, Sequence[str]], localizations: Mapping[str, Localization]
-) -> Evaluation:
-    by_folder = {
-        folder: np.array([score for path, score in image_scores.items() if f"/{folder}/" in path])
-        for folder in TEST_FOLDERS
-    }
-    good, anomalous = by_folder["good"], [by_folder[anomaly_type] for anomaly_type in ANOMALY_TYPES]
-    auc_roc = {anomaly_type: auroc(good, by_folder[anomaly_type]) for anomaly_type in ANOMALY_TYPES}
-    areas = {key: area for key, (area, _) in localizations.items()}
-    per_type = {anomaly_type: areas[anomaly_type] for anomaly_type in ANOMALY_TYPES}
-    metrics = {
-        "classification": {
-            "auc_roc": auc_roc | {"mean": float(np.mean(list(auc_roc.values())))},
-            "auc_roc_pooled": auroc(good, np.concatenate(anomalous)),
-        },
-        "localization": {
-            "auc_spro": per_type
-            | {
-                "mean": {
-                    limit: float(np.mean([area[limit] for area in per_type.values()])) for limit in map(str, FPR_LIMITS)
-                }
-            },
-            "auc_spro_per_defect": {
-                anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in sorted(set(found))}
-                for anomaly_type, found in names.items()
-            },
-        },
-        "counts": {
-            "images": {folder: scores.size for folder, scores in by_folder.items()},
-            "regions": {anomaly_type: dict(sorted(Counter(found).items())) for anomaly_type, found in names.items()},
-        },
-    }
-    roc_curves = {anomaly_type: roc_curve(good, by_folder[anomaly_type]) for anomaly_type in ANOMALY_TYPES}
-    return Evaluation(metrics, roc_curves, {key: curve for key, (_, curve) in localizations.items()}, image_scores)
+        image_scores: dict[str, dict[str, float]] = {folder: {} for folder in TEST_FOLDERS}
+        portions = _portions(images, workers)
+        for portion, scores in zip(portions, pool.map(count_negatives, portions), strict=True):
+            image_scores[portion[0].folder] |= scores
+        return summarise(image_scores, accumulators, defect_names, pool)
 
 
 def _portions(images: Sequence[LabelledImage], workers: int) -> list[list[LabelledImage]]:

@@ -1,6 +1,5 @@
 """The one training loop, of the teacher, the baseline and DFSC alike: resume, update, curve, checkpoint."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -62,7 +61,8 @@ def run_steps(
     began = saved = time.monotonic()
 
     def save(done: int) -> None:
-        _check_finite(sums, done, checkpoint)
+        # Weights too: a loss is finite once more in the step that ruins them.
+        _check_finite({**sums, **dict(learner.modules.named_parameters())}, done, checkpoint)
         checkpoint.save(
             {
                 "step": done,
@@ -108,15 +108,15 @@ def _resume(learner: Learner[Any], checkpoint: Checkpoint) -> tuple[int, list[Cu
     return state["step"], state["curve"], sums, state["seconds"]
 
 
-def _check_finite(sums: dict[str, Tensor], done: int, checkpoint: Checkpoint) -> None:
-    for name, total in sums.items():
-        if not math.isfinite(float(total)):
+def _check_finite(values: Mapping[str, Tensor], done: int, checkpoint: Checkpoint) -> None:
+    for name, value in values.items():
+        if not torch.isfinite(value).all():
             kept = (
                 f"the checkpoint before it is kept: {checkpoint.path}"
                 if checkpoint.path.exists()
                 else "it came before the first checkpoint"
             )
             raise RunFailed(
-                f"loss `{name}` became {float(total)} by step {done}; {kept}; "
+                f"`{name}` became infinite or no number by step {done}; {kept}; "
                 "lower the learning rate or check the images"
             )

@@ -22,7 +22,7 @@ def pad_map(anomaly_map: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
     if mode == "replicate":
         return np.pad(anomaly_map, PADDING, mode="edge")
     value = {"zero": 0.0, "minimum": float(anomaly_map.min())}[mode]
-    return np.pad(anomaly_map, PADDING, constant_values=value)
+    return np.pad(anomaly_map, PADDING, constant_values=np.float32(value))
 
 
 def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDA
     """
     rows = _interpolation_matrix(anomaly_map.shape[0], height)
     columns = _interpolation_matrix(anomaly_map.shape[1], width)
-    return rows @ anomaly_map @ columns.T
+    return np.asarray(rows @ anomaly_map @ columns.T, np.float32)
 
 
 def _interpolation_matrix(source: int, target: int) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ All take images normalised with ImageNet's mean and standard deviation, float32 
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,7 @@ class Student(nn.Module):
     def __init__(self, size: NetworkSize) -> None:
         super().__init__()
         layers = pdn(size, 2 * size.output)
-        self.trunk, self.head = layers[:-1], layers[-1]
+        self.trunk, self.head = layers[:-1], cast(nn.Conv2d, layers[-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Both halves, [n, 2 * channels, h, w]."""
@@ -79,6 +80,7 @@ class Student(nn.Module):
         return self._half(trunk, slice(self.head.out_channels // 2, None))
 
     def _half(self, trunk: Tensor, half: slice) -> Tensor:
+        assert self.head.bias is not None
         return F.conv2d(trunk, self.head.weight[half], self.head.bias[half])
 
 

@@ -32,7 +32,7 @@ PICTURE_CROP: Span = (0.90, 1.0)  # share of the photograph that the frame shows
 
 # How severe structural anomalies are: the lower end is the subtle one. Lengths are shares of the part's width.
 SCRATCH_LENGTH: Span = (0.6, 1.0)
-SCRATCH_WIDTH: Span = (0.05, 0.11)
+SCRATCH_WIDTH: Span = (0.06, 0.14)
 SCRATCH_STRENGTH: Span = (0.6, 1.0)  # opacity
 STAIN_RADIUS: Span = (0.20, 0.36)
 STAIN_STRENGTH: Span = (0.6, 0.95)  # opacity
@@ -40,14 +40,15 @@ BROKEN_SHARE: Span = (0.22, 0.5)
 BENT_RADIUS: Span = (0.5, 0.7)
 BENT_SHIFT: Span = (0.22, 0.38)
 DISCOLOURED_STRENGTH: Span = (0.45, 0.9)  # opacity of the new tone
-STONE_WIDTH: Span = (20, 36)  # pixels
+STONE_WIDTH: Span = (22, 38)  # pixels
+STONE_PLACE: Span = (0.2, 0.8)  # share of the tray's width and height
 
 # What tells the parts apart, hence how hard logical anomalies are.
 COIN_DIAMETER = {"silver": 66, "copper": 48, "gold": 48}  # pixels
 COIN_TONES: dict[str, tuple[Colour, Colour]] = {
     "silver": ((22, 24, 30), (250, 250, 255)),
-    "copper": ((45, 12, 4), (255, 182, 132)),
-    "gold": ((42, 28, 2), (255, 232, 130)),
+    "copper": ((48, 8, 2), (250, 150, 105)),
+    "gold": ((46, 32, 2), (255, 232, 122)),
 }
 PICTURE_WIDTH = 70  # pixels
 VERDIGRIS: tuple[Colour, Colour] = ((10, 45, 40), (150, 235, 205))
@@ -390,13 +391,12 @@ def _stone(random: np.random.Generator, parts: list[Part]) -> tuple[list[Part], 
     angles = np.linspace(0, 2 * pi, 9, endpoint=False)
     radii = random.uniform(0.36, 0.5, 9) * width
     points = width / 2 + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    left, top = random.integers(0, 512 - width, 2)
-    picture = _toned_photograph("gravel.png", ((60, 50, 45), (225, 215, 200))).crop(
-        (left, top, left + width, top + width)
-    )
+    gravel = _toned_photograph("gravel.png", ((95, 84, 76), (240, 232, 218)))
+    left, top = random.integers(0, gravel.width - width, 2)
+    picture = gravel.crop((left, top, left + width, top + width))
     picture.putalpha(_shape((width, width), "polygon", points))
-    centre = tuple(random.uniform(2 * RAIL, side - 2 * RAIL) for side in TRAY_SIZE)
-    stone = Part("stone", picture, (centre[0], centre[1]))
+    centre = TRAY_SIZE[0] * random.uniform(*STONE_PLACE), TRAY_SIZE[1] * random.uniform(*STONE_PLACE)
+    stone = Part("stone", picture, centre)
     return [*parts, stone], [[stone]]
 
 

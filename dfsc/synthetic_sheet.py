@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROWS = {
-    "train/good": "normal",
-    "test/logical_anomalies": "logical",
-    "test/structural_anomalies": "structural",
-}
+ROWS = {"train/good": "normal", "test/logical_anomalies": "logical", "test/structural_anomalies": "structural"}
 COLUMNS = 6
 OUTLINES = ("#ffd400", "#ffffff")  # first and second mask of an image
 

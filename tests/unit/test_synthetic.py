@@ -10,6 +10,7 @@ import pytest
 from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects, scan_category
 from dfsc.errors import UserError
 from dfsc.synthetic import CATEGORIES, SyntheticSettings, synthesize
+from dfsc.synthetic_sheet import draw_contact_sheet
 
 SETTINGS = SyntheticSettings(seed=3, train=2, validation=1, test_good=2, logical=8, structural=12, pretraining=13)
 
@@ -116,3 +117,9 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
 def test_an_impossible_count_is_named() -> None:
     with pytest.raises(UserError, match="train"):
         replace(SETTINGS, train=0)
+
+
+def test_the_contact_sheet_is_a_small_png(generated: Path, tmp_path: Path) -> None:
+    draw_contact_sheet(generated, tmp_path / "sheet.png")
+    assert decode_image(tmp_path / "sheet.png", "RGB").width > 900
+    assert (tmp_path / "sheet.png").stat().st_size < 600_000

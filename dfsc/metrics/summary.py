@@ -1,0 +1,98 @@
+"""What is said of one method on one category: the official numbers, more beside them, and the curves."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dfsc.data import ANOMALY_TYPES
+from dfsc.metrics.auroc import auroc, roc_curve
+from dfsc.metrics.spro import FPR_LIMITS, Curve, SproAccumulator, au_spro, spro_at
+
+Areas = dict[str, float]  # FPR limit -> AU-sPRO
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is said of one method on one category.
+
+    metrics: the official keys `classification.auc_roc.{logical_anomalies,structural_anomalies,mean}` and
+        `localization.auc_spro.{logical_anomalies,structural_anomalies,mean}.{"0.01","0.05","0.1","0.3","1.0"}`;
+        beside them `classification.auc_roc_pooled` (both types together against the good images: not the benchmark's
+        number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>` and `counts`.
+    roc_curves: anomaly type -> (FPR, TPR) over the images.
+    spro_curves: anomaly type, or 'anomaly type/defect name' -> (FPR, mean sPRO), exact values at about a thousand
+        rates, the limits among them.
+    image_scores: 'test/good/000.png' -> maximum of its full-size map.
+    """
+
+    metrics: dict[str, Any]
+    roc_curves: dict[str, Curve]
+    spro_curves: dict[str, Curve]
+    image_scores: dict[str, float]
+
+
+def summarise(
+    image_scores: Mapping[str, Mapping[str, float]],
+    accumulators: Mapping[str, SproAccumulator],
+    defect_names: Mapping[str, Sequence[str]],
+    pool: ThreadPoolExecutor,
+) -> Evaluation:
+    """The evaluation of a category.
+
+    image_scores: 'good' or anomaly type -> path -> image score. accumulators: anomaly type -> its regions, with all
+    negatives counted. defect_names: anomaly type -> the names of the accumulator's regions, in their order.
+    """
+    scores = {folder: np.array(list(by_path.values())) for folder, by_path in image_scores.items()}
+    anomalous = {anomaly_type: scores[anomaly_type] for anomaly_type in ANOMALY_TYPES}
+    auc_roc = {anomaly_type: auroc(scores["good"], of_type) for anomaly_type, of_type in anomalous.items()}
+    areas, spro_curves = _localize(accumulators, defect_names, pool)
+    auc_spro = {anomaly_type: areas[anomaly_type] for anomaly_type in ANOMALY_TYPES}
+    mean = {limit: float(np.mean([auc_spro[name][limit] for name in ANOMALY_TYPES])) for limit in map(str, FPR_LIMITS)}
+    regions = {anomaly_type: dict(sorted(Counter(names).items())) for anomaly_type, names in defect_names.items()}
+    per_defect = {
+        anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in names}
+        for anomaly_type, names in regions.items()
+    }
+    metrics = {
+        "classification": {
+            "auc_roc": auc_roc | {"mean": float(np.mean(list(auc_roc.values())))},
+            "auc_roc_pooled": auroc(scores["good"], np.concatenate(list(anomalous.values()))),
+        },
+        "localization": {"auc_spro": auc_spro | {"mean": mean}, "auc_spro_per_defect": per_defect},
+        "counts": {"images": {folder: of_folder.size for folder, of_folder in scores.items()}, "regions": regions},
+    }
+    return Evaluation(
+        metrics=metrics,
+        roc_curves={anomaly_type: roc_curve(scores["good"], of_type) for anomaly_type, of_type in anomalous.items()},
+        spro_curves=spro_curves,
+        image_scores={path: score for by_path in image_scores.values() for path, score in by_path.items()},
+    )
+
+
+def _localize(
+    accumulators: Mapping[str, SproAccumulator], defect_names: Mapping[str, Sequence[str]], pool: ThreadPoolExecutor
+) -> tuple[dict[str, Areas], dict[str, Curve]]:
+    """Areas and thinned curve of each anomaly type, and of each 'anomaly type/defect name'.
+
+    The regions of one defect stand on the FPR axis of their anomaly type, so that the type's curve is the mean of its
+    defects' curves, weighted by their numbers of regions.
+    """
+    rates = np.unique(np.concatenate([[0], np.geomspace(1e-6, 1, 500), np.linspace(0, 1, 501), FPR_LIMITS]))
+    chosen: dict[tuple[str, str], list[int]] = {}
+    for anomaly_type in ANOMALY_TYPES:
+        chosen[anomaly_type, anomaly_type] = list(range(len(defect_names[anomaly_type])))
+        for number, name in enumerate(defect_names[anomaly_type]):
+            chosen.setdefault((anomaly_type, f"{anomaly_type}/{name}"), []).append(number)
+
+    def localize(anomaly_type: str, numbers: list[int]) -> tuple[Areas, Curve]:
+        fpr, spro = accumulators[anomaly_type].curve(numbers)
+        return {str(limit): au_spro(fpr, spro, limit) for limit in FPR_LIMITS}, (rates, spro_at(fpr, spro, rates))
+
+    results = list(pool.map(localize, (anomaly_type for anomaly_type, _ in chosen), chosen.values()))
+    keys = [key for _, key in chosen]
+    areas, curves = zip(*results, strict=True)
+    return dict(zip(keys, areas, strict=True)), dict(zip(keys, curves, strict=True))

@@ -1,0 +1,146 @@
+"""Training: the same bits whether interrupted or not, and baseline and DFSC alike but for the constraint."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import DFSC, TRAINING, Prepared, dfsc
+
+from dfsc.checkpoint import load_tensors
+from dfsc.config import build
+from dfsc.data import images_of, load_images, read_manifest
+from dfsc.files import read_json, sha256_of
+from dfsc.pretraining_images import PretrainingImages
+from dfsc.teacher import load_teacher
+from dfsc.train import Trainer, TrainingSettings
+
+
+def trainer(prepared: Prepared, **changes: object) -> Trainer:
+    """A trainer of the prepared category."""
+    settings = build(TrainingSettings, {**TRAINING, **changes})
+    records = images_of(read_manifest(prepared.manifest()), "train/good")
+    images = load_images([prepared.dataset / prepared.category / record.path for record in records], 64)
+    teacher = load_teacher(prepared.root / "teacher.pt", "tiny")
+    return Trainer(settings, images, PretrainingImages(prepared.root / "index"), teacher, torch.device("cpu"))
+
+
+def test_training_is_reproducible_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        assert dfsc(*prepared.train_arguments(tmp_path / name)).code == 0
+    assert sha256_of(tmp_path / "first/model.pt") == sha256_of(tmp_path / "second/model.pt")
+    assert not list((tmp_path / "first/checkpoints").glob("*.pt"))
+
+
+def test_weight_zero_over_all_elements_is_the_baseline_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
+    neutral = {**DFSC, "novel_weight": 0.0, "autoencoder_loss_over": "all"}
+    for name, chosen in (("baseline", None), ("neutral", neutral), ("dfsc", DFSC)):
+        assert dfsc(*prepared.train_arguments(tmp_path / name, dfsc=chosen)).code == 0
+    baseline, neutral_weights, other = (
+        load_tensors(tmp_path / name / "model.pt", "a model")["weights"] for name in ("baseline", "neutral", "dfsc")
+    )
+    assert all(torch.equal(value, neutral_weights[name]) for name, value in baseline.items())
+    assert any(not torch.equal(value, other[name]) for name, value in baseline.items())
+
+
+def test_baseline_and_dfsc_of_a_seed_share_everything_random(prepared: Prepared) -> None:
+    baseline, variant = trainer(prepared), trainer(prepared, dfsc=DFSC)
+    for name, value in baseline.modules.state_dict().items():
+        assert torch.equal(value, variant.modules.state_dict()[name]), name
+    for step in range(8):
+        ours, theirs = baseline.draw(step), variant.draw(step)
+        assert (ours.images, ours.jitters) == (theirs.images, theirs.jitters)
+        assert (ours.penalty == theirs.penalty).all()
+    other_seed = trainer(prepared, seed=1)
+    assert any(baseline.draw(step).images != other_seed.draw(step).images for step in range(8))
+
+
+def test_every_epoch_shows_every_image_once(prepared: Prepared) -> None:
+    found = trainer(prepared)
+    for epoch in range(3):
+        assert sorted(found.draw(6 * epoch + step).images[0] for step in range(6)) == list(range(6))
+
+
+def test_learning_rate_drops_after_its_share_of_the_steps(prepared: Prepared) -> None:
+    found = trainer(prepared, steps=20)
+    rates = []
+    for step in range(20):
+        found.update(step, found.draw(step))
+        rates.append(found.optimizer.param_groups[0]["lr"])
+    assert rates == [1e-3] * 19 + [pytest.approx(1e-4)]
+
+
+def test_teacher_statistics_normalise_the_training_features(prepared: Prepared) -> None:
+    from dfsc.networks import normalise_images
+
+    found = trainer(prepared)
+    features = found.modules.teacher_features(normalise_images(found.images)).double()
+    torch.testing.assert_close(features.mean(dim=(0, 2, 3)), torch.zeros(64, dtype=torch.float64), atol=1e-5, rtol=0)
+    deviation = features.std(dim=(0, 2, 3), unbiased=False)
+    torch.testing.assert_close(deviation, torch.ones(64, dtype=torch.float64), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
+    prepared: Prepared, tmp_path: Path, ending: signal.Signals
+) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    assert dfsc(*prepared.train_arguments(undisturbed, steps=60, dfsc=DFSC)).code == 0
+    arguments = prepared.train_arguments(disturbed, steps=60, dfsc=DFSC)
+    command = [sys.executable, "-m", "dfsc.cli", *map(str, arguments), "--checkpoint-seconds", "0.05"]
+    endings = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        folder = disturbed / "checkpoints"
+        seen = max((path.stat().st_mtime_ns for path in folder.glob("*.pt")), default=0)
+        while process.poll() is None and max((p.stat().st_mtime_ns for p in folder.glob("*.pt")), default=0) == seen:
+            time.sleep(0.01)
+        process.send_signal(ending)
+        code = process.wait()
+        endings += code in (-signal.SIGKILL, 143)
+    assert endings >= 2, "the training ended before it could be disturbed"
+    assert dfsc(*arguments).code == 0
+    assert sha256_of(disturbed / "model.pt") == sha256_of(undisturbed / "model.pt")
+    assert (disturbed / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
+
+
+def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path) -> None:
+    started = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "dfsc.cli"),
+            *map(str, prepared.train_arguments(tmp_path / "run", steps=5000)),
+            *("--checkpoint-seconds", "0"),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    while not list((tmp_path / "run/checkpoints").glob("*.pt")):
+        time.sleep(0.01)
+    started.kill()
+    started.wait()
+    assert dfsc(*prepared.train_arguments(tmp_path / "fresh")).code == 0
+    assert dfsc(*prepared.train_arguments(tmp_path / "run")).code == 0
+    assert sha256_of(tmp_path / "run/model.pt") == sha256_of(tmp_path / "fresh/model.pt")
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepared, tmp_path: Path) -> None:
+    outcome = dfsc(*prepared.train_arguments(tmp_path, learning_rate=1e9, steps=300), "--checkpoint-seconds", "0")
+    assert outcome.code == 1
+    assert outcome.errors.count("\n") == 1 and "became infinite or no number" in outcome.errors
+    assert not (tmp_path / "model.pt").exists()
+    (kept,) = (tmp_path / "checkpoints").glob("*.pt")
+    assert str(kept) in outcome.errors
+    state = load_tensors(kept, "a checkpoint")
+    assert all(torch.isfinite(value).all() for value in state["modules"].values())
+
+
+def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) -> None:
+    assert dfsc(*prepared.train_arguments(tmp_path)).code == 0
+    made = read_json(tmp_path / "training.json")
+    assert made["pretraining_images"] == "generated (12 images)"
+    assert made["data_digest"] == sha256_of(prepared.manifest())
+    assert made["teacher_digest"] == sha256_of(prepared.root / "teacher.pt")
+    assert made["backbone"] == "resnet18, random, seed 0"
+    assert {"commit", "versions", "hardware", "seconds", "peak_memory_bytes", "settings"} <= made.keys()
