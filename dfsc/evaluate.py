@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from dfsc.data import ANOMALY_TYPES, TEST_FOLDERS, read_defects
 from dfsc.errors import UserError
@@ -68,7 +69,9 @@ def evaluate_small_maps(
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(maps[image.path], padding), image.height, image.width)
 
-    return evaluate(dataset / category, images, load, workers=workers, progress=progress)
+    # The workers are the threads; BLAS starting its own in each of them makes resizing several times slower.
+    with threadpool_limits(1, user_api="blas"):
+        return evaluate(dataset / category, images, load, workers=workers, progress=progress)
 
 
 def read_official_map(path: Path) -> Scores:

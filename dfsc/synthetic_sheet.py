@@ -44,9 +44,8 @@ def draw_contact_sheet(root: Path, output: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png")
     # A palette makes the file a third as large; maximum coverage keeps the rare colours of outlines and defects.
-    sheet = (
-        Image.open(content).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
-    )
+    page = Image.open(content).convert("RGB")
+    sheet = page.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     with written_whole(output) as temporary:
         sheet.save(temporary, format="png", optimize=True)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfsc.metrics.auroc import auroc, roc_curve
@@ -11,6 +11,7 @@ few_values = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=30)
 any_values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30)
 
 
+@settings(deadline=None)  # the first example imports scikit-learn
 @given(st.one_of(st.tuples(few_values, few_values), st.tuples(any_values, any_values)))
 def test_equals_scikit_learn(scores):
     from sklearn.metrics import roc_auc_score

@@ -13,6 +13,7 @@ from PIL import Image
 
 import dfsc.evaluate
 from dfsc.curves import curves_as_csv, write_curves
+from dfsc.data import decode_image
 from dfsc.errors import UserError
 from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
 from dfsc.maps import PADDING_MODES, pad_map, resize_map
@@ -41,7 +42,7 @@ def test_reports_defects_curves_and_counts(tmp_path):
     evaluation = evaluate_golden("smooth")
     metrics, counts = evaluation.metrics, evaluation.metrics["counts"]
     assert counts["images"] == {"good": 12, "logical_anomalies": 9, "structural_anomalies": 9}
-    assert counts["regions"]["structural_anomalies"] == {"extra_part": 4, "scratch": 9} or counts["regions"]
+    assert counts["regions"]["structural_anomalies"] == {"extra_part": 5, "scratch": 7}
     for anomaly_type, areas in metrics["localization"]["auc_spro_per_defect"].items():
         regions = counts["regions"][anomaly_type]
         for limit in map(str, FPR_LIMITS):
@@ -51,15 +52,11 @@ def test_reports_defects_curves_and_counts(tmp_path):
     assert (tmp_path / "curves.pdf").stat().st_size and (tmp_path / "curves.png").stat().st_size
     assert (tmp_path / "curves.csv").read_text() == curves_as_csv(evaluation)
     points = list(csv.DictReader(io.StringIO(curves_as_csv(evaluation))))
-    roc = [
-        (float(p["fpr"]), float(p["value"]))
-        for p in points
-        if (p["metric"], p["anomaly_type"]) == ("roc", "logical_anomalies")
-    ]
+    logical = [point for point in points if (point["anomaly_type"], point["defect"]) == ("logical_anomalies", "")]
+    roc = [(float(point["fpr"]), float(point["value"])) for point in logical if point["metric"] == "roc"]
     area = np.trapezoid([value for _, value in roc], [fpr for fpr, _ in roc])
     assert area == pytest.approx(metrics["classification"]["auc_roc"]["logical_anomalies"])
-    of_type = [p for p in points if (p["metric"], p["anomaly_type"], p["defect"]) == ("spro", "logical_anomalies", "")]
-    assert {str(limit) for limit in FPR_LIMITS} <= {p["fpr"] for p in of_type}
+    assert {str(limit) for limit in FPR_LIMITS} <= {point["fpr"] for point in logical if point["metric"] == "spro"}
 
 
 def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch):
@@ -112,7 +109,8 @@ class SmallCategory:
 
     def write_maps(self, padding: str) -> None:
         for path, small_map in self.small_maps.items():
-            width, height = Image.open(self.folder / path).size
+            with Image.open(self.folder / path) as image:
+                width, height = image.size
             self.map_file(path).parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(self.map_file(path), resize_map(pad_map(small_map, padding), height, width))
 
@@ -171,7 +169,7 @@ def spoil(category, path, value):
 
 
 def two_grey_values(category):
-    mask = np.array(Image.open(category.folder / MASK))
+    mask = np.asarray(decode_image(category.folder / MASK, "L")).copy()
     mask[0, 0] = 255
     category.save(MASK, mask)
 
@@ -190,7 +188,7 @@ BAD_INPUTS = {
         lambda c: c.map_file(GOOD).write_bytes(c.map_file(GOOD).read_bytes()[:4000]),
         "001.tiff: cannot be read as TIFF",
     ),
-    "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.float32)), "one real number per pixel"),
+    "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.uint8)), "one real number per pixel"),
     "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no PNG image"),
     "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no PNG image"),
     "image no PNG": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: image cannot be read"),

@@ -37,13 +37,21 @@ wildcard_constraints:
 
 def tables():
     """The final tables."""
-    return expand(f"{RESULTS}/tables/{{metric}}.{{ending}}", metric=["image_auroc", "au_spro_0.05"], ending=["csv", "md", "tex"])
+    return expand(
+        f"{RESULTS}/tables/{{metric}}.{{ending}}",
+        metric=["image_auroc", "au_spro_0.05"],
+        ending=["csv", "md", "tex"],
+    )
 
 
 def figures():
     """The final figures."""
     return [
-        *expand(f"{RESULTS}/figures/auroc_over_quantile_{{size}}.{{ending}}", size=SIZES, ending=["pdf", "png"]),
+        *expand(
+            f"{RESULTS}/figures/auroc_over_quantile_{{size}}.{{ending}}",
+            size=SIZES,
+            ending=["pdf", "png"],
+        ),
         *expand(
             f"{RESULTS}/figures/heatmaps_{{size}}_{{category}}.{{ending}}",
             size=SIZES,
@@ -55,7 +63,9 @@ def figures():
 
 def receipts(wildcards):
     """One receipt per model of the whole grid."""
-    return expand(f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS)
+    return expand(
+        f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS
+    )
 
 
 def as_json(settings):

@@ -17,10 +17,10 @@ def marker_of(source):
 rule fetch:
     output:
         marker=touch(f"{RESULTS}/fetched/{{source}}"),
-    wildcard_constraints:
-        source="|".join(FETCHED),
     log:
         f"{LOGS}/fetch/{{source}}.log",
+    wildcard_constraints:
+        source="|".join(FETCHED),
     message:
         "fetch {wildcards.source}: download, verify and unpack through DVC"
     shell:
@@ -34,12 +34,12 @@ if GENERATED:
     rule synthesize:
         output:
             f"{RESULTS}/synthesized.json",
+        log:
+            f"{LOGS}/synthesize.log",
         params:
             folder=DATASET,
             settings=as_json(config["dataset"]["generated"]),
             code=code_digest("synthetic"),
-        log:
-            f"{LOGS}/synthesize.log",
         message:
             "synthesize the generated data set in {params.folder}"
         shell:
@@ -53,14 +53,14 @@ rule manifest:
         marker_of(config["dataset"]["source"]),
     output:
         f"{RESULTS}/manifests/{{category}}.csv",
+    log:
+        f"{LOGS}/manifests/{{category}}.log",
+    threads: 4
     params:
         folder=DATASET,
         code=code_digest("data"),
-    log:
-        f"{LOGS}/manifests/{{category}}.log",
     message:
         "check every file of {wildcards.category}"
-    threads: 4
     shell:
         "dfsc manifest --dataset {params.folder:q} --category {wildcards.category} --output {output} "
         "--workers {threads} > {log} 2>&1"
@@ -71,11 +71,11 @@ rule index_pretraining:
         marker_of(config["pretraining"]["images"]),
     output:
         f"{RESULTS}/pretraining.index",
+    log:
+        f"{LOGS}/index_pretraining.log",
     params:
         folder=config["pretraining"]["folder"],
         source=config["pretraining"]["images"],
-    log:
-        f"{LOGS}/index_pretraining.log",
     message:
         "list the pretraining images in {params.folder}"
     shell:

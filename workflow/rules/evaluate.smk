@@ -1,5 +1,6 @@
 # Reads:  a model, the manifest, and the ground truth it lists.
 # Writes: image scores and small anomaly maps, then metrics.json and the ROC and sPRO curves.
+# Priorities: a model is judged and tracked before the next one is trained.
 
 
 rule score:
@@ -9,20 +10,21 @@ rule score:
     output:
         scores=f"{MODEL}/scores.csv",
         maps=f"{MODEL}/maps.npz",
-    params:
-        settings=as_json(config["inference"]),
-        dataset=DATASET,
-        code=code_digest("score"),
     log:
         f"{MODEL_LOG}/score.log",
     benchmark:
         f"{MODEL_LOG}/score.benchmark.tsv"
-    message:
-        "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}, size {wildcards.size}"
+    priority: 10
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=30,
+    params:
+        settings=as_json(config["inference"]),
+        dataset=DATASET,
+        code=code_digest("score"),
+    message:
+        "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
         "dfsc score --model {input.model} --settings {params.settings:q} --dataset {params.dataset:q} "
         "--category {wildcards.category} --manifest {input.manifest} --scores {output.scores} --maps {output.maps} "
@@ -36,20 +38,21 @@ rule evaluate:
     output:
         metrics=f"{MODEL}/metrics.json",
         curves=multiext(f"{MODEL}/curves", ".csv", ".pdf", ".png"),
+    log:
+        f"{MODEL_LOG}/evaluate.log",
+    benchmark:
+        f"{MODEL_LOG}/evaluate.benchmark.tsv"
+    priority: 20
+    resources:
+        mem_mb=6000,
+        runtime=30,
     params:
         dataset=DATASET,
         padding=config["inference"]["padding"],
         curves=f"{MODEL}/curves",
         code=code_digest("evaluate", "curves"),
-    log:
-        f"{MODEL_LOG}/evaluate.log",
-    benchmark:
-        f"{MODEL_LOG}/evaluate.benchmark.tsv"
     message:
         "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
-    resources:
-        mem_mb=6000,
-        runtime=30,
     shell:
         "dfsc evaluate --dataset {params.dataset:q} --category {wildcards.category} --maps {input.maps} "
         "--padding {params.padding} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"

@@ -13,17 +13,18 @@ rule track:
         heatmaps=f"{MODEL}/heatmaps.png",
     output:
         f"{MODEL}/run.json",
+    log:
+        f"{MODEL_LOG}/track.log",
+    priority: 30
+    resources:
+        tracking=1,
     params:
         uri=config["tracking"]["uri"],
         experiment=BENCHMARK,
         folder=MODEL,
         code=code_digest("runs"),
-    log:
-        f"{MODEL_LOG}/track.log",
     message:
         "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
-    resources:
-        tracking=1,
     shell:
         "dfsc track --model-folder {params.folder} --uri {params.uri:q} --experiment {params.experiment} "
         "--category {wildcards.category} --method {wildcards.method} --output {output} > {log} 2>&1"

@@ -12,26 +12,28 @@ rule train:
         model=f"{MODEL}/model.pt",
         curve=f"{MODEL}/training_curve.csv",
         provenance=f"{MODEL}/training.json",
-    params:
-        settings=lambda wildcards: as_json(
-            configuration.training_settings(config, wildcards.size, wildcards.method, wildcards.seed)
-        ),
-        dataset=DATASET,
-        checkpoints=f"{RESULTS}/checkpoints",
-        code=code_digest("train"),
     log:
         f"{MODEL_LOG}/train.log",
     benchmark:
         f"{MODEL_LOG}/train.benchmark.tsv"
-    message:
-        "train {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     # One thread computes, so that the bits do not depend on how many cores the machine has.
     threads: 1
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=720,
+    params:
+        settings=lambda wildcards: as_json(
+            configuration.training_settings(
+                config, wildcards.size, wildcards.method, wildcards.seed
+            )
+        ),
+        dataset=DATASET,
+        checkpoints=f"{RESULTS}/checkpoints",
+        code=code_digest("train"),
+    message:
+        "train {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
         "dfsc train --settings {params.settings:q} --dataset {params.dataset:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--output {output.model} --checkpoints {params.checkpoints} --workers {threads} 2>&1 | tee {log}"
+        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) 2>&1 | tee {log}"
