@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dfsc.evaluate import evaluate, read_official_map
 from dfsc.ground_truth import LabelledImage, read_regions

@@ -60,7 +60,8 @@ def manifest(
     dataset: Dataset, category: Category, output: Output, workers: Annotated[int, typer.Option(min=1)] = 1
 ) -> None:
     """Check every file of a category, and list path, size, digest and pixels of each."""
-    from dfsc.data import scan_category, write_manifest
+    from dfsc.data import write_manifest
+    from dfsc.manifest import scan_category
 
     write_manifest(output, scan_category(dataset / category, _bar("images checked"), workers))
 

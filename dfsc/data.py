@@ -7,9 +7,8 @@ Layout (Bergmann et al., IJCV 2022), below a category's folder:
 """
 
 import csv
-import hashlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -72,85 +71,19 @@ def load_images(paths: Iterable[Path], size: int, workers: int = 1) -> NDArray[n
         return np.stack(list(pool.map(lambda path: load_image(path, size), paths)))
 
 
-def scan_category(
-    category_folder: Path, progress: Callable[[int, int], None] = lambda done, total: None, workers: int = 1
-) -> list[FileRecord]:
-    """Read and check every file of one category; return their records, sorted by path.
-
-    Every image and mask is decoded once, so that a damaged file is named here and not hours later.
-    Raises UserError naming the file or folder: a missing folder, an empty split, an image that cannot be decoded,
-    an anomalous image without a mask, a mask of another size, with two grey values or with a grey value that
-    defects_config.json does not list.
-    """
-    if not category_folder.is_dir():
-        raise UserError(f"{category_folder}: no such category; check `dataset.categories` and `dataset.folder`")
-    images = {folder: sorted((category_folder / folder).glob("*.png")) for folder in IMAGE_FOLDERS}
-    for folder, files in images.items():
-        if not files:
-            raise UserError(f"{category_folder / folder}: holds no PNG image; the split must not be empty")
-    listed_values = read_defects(category_folder / "defects_config.json").keys()
-    files = [file for group in images.values() for file in group]
-    masks = {image: _masks_of(category_folder, image) for image in files if image.parent.name in ANOMALY_TYPES}
-
-    def check(file: Path) -> list[FileRecord]:
-        record = _record(category_folder, file)
-        return [record] + [
-            _checked_mask(category_folder, mask, record, set(listed_values)) for mask in masks.get(file, [])
-        ]
-
-    records = [_record(category_folder, category_folder / "defects_config.json")]
-    with ThreadPoolExecutor(workers) as pool:
-        for done, checked in enumerate(pool.map(check, files), start=1):
-            records += checked
-            progress(done, len(files))
-    return sorted(records, key=lambda record: record.path)
-
-
 def read_defects(path: Path) -> dict[int, dict[str, object]]:
     """Read defects_config.json: grey value -> its entry. Raises UserError naming the file and the entry at fault."""
     entries = read_json(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{path}: is not a list of mappings, one per defect type")
     defects: dict[int, dict[str, object]] = {}
     for number, entry in enumerate(entries):
-        missing = {"defect_name", "pixel_value", "saturation_threshold", "relative_saturation"} - set(entry)
-        if missing:
+        if missing := {"defect_name", "pixel_value", "saturation_threshold", "relative_saturation"} - set(entry):
             raise UserError(f"{path}: entry {number} lacks {', '.join(sorted(missing))}")
         if entry["pixel_value"] in defects:
             raise UserError(f"{path}: pixel_value {entry['pixel_value']} is listed twice")
         defects[entry["pixel_value"]] = entry
     return defects
-
-
-def _record(category_folder: Path, file: Path) -> FileRecord:
-    content = file.read_bytes()
-    width = height = 0
-    if file.suffix == ".png":
-        width, height = decode_image(file, "RGB").size
-    return FileRecord(
-        file.relative_to(category_folder).as_posix(), len(content), hashlib.sha256(content).hexdigest(), width, height
-    )
-
-
-def _masks_of(category_folder: Path, image: Path) -> list[Path]:
-    folder = category_folder / "ground_truth" / image.parent.name / image.stem
-    masks = sorted(folder.glob("*.png"))
-    if not masks:
-        raise UserError(f"{image}: has no mask; expected at least one PNG in {folder}")
-    return masks
-
-
-def _checked_mask(category_folder: Path, mask: Path, image: FileRecord, listed_values: set[int]) -> FileRecord:
-    values = set(np.unique(np.asarray(decode_image(mask, "L"))).tolist()) - {0}
-    if len(values) != 1:
-        raise UserError(f"{mask}: holds {len(values)} grey values besides 0; a mask has exactly one")
-    if not values <= listed_values:
-        raise UserError(f"{mask}: grey value {values.pop()} is not listed in {category_folder / 'defects_config.json'}")
-    record = _record(category_folder, mask)
-    if (record.width, record.height) != (image.width, image.height):
-        raise UserError(
-            f"{mask}: is {record.width} x {record.height} pixels, but its image {image.path} is "
-            f"{image.width} x {image.height}"
-        )
-    return record
 
 
 def write_manifest(path: Path, records: list[FileRecord]) -> None:

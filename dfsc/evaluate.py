@@ -2,7 +2,7 @@
 
 Maps of anomalous images are read twice: once for the scores in the regions, once to count the pixels outside them.
 Reading again costs less time than sorting, and keeping the maps of a category would cost gigabytes. What is held grows
-with the pixels of the regions, by about 100 bytes for each that can change the sPRO, and not with the images.
+with the pixels of the regions, by less than 100 bytes for each that can change the sPRO, and not with the images.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dfsc.data import ANOMALY_TYPES, TEST_FOLDERS, read_defects
 from dfsc.errors import UserError

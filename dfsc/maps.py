@@ -1,6 +1,7 @@
 """Anomaly maps as arrays and files: padding, resizing to the image's size, and the archive of small maps."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDA
     return np.asarray(rows @ anomaly_map @ columns.T, np.float32)
 
 
+@lru_cache(maxsize=64)
 def _interpolation_matrix(source: int, target: int) -> NDArray[np.float32]:
     position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     lower = np.floor(position).astype(int)

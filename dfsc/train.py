@@ -72,7 +72,9 @@ class Trainer:
         self.modules.teacher.load_state_dict(teacher)
         self.autoencoder_loss = autoencoder_loss(settings.dfsc)
         learned = [parameter for parameter in self.modules.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(learned, settings.learning_rate, weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.Adam(
+            learned, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
         self.images = torch.from_numpy(images).to(device)
         self._set_feature_statistics()
 

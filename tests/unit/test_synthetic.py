@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects, scan_category
+from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects
 from dfsc.errors import UserError
+from dfsc.manifest import scan_category
 from dfsc.synthetic import CATEGORIES, SyntheticSettings, synthesize
 from dfsc.synthetic_sheet import draw_contact_sheet
 

@@ -58,7 +58,7 @@ rule manifest:
     threads: 4
     params:
         folder=DATASET,
-        code=code_digest("data"),
+        code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category}"
     shell:
