@@ -6,6 +6,7 @@ A stage gets its own settings and no others, so that a change of one key reruns 
 import json
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -102,8 +103,9 @@ def _value(value: Any, hint: Any, where: str) -> Any:
         return build(hint, value, where)
     if options and value not in options:
         raise UserError(f"{where}: {value!r} is none of {', '.join(map(repr, options))}")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return float(value)  # YAML takes 1e-5 for text
     if not options and (not isinstance(value, hint) or isinstance(value, bool)):
         raise UserError(f"{where}: {value!r} is no {hint.__name__}")
     return value

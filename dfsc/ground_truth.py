@@ -71,7 +71,7 @@ def read_regions(
     folder = category_folder / "ground_truth" / image.folder / image.stem
     files = sorted(folder.glob("*.png"))
     if not files:
-        raise UserError(f"{folder}: holds no PNG mask for {image.path}; an anomalous image needs at least one")
+        raise UserError(f"{image.path}: has no mask; expected at least one PNG in {folder}")
     return [_read_region(file, image, defects) for file in files]
 
 
@@ -86,7 +86,7 @@ def _read_region(file: Path, image: LabelledImage, defects: Mapping[int, Mapping
     mask = grey == value
     if value == 0 or np.count_nonzero(mask) != np.count_nonzero(grey):
         raise UserError(
-            f"{file}: a mask holds exactly one grey value besides 0, this one {len(set(np.unique(grey)) - {0})}"
+            f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one"
         )
     if value not in defects:
         raise UserError(f"{file}: grey value {value} has no entry in defects_config.json")

@@ -192,12 +192,12 @@ BAD_INPUTS = {
     "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no PNG image"),
     "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no PNG image"),
     "image no PNG": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: image cannot be read"),
-    "mask with two grey values": (two_grey_values, "000.png: a mask holds exactly one grey value .* 2"),
+    "mask with two grey values": (two_grey_values, "000.png: holds 2 grey values besides 0"),
     "mask without region": (
         lambda c: c.save(MASK, np.zeros((47, 55), np.uint8)),
-        "000.png: a mask holds exactly one grey value .* 0",
+        "000.png: holds 0 grey values besides 0",
     ),
-    "mask missing": (lambda c: (c.folder / MASK).unlink(), "001: holds no PNG mask for test/logical_anomalies/001.png"),
+    "mask missing": (lambda c: (c.folder / MASK).unlink(), "test/logical_anomalies/001.png: has no mask"),
     "mask of another size": (lambda c: c.save(MASK, np.full((7, 6), 254, np.uint8)), "000.png: is 6 x 7 pixels"),
     "mask truncated": (
         lambda c: (c.folder / MASK).write_bytes((c.folder / MASK).read_bytes()[:60]),
