@@ -20,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="DFSC against EfficientAD on MVTec LOCO AD: the steps of the benchmark, one command each.",
 )
+teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
+app.add_typer(teacher_app, name="teacher")
 
 Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON file, or JSON text.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -57,13 +59,20 @@ def fetch(
 
 @app.command()
 def manifest(
-    dataset: Dataset, category: Category, output: Output, workers: Annotated[int, typer.Option(min=1)] = 1
+    dataset: Dataset,
+    category: Category,
+    output: Output,
+    published: Annotated[Path | None, typer.Option(help="Table of published counts and sizes to check, CSV.")] = None,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Check every file of a category, and list path, size, digest and pixels of each."""
     from dfsc.data import write_manifest
-    from dfsc.manifest import scan_category
+    from dfsc.manifest import check_counts, scan_category
 
-    write_manifest(output, scan_category(dataset / category, _bar("images checked"), workers))
+    records = scan_category(dataset / category, _bar("images checked"), workers)
+    if published is not None:
+        check_counts(records, category, published)
+    write_manifest(output, records)
 
 
 @app.command()
@@ -78,7 +87,7 @@ def index(
     print(f"{write_index(folder, source, output)} images of {source} listed in {output}")
 
 
-@app.command()
+@teacher_app.command()
 def pretrain(
     settings: Settings,
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
@@ -108,6 +117,19 @@ def pretrain(
         checkpoint_seconds=checkpoint_seconds,
         progress=_steps(f"teacher {parsed.size}"),
     )
+
+
+@teacher_app.command("import")
+def import_published(
+    file: Annotated[Path, typer.Argument(help="State dict of a PDN, or anomalib's zip of both.")],
+    size: Annotated[str, typer.Option(help="S or M.")],
+    output: Output,
+    sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
+) -> None:
+    """Take over a teacher published elsewhere, instead of pretraining one."""
+    from dfsc.stages import run_import
+
+    run_import(file, size, sha256, output)
 
 
 @app.command()

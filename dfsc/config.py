@@ -48,7 +48,8 @@ def quantile_of(method: str) -> float | None:
 
 def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
     """What shapes a teacher, as the fields of `dfsc.teacher.TeacherSettings`."""
-    return {**config["teacher"], "size": size, "image_size": config["training"]["image_size"]}
+    settings = {key: value for key, value in config["teacher"].items() if key != "published"}
+    return {**settings, "size": size, "image_size": config["training"]["image_size"]}
 
 
 def training_settings(config: Mapping[str, Any], size: str, method: str, seed: int) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Every file of a category, checked and listed: what all later stages depend on, instead of thousands of files."""
 
+import csv
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dfsc.data import ANOMALY_TYPES, IMAGE_FOLDERS, FileRecord, decode_image, read_defects
+from dfsc.data import ANOMALY_TYPES, IMAGE_FOLDERS, FileRecord, decode_image, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
+
+COLUMNS = ("train", "validation", "good", "logical", "structural")  # of the published table, as IMAGE_FOLDERS
 
 
 def scan_category(
@@ -44,6 +47,30 @@ def scan_category(
             records += checked
             progress(done, len(files))
     return sorted(records, key=lambda record: record.path)
+
+
+def check_counts(records: list[FileRecord], category: str, published: Path) -> None:
+    """Compare a category's images with the published table, CSV of category, width, height and images per folder.
+
+    Raises UserError naming the first folder or image that differs.
+    """
+    with published.open(newline="", encoding="utf-8") as stream:
+        rows = {row["category"]: row for row in csv.DictReader(stream)}
+    if category not in rows:
+        raise UserError(f"{published}: has no category {category}; it has {', '.join(rows)}")
+    row = rows[category]
+    for folder, column in zip(IMAGE_FOLDERS, COLUMNS, strict=True):
+        images = images_of(records, folder)
+        if len(images) != int(row[column]):
+            raise UserError(
+                f"{category}/{folder}: holds {len(images)} images, but {row[column]} are published; fetch it again"
+            )
+        for image in images:
+            if (image.width, image.height) != (int(row["width"]), int(row["height"])):
+                raise UserError(
+                    f"{category}/{image.path}: is {image.width} x {image.height} pixels, but {row['width']} x "
+                    f"{row['height']} is published; fetch it again"
+                )
 
 
 def _record(category_folder: Path, file: Path) -> FileRecord:

@@ -45,7 +45,7 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
                 "teacher_digest",
                 "model_digest",
                 "pretraining_images",
-                "backbone",
+                "teacher",
                 "hardware",
             )
         },

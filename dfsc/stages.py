@@ -20,6 +20,7 @@ from dfsc.loop import Progress, TrainingLog
 from dfsc.maps import write_maps
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
+from dfsc.published_teachers import import_teacher
 from dfsc.score import ScoringSettings, load_model, score_images, write_full_size_maps, write_scores
 from dfsc.teacher import TeacherSettings, load_teacher, pretrain_teacher
 from dfsc.train import Trainer, TrainingSettings, model_state, train
@@ -47,8 +48,18 @@ def run_pretraining(
     state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, **loop)
     save_tensors(output, state)
     _write_log(output.with_suffix(".csv"), log)
-    write_json(output.with_suffix(".json"), {**inputs, **_cost(log, device), **provenance(describe_device(device))})
+    teacher = f"pretrained {settings.steps} steps on {images.source}, {settings.backbone} {weights}"
+    made = {"teacher": teacher, "digest": sha256_of(output), "fingerprint": digest_of(inputs)}
+    cost_and_origin = {**_cost(log, device), **provenance(describe_device(device))}
+    write_json(output.with_suffix(".json"), {**made, **inputs, **cost_and_origin})
     checkpoint.remove()
+
+
+def run_import(file: Path, size: str, sha256: str | None, output: Path) -> None:
+    """Take over a published teacher; write `output` and its provenance (`output` ending in .json)."""
+    state, origin = import_teacher(file, size, sha256)
+    save_tensors(output, state)
+    write_json(output.with_suffix(".json"), {"teacher": f"published: {origin}", "digest": sha256_of(output)})
 
 
 def run_training(
@@ -93,7 +104,7 @@ def run_training(
             **inputs,
             "model_digest": sha256_of(output),
             "pretraining_images": f"{penalty.source} ({len(penalty)} images)",
-            "backbone": f"{made['settings']['backbone']}, {made['backbone_weights']}",
+            "teacher": made["teacher"],
             **_cost(log, device),
             **provenance(describe_device(device)),
         },

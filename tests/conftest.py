@@ -114,7 +114,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             *("--output", found.root / "index"),
         ],
         [
-            *("pretrain", "--settings", json.dumps(TEACHER), "--pretraining-index", found.root / "index"),
+            *("teacher", "pretrain", "--settings", json.dumps(TEACHER), "--pretraining-index", found.root / "index"),
             *("--output", found.root / "teacher.pt", "--checkpoints", found.root / "checkpoints"),
             *("--device", "cpu"),
         ],

@@ -71,3 +71,8 @@ def receipts(wildcards):
 def as_json(settings):
     """Settings of one stage, as its command takes them."""
     return json.dumps(settings, sort_keys=True)
+
+
+# Ends the command of a long rule: shows its output and keeps it, attempt after attempt. Slurm sends the signal that ends
+# a job to all of its processes; this one stays, as the training still writes while it saves its checkpoint.
+SHOWN_AND_KEPT = "2>&1 | (trap '' INT TERM && tee --append {log})"

@@ -58,12 +58,13 @@ rule manifest:
     threads: 4
     params:
         folder=DATASET,
+        published="--published config/mvtec_loco.csv" if config["dataset"]["source"] == "mvtec_loco" else "",
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category}"
     shell:
         "dfsc manifest --dataset {params.folder:q} --category {wildcards.category} --output {output} "
-        "--workers {threads} > {log} 2>&1"
+        "{params.published} --workers {threads} > {log} 2>&1"
 
 
 rule index_pretraining:

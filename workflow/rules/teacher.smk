@@ -1,17 +1,16 @@
-# Reads:  the index of the pretraining images, and the backbone's weights.
-# Writes: <size>/teacher.pt, with its curve (.csv) and provenance (.json).
+# Reads:  the index of the pretraining images and the backbone's weights, or a published teacher.
+# Writes: <size>/teacher.pt and teacher.json, which says where it is from; of a pretrained one, its curve too.
 
 BACKBONE_WEIGHTS = "data/backbone/wide_resnet101_2-32ee1156.pth"
+FROM_IMAGENET = config["teacher"]["backbone_weights"] == "imagenet"
+PUBLISHED = config["teacher"].get("published", {})
+PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 
 
 rule pretrain_teacher:
     input:
         index=f"{RESULTS}/pretraining.index",
-        backbone=(
-            marker_of("wide_resnet101_2")
-            if config["teacher"]["backbone_weights"] == "imagenet"
-            else []
-        ),
+        backbone=marker_of("wide_resnet101_2") if FROM_IMAGENET else [],
     output:
         teacher=f"{RESULTS}/{{size}}/teacher.pt",
         curve=f"{RESULTS}/{{size}}/teacher.csv",
@@ -20,6 +19,8 @@ rule pretrain_teacher:
         f"{LOGS}/{{size}}/teacher.log",
     benchmark:
         f"{LOGS}/{{size}}/teacher.benchmark.tsv"
+    wildcard_constraints:
+        size="|".join(PRETRAINED) or "none",
     threads: 2
     resources:
         gpu=1,
@@ -29,16 +30,30 @@ rule pretrain_teacher:
         settings=lambda wildcards: as_json(
             configuration.teacher_settings(config, wildcards.size)
         ),
-        weights=(
-            f"--backbone-weights {BACKBONE_WEIGHTS}"
-            if config["teacher"]["backbone_weights"] == "imagenet"
-            else ""
-        ),
+        weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
         code=code_digest("teacher"),
     message:
         "pretrain teacher {wildcards.size}"
     shell:
-        "dfsc pretrain --settings {params.settings:q} --pretraining-index {input.index} {params.weights} "
+        "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} {params.weights} "
         "--output {output.teacher} --checkpoints {params.checkpoints} --threads {threads} --workers {threads} "
-        "2>&1 | tee {log}"
+        + SHOWN_AND_KEPT
+
+
+rule import_teacher:
+    input:
+        lambda wildcards: PUBLISHED[wildcards.size],
+    output:
+        teacher=f"{RESULTS}/{{size}}/teacher.pt",
+        provenance=f"{RESULTS}/{{size}}/teacher.json",
+    log:
+        f"{LOGS}/{{size}}/teacher.log",
+    wildcard_constraints:
+        size="|".join(PUBLISHED) or "none",
+    params:
+        code=code_digest("published_teachers"),
+    message:
+        "take over the published teacher {input}"
+    shell:
+        "dfsc teacher import {input:q} --size {wildcards.size} --output {output.teacher} > {log} 2>&1"

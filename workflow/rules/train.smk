@@ -36,4 +36,5 @@ rule train:
     shell:
         "dfsc train --settings {params.settings:q} --dataset {params.dataset:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) 2>&1 | tee {log}"
+        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) "
+        + SHOWN_AND_KEPT
