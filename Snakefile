@@ -12,6 +12,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/train.smk"
@@ -25,6 +26,8 @@ localrules:
     fetch,
     index_pretraining,
     track,
+    track_teacher,
+    import_teacher,
     tables,
     draw_sweep,
 
@@ -34,3 +37,4 @@ rule all:
     input:
         tables(),
         figures(),
+        teacher_receipts(),

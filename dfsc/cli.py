@@ -132,6 +132,19 @@ def import_published(
     run_import(file, size, sha256, output)
 
 
+@teacher_app.command("track")
+def track_pretrained(
+    teacher: Annotated[Path, typer.Argument(help="Written by `dfsc teacher pretrain`.")],
+    uri: Annotated[str, typer.Option(help="MLflow tracking store.")],
+    benchmark: Annotated[str, typer.Option(help="Name of the benchmark it belongs to.")],
+    output: Output,
+) -> None:
+    """Track a pretrained teacher and its loss curve as one MLflow run; write the receipt."""
+    from dfsc.runs import track_teacher
+
+    track_teacher(teacher, uri, benchmark, output)
+
+
 @app.command()
 def train(
     settings: Settings,

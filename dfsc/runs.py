@@ -21,6 +21,9 @@ ARTIFACT_FILES = {
 }
 
 
+RECORDED = ("commit", "data_digest", "teacher_digest", "model_digest", "pretraining_images", "teacher", "hardware")
+
+
 def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
     """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt."""
     training, measured = read_json(folder / "training.json"), read_json(folder / "metrics.json")
@@ -37,22 +40,9 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
         "quantile": "" if quantile is None else str(quantile),
         "seed": str(seed),
         "size": size,
-        **{
-            name: str(training[name])
-            for name in (
-                "commit",
-                "data_digest",
-                "teacher_digest",
-                "model_digest",
-                "pretraining_images",
-                "teacher",
-                "hardware",
-            )
-        },
+        **{name: str(training[name]) for name in RECORDED},
         **{f"version.{name}": value for name, value in training["versions"].items()},
     }
-    curve = pd.read_csv(folder / "training_curve.csv")
-    rows = [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
     cost = {"seconds": training["seconds"], "peak_memory_bytes": training["peak_memory_bytes"]}
     artifacts = {folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()}
     write_json(
@@ -64,11 +54,36 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
             key,
             tags=tags,
             parameters={**_flat(settings), **cost},
-            curve=rows,
+            curve=_read_curve(folder / "training_curve.csv"),
             metrics=metrics,
             artifacts=artifacts,
         ),
     )
+
+
+def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> None:
+    """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt."""
+    made = read_json(teacher.with_suffix(".json"))
+    size, curve = made["settings"]["size"], _read_curve(teacher.with_suffix(".csv"))
+    write_json(
+        receipt,
+        track_run(
+            uri,
+            f"{benchmark}-teachers",
+            f"teacher {size}",
+            f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
+            tags={name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
+            parameters=_flat(made["settings"]),
+            curve=curve,
+            metrics={"distillation": curve[-1]["distillation"]},
+            artifacts={teacher: "model", teacher.with_suffix(".json"): ""},
+        ),
+    )
+
+
+def _read_curve(path: Path) -> list[dict[str, float]]:
+    curve = pd.read_csv(path)
+    return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
 
 
 def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:

@@ -3,14 +3,19 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from checkout import Checkout
 
 from dfsc import cli
+
+# The environment's commands are found without activating it.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 GENERATED = {"seed": 3, "train": 6, "validation": 3, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 12}
 TEACHER = {
@@ -134,3 +139,12 @@ def category_copy(prepared: Prepared, tmp_path: Path) -> Callable[[], Path]:
         return Path(shutil.copytree(prepared.dataset / prepared.category, tmp_path / "data" / prepared.category))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the checkout in which the smallest configuration has run."""
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    run = checkout.smallest()
+    assert run.returncode == 0, run.stdout
+    return checkout

@@ -1,72 +1,15 @@
 """The real workflow on generated data, from nothing to tables; and what an edit reruns."""
 
 import json
-import os
-import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from checkout import Checkout, job_counts
 
-CHECKOUT = Path(__file__).parents[1]
-COPIED = ("Snakefile", "dfsc", "workflow", "config", "profiles", "dvc.yaml", "tests/smallest.yaml")
 METHODS = ("efficientad", "dfsc-q0.9")
-
-
-class Checkout:
-    """A copy of the checkout, with its own package, data, results and tracking store."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for name in COPIED:
-            source, target = CHECKOUT / name, root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake here; output and errors together."""
-        return subprocess.run(
-            ["snakemake", "--cores", "2", *arguments],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root)},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=900,
-        )
-
-    def smallest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the smallest configuration."""
-        return self.snakemake("--configfile", "tests/smallest.yaml", *arguments)
-
-    def planned(self, *arguments: str) -> dict[str, int]:
-        """What a dry run of the smallest configuration would execute: rule -> jobs."""
-        return job_counts(self.smallest("--dry-run", *arguments))
-
-    def model(self, method: str) -> Path:
-        """Folder of a model's results."""
-        return self.root / "results/smallest/tiny/coin_tray" / method / "seed0"
-
-
-def job_counts(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """Rule -> jobs, from Snakemake's table of job statistics."""
-    assert run.returncode == 0, run.stdout
-    if "Nothing to be done" in run.stdout:
-        return {}
-    table = run.stdout.split("Job stats:")[1].split("total")[0]
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE) if rule != "all"}
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the smallest configuration has run."""
-    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
-    run = checkout.smallest()
-    assert run.returncode == 0, run.stdout
-    return checkout
 
 
 def test_the_papers_grid_is_one_training_per_category_method_and_seed(checkout: Checkout) -> None:

@@ -68,6 +68,11 @@ def receipts(wildcards):
     )
 
 
+def teacher_receipts():
+    """One receipt per teacher that is pretrained here."""
+    return [f"{RESULTS}/{size}/teacher_run.json" for size in SIZES if size not in config["teacher"]["published"]]
+
+
 def as_json(settings):
     """Settings of one stage, as its command takes them."""
     return json.dumps(settings, sort_keys=True)

@@ -28,3 +28,25 @@ rule track:
     shell:
         "dfsc track --model-folder {params.folder} --uri {params.uri:q} --experiment {params.experiment} "
         "--category {wildcards.category} --method {wildcards.method} --output {output} > {log} 2>&1"
+
+
+rule track_teacher:
+    input:
+        teacher=f"{RESULTS}/{{size}}/teacher.pt",
+        curve=f"{RESULTS}/{{size}}/teacher.csv",
+        provenance=f"{RESULTS}/{{size}}/teacher.json",
+    output:
+        f"{RESULTS}/{{size}}/teacher_run.json",
+    log:
+        f"{LOGS}/{{size}}/track_teacher.log",
+    resources:
+        tracking=1,
+    params:
+        uri=config["tracking"]["uri"],
+        benchmark=BENCHMARK,
+        code=code_digest("runs"),
+    message:
+        "track teacher {wildcards.size}"
+    shell:
+        "dfsc teacher track {input.teacher} --uri {params.uri:q} --benchmark {params.benchmark} --output {output} "
+        "> {log} 2>&1"

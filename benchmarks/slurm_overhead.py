@@ -1,0 +1,115 @@
+"""What Slurm and Snakemake add to a training: the paper's grid, 5 x 7 x 3 trainings at their smallest, in real Slurm.
+
+Run as `python benchmarks/slurm_overhead.py`, as root, where Slurm is installed (`make test-slurm` installs it); about
+fifteen minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from dfsc.synthetic import SyntheticSettings, synthesize
+
+CHECKOUT = Path(__file__).parents[1]
+ONE_NODE = CHECKOUT / "tests/slurm/one_node"
+CATEGORIES = ["breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors"]
+TRAINING = re.compile(rf"rule_train_wildcards_(\w+?)_({'|'.join(CATEGORIES)})_(efficientad|dfsc-q[\d.]+)_(\d+)$")
+
+
+def write_config(folder: Path, seeds: int) -> Path:
+    """The published grid over five copies of one generated category, with trainings of two steps."""
+    counts = {"train": 2, "validation": 2, "test_good": 1, "logical": 1, "structural": 1, "pretraining": 4}
+    synthesize(folder / "images", SyntheticSettings(seed=0, **counts))
+    for category in CATEGORIES:
+        (folder / "images" / category).symlink_to("coin_tray")
+    small = {"steps": 2, "precision": "float32"}
+    config: dict[str, Any] = {
+        "benchmark": "overhead",
+        "dataset": {"source": "folder", "folder": str(folder / "images")},
+        "pretraining": {"images": "other", "folder": str(folder / "images/pretraining")},
+        "teacher": {**small, "backbone": "resnet18", "backbone_weights": "random", "normalisation_images": 2},
+        "training": {**small, "sizes": ["tiny"], "image_size": 64, "seeds": list(range(seeds))},
+    }
+    (folder / "grid.yaml").write_text(yaml.safe_dump(config))
+    return folder / "grid.yaml"
+
+
+def run_grid(folder: Path, config: Path) -> str:
+    """Run the trainings through Slurm; returns what Snakemake printed."""
+    for name in ("Snakefile", "dfsc", "workflow", "config", "profiles", "slurm"):
+        (folder / name).symlink_to(CHECKOUT / name)
+    command = ["snakemake", "--cores", "8", "--profile", "slurm", "--configfile", str(config), "--until", "train"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    run = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if run.returncode != 0:
+        raise SystemExit(run.stdout)
+    return run.stdout
+
+
+def read_jobs() -> list[dict[str, str]]:
+    """The trainings' jobs as Slurm remembers them."""
+    text = subprocess.run(["scontrol", "--oneliner", "show", "job"], check=True, capture_output=True, text=True).stdout
+    jobs = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in text.splitlines()]
+    return [job for job in jobs if TRAINING.match(job.get("Comment", ""))]
+
+
+def own_seconds(folder: Path, job: dict[str, str]) -> float:
+    """Seconds that the training's command took, as Snakemake measured it inside the job."""
+    size, category, method, seed = TRAINING.match(job["Comment"]).groups()  # type: ignore[union-attr]
+    table = folder / "logs/overhead" / size / category / method / f"seed{seed}" / "train.benchmark.tsv"
+    return float(table.read_text().splitlines()[1].split("\t")[0])
+
+
+def noticed(output: str) -> dict[str, datetime]:
+    """When Snakemake noticed that each of Slurm's jobs had ended."""
+    numbers = dict(re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", output))
+    ends = re.findall(r"\[(.+)\]\nFinished jobid: (\d+) \(Rule: train\)", output)
+    return {numbers[job]: datetime.strptime(when, "%a %b %d %H:%M:%S %Y") for when, job in ends}
+
+
+def report(folder: Path, output: str) -> None:
+    """Print medians over the trainings, in seconds; Slurm's times are whole seconds."""
+    jobs, seen = read_jobs(), noticed(output)
+    start, end, sent = (
+        [datetime.fromisoformat(job[name]) for job in jobs] for name in ("StartTime", "EndTime", "SubmitTime")
+    )
+    own = [own_seconds(folder, job) for job in jobs]
+    ran = [(until - since).total_seconds() for since, until in zip(start, end, strict=True)]
+    late = [(seen[job["JobId"]] - until).total_seconds() for job, until in zip(jobs, end, strict=True)]
+    whole = (max(seen.values()) - min(sent)).total_seconds()
+    print(f"{len(jobs)} trainings in {whole:.0f} s, two at a time: one every {whole / len(jobs):.1f} s")
+    print(f"own work (import, images, training)             {median(own):6.1f} s median")
+    print(f"run time of the job                             {median(ran):6.1f} s median")
+    added = [elapsed - work for elapsed, work in zip(ran, own, strict=True)]
+    print(f"added by Slurm and Snakemake inside the job     {median(added):6.1f} s median, {max(added):.0f} s at most")
+    print(f"from its end until Snakemake takes note of it   {median(late):6.1f} s median, {max(late):.0f} s at most")
+
+
+def main() -> None:
+    """Run and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "work").mkdir()
+        config = write_config(folder / "work", arguments.seeds)
+        try:
+            subprocess.run([ONE_NODE, "start", folder / "node"], check=True)
+            report(folder / "work", run_grid(folder / "work", config))
+        finally:
+            subprocess.run([ONE_NODE, "stop", folder / "node"], check=True)
+
+
+if __name__ == "__main__":
+    main()

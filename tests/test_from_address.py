@@ -1,0 +1,81 @@
+"""From an archive's address to the tables, with no step by hand: the real fetch rule, DVC and an HTTP server."""
+
+import hashlib
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import Checkout
+from http_server import running_server
+
+from dfsc.manifest import COLUMNS
+from dfsc.synthetic import SyntheticSettings, synthesize
+
+COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
+CONFIG = """
+benchmark: fetched
+dataset: {source: mvtec_loco, folder: data/mvtec_loco, categories: [coin_tray]}
+pretraining: {images: imagenette, folder: data/imagenette/imagenette2/train}
+"""
+
+
+def packed(folder: Path, name: str, mode: str) -> bytes:
+    """The folder as an archive, its content below `name`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+        archive.add(folder, name)
+    return stream.getvalue()
+
+
+def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS))
+    checkout = Checkout(tmp_path / "checkout")
+    archives = {
+        "mvtec_loco": packed(tmp_path / "made/coin_tray", "coin_tray", "w:xz"),
+        "imagenette": packed(tmp_path / "made/pretraining", "imagenette2/train/n01440764", "w:gz"),
+    }
+    sources = checkout.root / "config/sources.yaml"
+    listed = yaml.safe_load(sources.read_text())
+    published = ",".join(str(COUNTS[name if name != "good" else "test_good"]) for name in COLUMNS)
+    table = checkout.root / "config/mvtec_loco.csv"
+    table.write_text(f"{table.read_text()}coin_tray,320,240,{published}\n")
+    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump({**small, **yaml.safe_load(CONFIG)}))
+
+    with running_server() as server:
+        for name, content in archives.items():
+            server.files[name] = content
+            listed["sources"][name]["address"] = server.address(f"cut/{name}")
+            listed["sources"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+        sources.write_text(yaml.safe_dump(listed))
+        run = checkout.snakemake("--configfile", "fetched.yaml")
+        assert run.returncode == 0, run.stdout
+        assert any(server.ranges("cut/mvtec_loco")), "the connection was cut, and the rest asked for"
+
+    results = checkout.root / "results/fetched"
+    tables = results / "tables"
+    for text in tables.glob("*.md"):
+        assert "imagenette (6 images)" in text.read_text(), f"{text.name} hides the pretraining images"
+    assert "imagenette (6 images)" in (tables / "runs.csv").read_text()
+    assert checkout.snakemake("--configfile", "fetched.yaml").stdout.count("Nothing to be done") == 1
+
+
+def test_published_counts_are_checked(tmp_path: Path) -> None:
+    synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    checkout = Checkout(tmp_path / "checkout")
+    table = checkout.root / "config/mvtec_loco.csv"
+    table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,4,3,3\n")
+    run = subprocess.run(
+        [
+            *("dfsc", "manifest", "--dataset", tmp_path / "data/mvtec_loco", "--category", "coin_tray"),
+            *("--output", tmp_path / "manifest.csv", "--published", table),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    assert run.stderr == "dfsc: coin_tray/test/good: holds 3 images, but 4 are published; fetch it again\n"
