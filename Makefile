@@ -1,12 +1,14 @@
 # Everything from a fresh clone: python3 (3.11 or newer), make and git are all that must be there.
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
+#   make tracking-server           MLflow on PostgreSQL, for a team; docs/cluster.md
+#   make test-slurm, test-server   the tests on a real Slurm, and on a real tracking server
 
 SHELL := bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format
+.PHONY: demo test lint format tracking-server test-slurm test-server
 
 demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
@@ -14,6 +16,16 @@ demo: $(BIN)/dfsc
 
 test: $(BIN)/dfsc lint
 	pytest
+
+# Each installs what it needs by apt-get, where that is missing, and stops all that it starts.
+test-slurm: $(BIN)/dfsc
+	pytest tests/slurm
+
+test-server: $(BIN)/dfsc
+	pytest tests/tracking_server
+
+tracking-server: $(BIN)/dfsc
+	scripts/tracking_server
 
 lint: $(BIN)/dfsc
 	ruff check .
@@ -29,6 +41,7 @@ format: $(BIN)/dfsc
 $(BIN)/dfsc: pyproject.toml requirements.lock
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %d.%d; 3.11 or newer is needed" % sys.version_info[:2])'
 	python3 -m venv .venv
-	$(BIN)/pip install --requirement requirements.lock
-	$(BIN)/pip install --no-deps --no-build-isolation --editable .
+	@echo "installing about 240 packages (5 GB) into .venv; this takes a few minutes"
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

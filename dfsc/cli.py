@@ -58,6 +58,17 @@ def fetch(
 
 
 @app.command()
+def arrange(
+    folder: Annotated[Path, typer.Option(help="One category's folder in MVTec AD's layout.")],
+    output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write; must not exist.")],
+) -> None:
+    """Arrange a category in MVTec AD's layout as one in LOCO's: structural anomalies only."""
+    from dfsc.mvtec_ad import arrange as write_category
+
+    write_category(folder, output)
+
+
+@app.command()
 def manifest(
     dataset: Dataset,
     category: Category,
@@ -263,26 +274,53 @@ def track(
 def tables(
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")],
     output: Annotated[Path, typer.Option(help="Folder of tables to write.")],
-    receipts: Annotated[list[Path], typer.Argument(help="Receipts of `dfsc track`, of a whole grid.")],
+    grid: Annotated[str, typer.Option(help="The runs wanted: a grid.json of this command, or JSON text.")],
+    receipts: Annotated[list[Path], typer.Argument(help="Receipts of `dfsc track`, or folders searched for run.json.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
 ) -> None:
-    """Assemble the tables from the tracked runs that the receipts name."""
-    from dfsc.tables import runs_frame, write_tables
-    from dfsc.tracking import read_runs
+    """Assemble the tables from the tracked runs that the receipts name; refuse gaps and runs not made alike."""
+    from dfsc.compare import Grid
+    from dfsc.paper import write_paper_tables
 
-    write_tables(runs_frame(read_runs(uri, receipts)), output)
+    write_paper_tables(uri, receipts, Grid.from_text(grid), output, partial)
+
+
+@app.command()
+def compare(
+    results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
+    metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",
+    method: Annotated[str | None, typer.Option(help="dfsc-q<quantile>...; without it, the declared one.")] = None,
+) -> None:
+    """Print DFSC against EfficientAD, pair by pair, with the 95 % interval of the difference."""
+    from dfsc.paper import print_comparison
+
+    print_comparison(results / "tables", metric, method)
 
 
 @app.command()
 def sweep(
-    runs: Annotated[Path, typer.Option(help="runs.csv of `dfsc tables`.")],
-    output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+    tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
+    output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
 ) -> None:
     """Draw image AUROC over DFSC's quantile."""
+    from dfsc.figures import draw_auroc_over_quantile
+    from dfsc.paper import read_paper_tables
+
+    draw_auroc_over_quantile(*read_paper_tables(tables)[1:], output)
+
+
+@app.command()
+def histograms(
+    tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
+    output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
+) -> None:
+    """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
     import pandas as pd
 
-    from dfsc.figures import draw_auroc_over_quantile
+    from dfsc.figures import draw_score_histograms
+    from dfsc.paper import read_paper_tables
 
-    draw_auroc_over_quantile(pd.read_csv(runs), output)
+    draw_score_histograms(pd.read_csv(tables / "scores.csv"), read_paper_tables(tables)[2], output)
 
 
 @app.command()
@@ -293,14 +331,29 @@ def heatmaps(
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     padding: Annotated[str, typer.Option(help="zero, minimum or replicate.")] = "zero",
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
+    worst: Annotated[bool, typer.Option("--worst", help="What the last method ranks lowest, not the first.")] = False,
+    images: Annotated[list[str] | None, typer.Option(help="test/<type>/<name>.png to draw, instead.")] = None,
 ) -> None:
     """Draw images, ground truth and anomaly maps side by side."""
-    from dfsc.figures import draw_heatmaps
+    from dfsc.heatmaps import draw_heatmaps
 
-    files = dict(entry.partition("=")[::2] for entry in maps)
-    draw_heatmaps(
-        dataset / category, {name: Path(file) for name, file in files.items()}, padding, output, source=source
-    )
+    files = {name: Path(file) for name, _, file in (entry.partition("=") for entry in maps)}
+    draw_heatmaps(dataset / category, files, padding, output, source=source, worst=worst, chosen=images)
+
+
+@app.command()
+def novelty(
+    models: Annotated[list[Path], typer.Argument(help="model.pt of EfficientAD, then of DFSC.")],
+    dataset: Dataset,
+    category: Category,
+    quantiles: Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas.")],
+    output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+    source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
+) -> None:
+    """Draw the difference of teacher and autoencoder with the novel sets that the quantiles split off."""
+    from dfsc.novelty import draw_novelty
+
+    draw_novelty(models, dataset / category, [float(text) for text in quantiles.split(",")], output, source)
 
 
 @app.command()
@@ -309,14 +362,22 @@ def show(
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
-    from dfsc.tables import print_tables
+    from dfsc.paper import print_tables
 
-    if not (results / "tables" / "runs.csv").exists():
-        raise UserError(f"{results / 'tables' / 'runs.csv'}: no tables yet; run the workflow first")
     print_tables(results / "tables")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
     print(f"runs:    {where}  (experiment {results.name})")
+
+
+@app.command()
+def status(
+    configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake; may be repeated.")] = None,
+) -> None:
+    """Print how far the grid is: what is done, running and failed, and how long it will still take."""
+    from dfsc.status import print_status, read_config
+
+    print_status(read_config(configfile or []))
 
 
 def _bar(unit: str) -> Callable[[int, int], None]:

@@ -15,6 +15,7 @@ from dfsc.errors import UserError
 
 SCHEMA = Path(__file__).parents[1] / "workflow" / "schemas" / "config.schema.yaml"
 BASELINE = "efficientad"
+GRID_KEYS = ("quantiles", "headline_quantile", "ablations")  # of `dfsc`: which models there are, not what shapes one
 Settings = TypeVar("Settings")
 
 
@@ -29,11 +30,22 @@ def check(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"config: {key}: {error.message}; the keys and values allowed are in workflow/schemas/config.schema.yaml"
         )
+    dfsc = config["dfsc"]
+    if dfsc["quantiles"] and dfsc["headline_quantile"] not in dfsc["quantiles"]:
+        raise UserError(
+            f"config: dfsc.headline_quantile: {dfsc['headline_quantile']} is none of dfsc.quantiles "
+            f"({', '.join(map(str, dfsc['quantiles']))}); declare one of them"
+        )
 
 
 def methods(config: Mapping[str, Any]) -> list[str]:
-    """The baseline, then one DFSC per quantile: names as in paths, for example 'dfsc-q0.95'."""
-    return [BASELINE, *(dfsc_method(quantile) for quantile in config["dfsc"]["quantiles"])]
+    """The baseline, then one DFSC per quantile and per ablation: names as in paths, for example 'dfsc-q0.95'."""
+    return [BASELINE, *_dfsc_options(config)]
+
+
+def headline_method(config: Mapping[str, Any]) -> str:
+    """The DFSC that the config declares before the run to be the one that is compared with the baseline."""
+    return dfsc_method(config["dfsc"]["headline_quantile"])
 
 
 def dfsc_method(quantile: float) -> str:
@@ -42,8 +54,33 @@ def dfsc_method(quantile: float) -> str:
 
 
 def quantile_of(method: str) -> float | None:
-    """The quantile of a DFSC method's name; None for the baseline, which has none."""
-    return None if method == BASELINE else float(method.removeprefix("dfsc-q"))
+    """The quantile of a DFSC method's name, an ablation's included; None for the baseline, which has none."""
+    return None if method == BASELINE else float(method.removeprefix("dfsc-q").split("-")[0])
+
+
+def ablation_of(method: str) -> str:
+    """What an ablation's name says it changes, for example 'margin0.5'; empty for every other method."""
+    return "" if method == BASELINE else method.removeprefix("dfsc-q").partition("-")[2]
+
+
+def display_name(method: str) -> str:
+    """'efficientad', 'dfsc-q0.95' and 'dfsc-q0.95-margin0.5' as papers print them."""
+    quantile, changed = quantile_of(method), ablation_of(method)
+    if quantile is None:
+        return "EfficientAD"
+    return f"DFSC τ'={quantile:g}" + (f", {changed.replace('_', ' ').replace('-', ', ')}" if changed else "")
+
+
+def _dfsc_options(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """DFSC method -> its fields of `dfsc.losses.DfscSettings`."""
+    section = config["dfsc"]
+    shared = {key: value for key, value in section.items() if key not in GRID_KEYS}
+    options = {dfsc_method(quantile): {**shared, "quantile": quantile} for quantile in section["quantiles"]}
+    for changed in section["ablations"]:
+        names = (f"{key}_{value}" if isinstance(value, str) else f"{key}{value}" for key, value in changed.items())
+        method = "-".join([headline_method(config), *names])
+        options[method] = {**shared, **changed, "quantile": section["headline_quantile"]}
+    return options
 
 
 def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
@@ -55,10 +92,7 @@ def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
 def training_settings(config: Mapping[str, Any], size: str, method: str, seed: int) -> dict[str, Any]:
     """What shapes one model, as the fields of `dfsc.train.TrainingSettings`."""
     shared = {key: value for key, value in config["training"].items() if key not in ("sizes", "seeds")}
-    dfsc = None
-    if method != BASELINE:
-        options = {key: value for key, value in config["dfsc"].items() if key != "quantiles"}
-        dfsc = {**options, "quantile": quantile_of(method)}
+    dfsc = None if method == BASELINE else _dfsc_options(config)[method]
     return {**shared, "size": size, "seed": int(seed), "dfsc": dfsc}
 
 

@@ -38,12 +38,15 @@ def draw_curves(path: Path, evaluation: Evaluation) -> None:
     """ROC of images, sPRO of regions, and the sPRO of each anomaly type's defects up to the headline limit."""
     import matplotlib.pyplot as plt
 
-    from dfsc.figures import COLOURS, save_figure
+    from dfsc.plotting import COLOURS, save_figure
 
     localization = evaluation.metrics["localization"]
     auc_roc, auc_spro = evaluation.metrics["classification"]["auc_roc"], localization["auc_spro"]
     figure, ((roc, spro), defects) = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     for anomaly_type, style, axis in zip(ANOMALY_TYPES, STYLES[:2], defects, strict=True):
+        if anomaly_type not in auc_spro:
+            axis.set_axis_off()
+            continue
         name, line = anomaly_type.replace("_", " "), {"linestyle": style, "color": COLOURS[anomaly_type]}
         roc.plot(*evaluation.roc_curves[anomaly_type], label=f"{auc_roc[anomaly_type]:.3f} {name}", **line)
         spro.plot(*evaluation.spro_curves[anomaly_type], label=f"{auc_spro[anomaly_type]['1.0']:.3f} {name}", **line)
@@ -58,7 +61,7 @@ def draw_curves(path: Path, evaluation: Evaluation) -> None:
                  title=f"sPRO by defect, {name}")  # fmt: skip
     roc.set(xlim=(-0.01, 1), xlabel="false positive rate of images", ylabel="true positive rate", title="ROC")
     spro.set(xlim=(-0.01, 1), xlabel="false positive rate of pixels", ylabel="mean sPRO", title="sPRO")
-    for axis in (roc, spro, *defects):
+    for axis in filter(lambda axis: axis.lines, (roc, spro, *defects)):
         axis.set(ylim=(0, 1.02))
         axis.grid(linewidth=0.3)
         axis.legend(fontsize=7, title="area", title_fontsize=7)

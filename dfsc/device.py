@@ -1,6 +1,10 @@
 """Where and how exactly torch computes."""
 
+import fcntl
+import os
+import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -18,7 +22,26 @@ def choose_device(name: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device; use --device auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", claimed_gpu(torch.cuda.device_count()))
+
+
+def claimed_gpu(count: int, folder: str = tempfile.gettempdir()) -> int:
+    """Claim one of `count` GPUs that no other process of this user's holds, until this process ends; returns its index.
+
+    Where Slurm hands out the GPUs, a job sees its own alone. If all are held, the first is shared.
+    """
+    for index in range(count):
+        # Never closed: the lock lasts as long as this process.
+        claim = os.open(Path(folder, f"dfsc-{os.getuid()}-gpu{index}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(claim)
+            continue
+        return index
+    return 0
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dfsc.data import ANOMALY_TYPES, TEST_FOLDERS, read_defects
+from dfsc.data import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.maps import PADDING_MODES, pad_map, resize_map
@@ -103,7 +103,8 @@ def evaluate(
     `evaluate_official_maps` does.
     """
     defects = read_defects(category_folder / "defects_config.json")
-    anomalous = [image for image in images if image.folder in ANOMALY_TYPES]
+    anomaly_types = [name for name in ANOMALY_TYPES if any(image.folder == name for image in images)]
+    anomalous = [image for image in images if image.folder in anomaly_types]
     tick = _ticker(len(images) + len(anomalous), progress)
     outside: dict[str, NDArray[np.uint8]] = {}
 
@@ -130,19 +131,19 @@ def evaluate(
             tick()
         negatives[:filled].sort()
         folder = portion[0].folder
-        for anomaly_type in ANOMALY_TYPES if folder == "good" else (folder,):
+        for anomaly_type in anomaly_types if folder == "good" else (folder,):
             accumulators[anomaly_type].add(negatives[:filled])
         return image_scores
 
     with ThreadPoolExecutor(workers) as pool:
-        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in ANOMALY_TYPES}
+        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in anomaly_types}
         for image, named in zip(anomalous, pool.map(score_regions, anomalous), strict=True):
             regions[image.folder] += named
         defect_names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
         unnamed = [[scores for _, scores in named] for named in regions.values()]
         accumulators = dict(zip(regions, pool.map(SproAccumulator, unnamed), strict=True))
 
-        image_scores: dict[str, dict[str, float]] = {folder: {} for folder in TEST_FOLDERS}
+        image_scores: dict[str, dict[str, float]] = {folder: {} for folder in ("good", *anomaly_types)}
         portions = _portions(images, workers)
         for portion, scores in zip(portions, pool.map(count_negatives, portions), strict=True):
             image_scores[portion[0].folder] |= scores

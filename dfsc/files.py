@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dfsc.errors import UserError
+
+MARKER = ".made_by_dfsc"  # in folders that may be replaced
 
 
 @contextmanager
@@ -31,6 +34,29 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds, remove it if it does not.
+
+    A folder that was written so before is replaced. Raises UserError naming `path` if it exists, is not empty and was
+    not written so, or if it cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if path.exists() and not (path / MARKER).exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path}: exists and was not made by dfsc; move it away or choose another folder")
+        temporary.mkdir(parents=True)
+        yield temporary
+        (temporary / MARKER).touch()
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

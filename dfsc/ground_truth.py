@@ -46,7 +46,7 @@ def list_test_images(category_folder: Path) -> list[LabelledImage]:
     images = []
     for folder in TEST_FOLDERS:
         files = sorted((category_folder / "test" / folder).glob("*.png"))
-        if not files:
+        if not files and folder == "good":
             raise UserError(f"{category_folder / 'test' / folder}: holds no PNG image; the metrics need at least one")
         images += [LabelledImage(folder, file.stem, *_size(file)) for file in files]
         masks = {entry.name for entry in (category_folder / "ground_truth" / folder).glob("*/")}
@@ -55,6 +55,8 @@ def list_test_images(category_folder: Path) -> list[LabelledImage]:
                 f"{category_folder / 'ground_truth' / folder / stem}: holds masks, but there is no image "
                 f"{category_folder / 'test' / folder / stem}.png"
             )
+    if not any(image.folder in ANOMALY_TYPES for image in images):
+        raise UserError(f"{category_folder / 'test'}: holds no anomalous PNG image; the metrics need at least one")
     return images
 
 

@@ -10,6 +10,7 @@ from dfsc.data import ANOMALY_TYPES, IMAGE_FOLDERS, FileRecord, decode_image, im
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
 
+REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
 COLUMNS = ("train", "validation", "good", "logical", "structural")  # of the published table, as IMAGE_FOLDERS
 
 
@@ -24,7 +25,7 @@ def scan_category(
     """
     if not category_folder.is_dir():
         raise UserError(f"{category_folder}: no such category; check `dataset.categories` and `dataset.folder`")
-    for folder in IMAGE_FOLDERS:
+    for folder in REQUIRED_FOLDERS:
         if not any((category_folder / folder).glob("*.png")):
             raise UserError(f"{category_folder / folder}: holds no PNG image; the split must not be empty")
     defects = read_defects(category_folder / "defects_config.json")

@@ -41,9 +41,9 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
         "seed": str(seed),
         "size": size,
         **{name: str(training[name]) for name in RECORDED},
+        "code_digest": str(training["code"]),
         **{f"version.{name}": value for name, value in training["versions"].items()},
     }
-    cost = {"seconds": training["seconds"], "peak_memory_bytes": training["peak_memory_bytes"]}
     artifacts = {folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()}
     write_json(
         receipt,
@@ -53,10 +53,11 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
             f"{category} {method} seed{seed} {size}",
             key,
             tags=tags,
-            parameters={**_flat(settings), **cost},
+            parameters=_flat(settings),
             curve=_read_curve(folder / "training_curve.csv"),
             metrics=metrics,
             artifacts=artifacts,
+            costs=costs_of(training),
         ),
     )
 
@@ -77,8 +78,14 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
             curve=curve,
             metrics={"distillation": curve[-1]["distillation"]},
             artifacts={teacher: "model", teacher.with_suffix(".json"): ""},
+            costs=costs_of(made),
         ),
     )
+
+
+def costs_of(made: dict[str, Any]) -> dict[str, float]:
+    """What a training cost: seconds, interrupted attempts included, those on a GPU, and the largest memory held."""
+    return {name: float(made[name]) for name in ("seconds", "gpu_seconds", "peak_memory_bytes")}
 
 
 def _read_curve(path: Path) -> list[dict[str, float]]:

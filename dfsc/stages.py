@@ -124,6 +124,7 @@ def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
     )
     return {
         "seconds": round(log.seconds, 1),
+        "gpu_seconds": round(log.seconds, 1) if device.type == "cuda" else 0.0,
         "peak_memory_bytes": peak,
         "finished": time.strftime("%FT%TZ", time.gmtime()),
     }

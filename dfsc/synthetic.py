@@ -3,10 +3,7 @@
 `synthetic_scenes` draws the images; here they are counted, seeded and written.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dfsc.errors import UserError
-from dfsc.files import write_json
+from dfsc.files import folder_written_whole, write_json
 from dfsc.synthetic_scenes import COIN_TRAY, PICTURE_WALL, Category, Defect, draw_scene, photograph
 
 SCENES = (COIN_TRAY, PICTURE_WALL)
@@ -70,7 +67,7 @@ def synthesize(
     Raises UserError if `output` exists and is not an empty folder, or if it cannot be written; nothing is left there.
     """
     jobs = [*_image_jobs(settings), *_pretraining_jobs(settings)]
-    with _folder_written_whole(output) as folder:
+    with folder_written_whole(output) as folder:
         for category in SCENES:
             (folder / category.name).mkdir()
             write_json(folder / category.name / "defects_config.json", _defects_config(category))
@@ -148,20 +145,3 @@ def _defects_config(category: Category) -> list[dict[str, object]]:
 def _save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, compress_level=1)  # photographs hardly shrink at higher levels, which take longer
-
-
-@contextmanager
-def _folder_written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds, remove it if it does not."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UserError(f"{path}: exists and is not an empty folder; remove it or choose another")
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,164 +1,252 @@
-"""Tracked runs to tables: per category and anomaly type, mean and spread over seeds, and the paired difference."""
+"""The four tables, as CSV, Markdown, LaTeX (booktabs) and HTML, from the comparison of the tracked runs."""
 
-import io
-from collections.abc import Iterable
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from dfsc.config import BASELINE, quantile_of
-from dfsc.errors import UserError
+from dfsc.compare import ALL, COLUMNS, Grid
+from dfsc.config import BASELINE, ablation_of, display_name
 from dfsc.files import write_text
 
-COLUMNS = ("logical_anomalies", "structural_anomalies", "mean")
-ALL = "mean of categories"
 TITLES = {"image_auroc": "Image AUROC", "au_spro_0.05": "AU-sPRO up to FPR 0.05"}
 HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
+REFERENCE = Path(__file__).parents[1] / "config" / "reference_results.csv"
+REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
+OPTIMISTIC = "best on the test images (optimistic)"
+PARTIAL = "PARTIAL"
+STYLE = (
+    "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
+    "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
+    "tbody{border-bottom:2px solid}tr.first{border-top:1px solid #aaa}.words{text-align:left}"
+)
 
 
-def runs_frame(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """One row per tracked run: size, category, method, quantile, seed, its metrics, and what it was made from.
+@dataclass(frozen=True)
+class Context:
+    """What every caption says: the grid, the source of the pretraining images, and whether runs are missing."""
 
-    Raises UserError naming what is missing or double if the runs are no full grid.
-    """
-    rows = [
-        {
-            **{name: run["tags"][name] for name in ("size", "category", "method", "seed")},
-            **run["metrics"],
-            "pretraining_images": run["tags"]["pretraining_images"],
-            "commit": run["tags"]["commit"],
-            "run_id": run["run_id"],
-        }
-        for run in runs
-    ]
-    frame = pd.DataFrame(rows)
-    frame.insert(3, "quantile", frame["method"].map(quantile_of))
-    frame["seed"] = frame["seed"].astype(int)
-    _refuse_gaps(frame)
-    return frame
+    grid: Grid
+    pretraining_images: str
+    partial: bool
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The column that marks every line of a partial table."""
+        return {"status": PARTIAL} if self.partial else {}
 
 
-def _refuse_gaps(frame: pd.DataFrame) -> None:
-    cells = frame.groupby(["size", "category", "method", "seed"]).size()
-    if (cells > 1).any():
-        raise UserError(f"tables: two runs of {cells.index[cells > 1][0]}; one is wanted")
-    full = pd.MultiIndex.from_product([level.unique() for _, level in frame[cells.index.names].items()])
-    if len(missing := full.difference(cells.index)):
-        raise UserError(f"tables: no run of {missing[0]} (and {len(missing) - 1} more); run the workflow to its end")
+def per_cent(row: pd.Series) -> str:
+    """A value and its standard deviation over seeds."""
+    return f"{100 * row['value']:.1f}" + ("" if pd.isna(row["value_std"]) else f" ± {100 * row['value_std']:.1f}")
 
 
-def summarise(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of one metric, and of its paired difference from the baseline.
-
-    Returns one row per (size, category, method, anomaly type), the mean of the categories included: value, value_std,
-    difference, difference_std, seeds; metrics in 0..1, deviations with n - 1 (empty for one seed).
-    """
-    keys = ["size", "category", "method", "seed"]
-    values = frame.set_index(keys)[[f"{metric}.{column}" for column in COLUMNS]]
-    values.columns = pd.Index(COLUMNS, name="anomaly_type")
-    means = values.groupby(["size", "method", "seed"]).mean()
-    means = pd.concat({ALL: means}, names=["category"]).reorder_levels(keys)
-    long = pd.concat([values, means]).stack()
-    baseline = long.xs(BASELINE, level="method")
-    difference = long - baseline.reindex(long.index.droplevel("method")).to_numpy()
-    cell = ["size", "category", "method", "anomaly_type"]
-    summary = (
-        pd.concat({"value": long, "difference": difference}, axis=1)
-        .groupby(cell, sort=False)
-        .agg(
-            value=("value", "mean"),
-            value_std=("value", "std"),
-            difference=("difference", "mean"),
-            difference_std=("difference", "std"),
-            seeds=("value", "size"),
-        )
-    )
-    return summary.reset_index()
+def gain(row: pd.Series) -> str:
+    """A difference and its 95 % interval, in points of per cent."""
+    if pd.isna(row.get("difference")):
+        return ""
+    bounds = "" if pd.isna(row["low"]) else f" [{points(row['low'])}, {points(row['high'])}]"
+    return points(row["difference"]) + bounds
 
 
-def layout(summary: pd.DataFrame, plus_minus: str = " ± ") -> pd.DataFrame:
-    """The table a person reads: a row per category and method, values in per cent with their spread over seeds."""
+def points(difference: float) -> str:
+    """A difference of metrics in 0..1 as points of per cent, with its sign; '−' is a minus sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
-    def cell(mean: float, deviation: float, sign: str) -> str:
-        spread = "" if pd.isna(deviation) else f"{plus_minus}{100 * deviation:.1f}"
-        return f"{100 * mean:{sign}.1f}{spread}"
 
+def probability(row: pd.Series) -> str:
+    """The probability that DFSC is better; never said to be 0 or 1."""
+    value = row.get("probability")
+    if value is None or pd.isna(value):
+        return ""
+    return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
+
+
+def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
+    """Tables 1 and 2: EfficientAD, the declared DFSC, their difference, and what others report."""
+    grid = context.grid
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin([BASELINE, grid.headline])]
     rows = []
-    for (size, category, method), group in summary.groupby(["size", "category", "method"], sort=False):
-        by_type = group.set_index("anomaly_type")
-        row = {"size": size, "category": category, "method": display_name(str(method))}
-        row |= {
-            HEADINGS[name]: cell(by_type.loc[name, "value"], by_type.loc[name, "value_std"], "") for name in COLUMNS
-        }
-        row["difference of mean"] = (
-            ""
-            if method == BASELINE
-            else cell(by_type.loc["mean", "difference"], by_type.loc["mean", "difference_std"], "+")
-        )
-        rows.append(row)
+    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
+        lines: list[tuple[str, str, Callable[[pd.Series], str]]] = [
+            (BASELINE, display_name(BASELINE), per_cent),
+            (grid.headline, display_name(grid.headline), per_cent),
+            (grid.headline, "difference [95 %]", gain),
+            (grid.headline, "P(DFSC better)", probability),
+        ]
+        for method, label, shown in lines:
+            cells = group[group["method"] == method].set_index("anomaly_type")
+            numbers = {HEADINGS[name]: shown(cells.loc[name]) for name in COLUMNS if len(cells)}
+            rows.append({**context.mark, "size": size, "category": category, "": label, **numbers, "source": "ours"})
+    return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
+
+
+def reference_results(metric: str) -> pd.DataFrame:
+    """Published and reproduced numbers of a metric in per cent, which are not ours: see the column `source`."""
+    results = pd.read_csv(REFERENCE, dtype=str, keep_default_na=False)
+    return results[results["metric"] == metric]
+
+
+def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                **context.mark,
+                "size": row["size"],
+                "category": ALL if row["category"] == "all" else row["category"],
+                "": row["method"],
+                **{heading: row[heading] for heading in HEADINGS.values()},
+                "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
+                + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
+            }
+            for row in reference_results(metric).to_dict("records")
+        ]
+    )
+
+
+def method_table(comparison: pd.DataFrame, methods: list[str], metric: str, context: Context) -> pd.DataFrame:
+    """Tables 3 and 4: a row per method, with its difference from the baseline; the best is named as chosen late."""
+    rows = []
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(methods)]
+    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
+        means = group[(group["anomaly_type"] == "mean") & (group["method"] != BASELINE)]
+        best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
+        for method, of_method in group.groupby("method", sort=False):
+            cells = of_method.set_index("anomaly_type")
+            notes = ["declared" if method == context.grid.headline else "", OPTIMISTIC if method == best else ""]
+            rows.append(
+                {
+                    **context.mark,
+                    "size": size,
+                    "category": category,
+                    "": display_name(str(method)),
+                    **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS},
+                    "difference of mean [95 %]": gain(cells.loc["mean"]),
+                    "P(DFSC better)": probability(cells.loc["mean"]),
+                    "note": ", ".join(filter(None, notes)),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def display_name(method: str) -> str:
-    """'efficientad' and 'dfsc-q0.95' as papers print them."""
-    quantile = quantile_of(method)
-    return "EfficientAD" if quantile is None else f"DFSC τ'={quantile:g}"
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be written: what a person reads, what a machine reads, and the caption."""
+
+    name: str
+    title: str
+    caption: str
+    shown: pd.DataFrame
+    numbers: pd.DataFrame  # metrics in 0..1
 
 
-def caption(frame: pd.DataFrame, metric: str) -> str:
-    """What the table shows, and what its runs were pretrained on."""
-    seeds = frame["seed"].nunique()
+def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
+    """The four tables of a comparison as `dfsc.compare.compare` returns it."""
+    grid = context.grid
+    sweep = [method for method in grid.methods if not ablation_of(method)]
+    readings = [BASELINE, grid.headline, *(method for method in grid.methods if ablation_of(method))]
+    pair = [BASELINE, grid.headline]
+    declared = f" {display_name(grid.headline)} was declared before the run."
+    others = "" if grid.dataset == "mvtec_loco" else " Others' numbers are of MVTec LOCO AD, other data than ours."
+    none = "" if len(readings) > 2 else " No other reading was run: config/ablations.yaml has them ready."
+    chosen: list[tuple[str, str, str, str, list[str], pd.DataFrame]] = [
+        ("table1_image_auroc", "Does DFSC beat EfficientAD at telling anomalous images from good ones?",
+         declared + others, "image_auroc", pair, main_table(comparison, "image_auroc", context)),
+        ("table2_au_spro", "Does DFSC beat EfficientAD at localising anomalies?",
+         declared + others, "au_spro_0.05", pair, main_table(comparison, "au_spro_0.05", context)),
+        ("table3_quantiles", "How much does the quantile τ' matter?",
+         declared, "image_auroc", sweep, method_table(comparison, sweep, "image_auroc", context)),
+        ("table4_readings", "How much do the margin and the readings left open matter?",
+         declared + none, "image_auroc", readings, method_table(comparison, readings, "image_auroc", context)),
+    ]  # fmt: skip
+    tables = []
+    for number, (name, question, more, metric, methods, shown) in enumerate(chosen, 1):
+        numbers = comparison[comparison["method"].isin(methods)].assign(pretraining_images=context.pretraining_images)
+        family = numbers["metric"].str.startswith("au_spro") == (metric != "image_auroc")
+        numbers = numbers[family] if number < 4 else numbers
+        text = caption(metric, context) + more
+        tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
+    return tables
+
+
+def caption(metric: str, context: Context) -> str:
+    """What the numbers are, how sure, and what they rest on."""
+    seeds = len(context.grid.seeds)
+    if seeds > 1:
+        spread = f"mean ± standard deviation over {seeds} seeds"
+        source = "test images resampled, seeds by Student's t" if metric == "image_auroc" else "Student's t over seeds"
+    else:
+        spread = "one seed"
+        source = "test images resampled; nothing said of other seeds" if metric == "image_auroc" else "none"
     return (
-        f"{TITLES[metric]} in per cent, mean ± standard deviation over {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"difference: DFSC minus EfficientAD, paired by seed. "
-        f"Pretraining and penalty images: {', '.join(sorted(frame['pretraining_images'].unique()))}."
+        f"{TITLES.get(metric, metric)} in per cent, {spread}. Difference: DFSC minus EfficientAD in points, paired by "
+        f"category and seed, with its 95 % interval ({source}). "
+        f"Pretraining and penalty images: {context.pretraining_images}."
+        + (" PARTIAL: runs of the grid are missing." if context.partial else "")
     )
 
 
-def write_tables(frame: pd.DataFrame, folder: Path) -> None:
-    """Write runs.csv (every metric of every run) and, per metric, a table as CSV, Markdown and LaTeX (booktabs)."""
-    write_text(folder / "runs.csv", frame.to_csv(index=False))
-    for metric in TITLES:
-        summary = summarise(frame, metric)
-        images = "; ".join(sorted(frame["pretraining_images"].unique()))
-        write_text(folder / f"{metric}.csv", summary.assign(pretraining_images=images).to_csv(index=False))
-        write_text(folder / f"{metric}.md", f"{caption(frame, metric)}\n\n{layout(summary).to_markdown(index=False)}\n")
-        write_text(folder / f"{metric}.tex", _latex(layout(summary, r" \pm "), caption(frame, metric)))
+def write_table(table: Table, folder: Path) -> None:
+    """Write <name>.csv (numbers), .md, .tex (to be included; wants booktabs and longtable) and .html."""
+    write_text(folder / f"{table.name}.csv", table.numbers.to_csv(index=False))
+    markdown = table.shown.to_markdown(index=False, disable_numparse=True)
+    write_text(folder / f"{table.name}.md", f"**{table.title}** {table.caption}\n\n{markdown}\n")
+    write_text(folder / f"{table.name}.tex", to_latex(table))
+    write_text(folder / f"{table.name}.html", to_html(table))
 
 
-def _latex(table: pd.DataFrame, text: str) -> str:
-    def escape(value: str) -> str:
-        return value.replace("_", r"\_").replace("τ'", r"$\tau'$").replace("±", r"$\pm$")
+def starts_block(table: pd.DataFrame) -> list[bool]:
+    """Per row whether it begins another size, category or kind of source, and so is set off by a line."""
+    names = [name for name in ("size", "category") if name in table]
+    blocks = table[names].assign(ours=table["source"] == "ours") if "source" in table else table[names]
+    changed = (blocks != blocks.shift()).any(axis=1)
+    if "source" in table:
+        changed &= (table["source"] == "ours") | (table["source"].shift() == "ours")
+    return [bool(begins) and number > 0 for number, begins in enumerate(changed)]
 
-    numbers = [*HEADINGS.values(), "difference of mean"]
-    table = table.assign(
-        **{name: table[name].map(lambda value: f"${value}$" if value else "") for name in numbers},
-        **{name: table[name].map(escape) for name in ("category", "method")},
+
+def to_latex(table: Table) -> str:
+    """A longtable with booktabs rules; numbers right, words left."""
+
+    def escape(text: object) -> str:
+        for sign, command in (("%", r"\%"), ("_", r"\_"), ("τ'", r"$\tau'$"), ("±", r"$\pm$"), ("−", "$-$"),
+                              ("< ", "$<$ "), ("> ", "$>$ ")):  # fmt: skip
+            text = str(text).replace(sign, command)
+        return str(text)
+
+    columns = list(table.shown.columns)
+    head = " & ".join(escape(name) for name in columns) + r" \\"
+    lines = [
+        r"\setlength{\LTcapwidth}{\linewidth}",
+        r"\begin{longtable}{" + "".join("r" if name in HEADINGS.values() else "l" for name in columns) + "}",
+        rf"\caption{{{escape(table.title.partition('. ')[2])} {escape(table.caption)}}}\\",  # LaTeX numbers it
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead",
+        r"\bottomrule", r"\endfoot",
+    ]  # fmt: skip
+    for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True):
+        lines += [r"\midrule"] if begins else []
+        lines.append(" & ".join(escape(value) for value in row) + r" \\")
+    return "\n".join([*lines, r"\end{longtable}", ""])
+
+
+def to_html(table: Table) -> str:
+    """A page of its own, for the report."""
+
+    def cells(tag: str, values: tuple[object, ...]) -> str:
+        kinds = ["" if name in HEADINGS.values() else ' class="words"' for name in table.shown.columns]
+        return "".join(
+            f"<{tag}{kind}>{html.escape(str(value))}</{tag}>" for kind, value in zip(kinds, values, strict=True)
+        )
+
+    body = "".join(
+        f"<tr{' class=first' if begins else ''}>{cells('td', row)}</tr>\n"
+        for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True)
     )
-    buffer = io.StringIO()
-    table.to_latex(buffer, index=False, escape=False, column_format="lll" + "r" * len(numbers), caption=escape(text))
-    return buffer.getvalue()
-
-
-def print_tables(folder: Path) -> None:
-    """Print the image AUROC and AU-sPRO tables of `folder` to the terminal, and the paths of what else there is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    frame = pd.read_csv(folder / "runs.csv")
-    for metric in TITLES:
-        table = Table(title=TITLES[metric], caption=caption(frame, metric), title_justify="left")
-        rows = layout(summarise(frame, metric))
-        for column in rows.columns:
-            table.add_column(column, justify="left" if column in ("size", "category", "method") else "right")
-        previous = None
-        for row in rows.itertuples(index=False):
-            if previous not in (None, row.category):
-                table.add_section()
-            table.add_row(
-                *(str(value) if row.category != previous or number > 1 else "" for number, value in enumerate(row))
-            )
-            previous = row.category
-        console.print(table)
+    head = cells("th", tuple(table.shown.columns))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
+        f"<style>{STYLE}</style><h1>{html.escape(table.title)}</h1><p>{html.escape(table.caption)}</p>\n"
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></html>\n"
+    )

@@ -1,8 +1,10 @@
 """MLflow: one run per trained model, written in one go. The only module that imports mlflow."""
 
+import csv
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,18 @@ if TYPE_CHECKING:
 ARTIFACTS = Path("mlartifacts")  # of a local store; a server keeps its own
 BATCH = 1000  # metrics per call that MLflow accepts
 PARAMS_BATCH = 100
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # the interface then opens on the runs
+    "mlflow.note.content": "One run per (size, category, method, seed). Each DFSC run has `difference.*` metrics: its "
+    "own minus those of its baseline, the run in its tag `paired_baseline`. Tick both and press Compare.",
+}
+UNDIGESTED = ("loss/", "difference.", "cost.")  # metrics that are no result of the run by itself
+SCORES = "scores.csv"
 
 # A server that is down should be reported within seconds, not after MLflow's minutes of retries.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 @contextmanager
@@ -60,11 +70,13 @@ def track_run(
     curve: list[dict[str, float]],
     metrics: Mapping[str, float],
     artifacts: Mapping[Path, str],
+    costs: Mapping[str, float] | None = None,
 ) -> dict[str, str]:
     """Track one model as a finished run; return its receipt {run_id, key, experiment, metrics_digest}.
 
     The run is found by `key`: a finished one of equal metrics is kept as it is, any other of that key is deleted and
     written anew, so that retries never leave two. `artifacts`: file -> its folder in MLflow, '' for the top.
+    `costs` differ from run to run on equal inputs: they become metrics `cost.<name>`, and no part of the comparison.
     """
     with tracking_client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
@@ -75,7 +87,8 @@ def track_run(
             else:
                 client.delete_run(run.info.run_id)
         if run_id is None:
-            run_id = _write(client, experiment_id, name, {**tags, "key": key}, parameters, curve, metrics, artifacts)
+            values = {**metrics, **{f"cost.{cost}": value for cost, value in (costs or {}).items()}}
+            run_id = _write(client, experiment_id, name, {**tags, "key": key}, parameters, curve, values, artifacts)
     return {"run_id": run_id, "key": key, "experiment": experiment, "metrics_digest": digest_of(dict(metrics))}
 
 
@@ -86,7 +99,7 @@ def _experiment(client: "MlflowClient", uri: str, name: str) -> str:
     if found is None:
         location = None if uri.startswith("http") else (ARTIFACTS / name).resolve().as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException:  # another process was first
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -138,7 +151,7 @@ def _write(
 
 
 def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
-    """The runs that the receipts name: tags and metrics of each, in the receipts' order.
+    """The runs that the receipts name: tags, parameters, metrics and costs of each, in the receipts' order.
 
     Raises UserError naming the receipt if its run is gone, unfinished, of another key, or holds other metrics than
     were tracked; and the key if the store holds two finished runs of it.
@@ -162,7 +175,7 @@ def _verified_run(client: "MlflowClient", uri: str, path: Path, receipt: dict[st
         raise UserError(f"{path}: its run {receipt['run_id']} is deleted or unfinished; {again}")
     if run.data.tags.get("key") != receipt["key"]:
         raise UserError(f"{path}: run {receipt['run_id']} has another key than the receipt; {again}")
-    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith("loss/")}
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(UNDIGESTED)}
     if digest_of(metrics) != receipt["metrics_digest"]:
         raise UserError(f"{path}: metrics of run {receipt['run_id']} were changed after tracking; {again}")
     doubles = [
@@ -175,4 +188,48 @@ def _verified_run(client: "MlflowClient", uri: str, path: Path, receipt: dict[st
             f"{path}: {len(doubles)} finished runs have the key {receipt['key']} "
             f"({', '.join(doubles)}); delete all but {receipt['run_id']} in MLflow"
         )
-    return {"run_id": receipt["run_id"], "tags": dict(run.data.tags), "metrics": metrics}
+    return {
+        "run_id": receipt["run_id"],
+        "tags": dict(run.data.tags),
+        "parameters": dict(run.data.params),
+        "metrics": metrics,
+        "costs": {
+            name.removeprefix("cost."): value for name, value in run.data.metrics.items() if name.startswith("cost.")
+        },
+    }
+
+
+def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    """The image scores tracked with each run, {run id: {'test/good/000.png': score}}.
+
+    Raises UserError naming the run whose scores.csv is gone or damaged.
+    """
+    from mlflow.exceptions import MlflowException
+
+    scores = {}
+    with tracking_client(uri) as client, tempfile.TemporaryDirectory() as folder:
+        for run_id in run_ids:
+            try:
+                file = Path(client.download_artifacts(run_id, SCORES, folder))
+                with file.open(encoding="utf-8", newline="") as stream:
+                    scores[run_id] = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
+            except (MlflowException, OSError, ValueError, KeyError) as error:
+                raise UserError(f"run {run_id}: its artifact {SCORES} cannot be read; track the run again") from error
+    return scores
+
+
+def record_differences(uri: str, differences: Mapping[str, tuple[str, Mapping[str, float]]]) -> None:
+    """Give each DFSC run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
+
+    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    with tracking_client(uri) as client:
+        for run_id, (baseline, values) in differences.items():
+            run = client.get_run(run_id)
+            new = {f"difference.{name}": value for name, value in values.items()}
+            new = {name: value for name, value in new.items() if run.data.metrics.get(name) != value}
+            if new or run.data.tags.get("paired_baseline") != baseline:
+                metrics = [Metric(name, value, 0, 0) for name, value in new.items()]
+                client.log_batch(run_id, metrics=metrics, tags=[RunTag("paired_baseline", baseline)])

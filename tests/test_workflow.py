@@ -27,10 +27,11 @@ def test_tables_and_figures_are_there(checkout: Checkout) -> None:
         measured = json.loads((checkout.model(method) / "metrics.json").read_text())
         tabled = runs[runs["method"] == method].iloc[0]
         assert tabled["image_auroc.mean"] == measured["classification"]["auc_roc"]["mean"]
-    for name in ("auroc_over_quantile_tiny", "heatmaps_tiny_coin_tray"):
+    figures = [f"{name}_tiny" for name in ("auroc_over_quantile", "score_histograms")]
+    for name in (*figures, *(f"{name}_tiny_coin_tray" for name in ("heatmaps", "worst", "novelty"))):
         for ending in ("pdf", "png"):
             assert (results / f"figures/{name}.{ending}").stat().st_size > 1000
-    assert "generated (6 images)" in (results / "tables/image_auroc.md").read_text()
+    assert "generated (6 images)" in (results / "tables/table1_image_auroc.md").read_text()
 
 
 def test_mlflow_holds_one_finished_run_per_model(checkout: Checkout) -> None:
@@ -96,7 +97,7 @@ def test_a_changed_key_reruns_what_depends_on_it(
         ("losses", "import math\n", "import math  # for ceil\n\n", set()),
         ("losses", '"""The losses.', '"""All losses.', set()),
         ("losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
-        ("tables", '" ± "', '" +- "', {"tables", "draw_sweep", "draw_heatmaps"}),
+        ("tables", "} ± {", "} +- {", {"tables", "draw_sweep", "draw_histograms"}),
         ("maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
     ],
 )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dfsc.data import ANOMALY_TYPES
 from dfsc.metrics.auroc import auroc, roc_curve
 from dfsc.metrics.spro import FPR_LIMITS, Curve, SproAccumulator, au_spro, spro_at
 
@@ -23,6 +22,7 @@ class Evaluation:
         `localization.auc_spro.{logical_anomalies,structural_anomalies,mean}.{"0.01","0.05","0.1","0.3","1.0"}`;
         beside them `classification.auc_roc_pooled` (both types together against the good images: not the benchmark's
         number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>` and `counts`.
+        A category with one anomaly type has that type's numbers, and its mean is over that one.
     roc_curves: anomaly type -> (FPR, TPR) over the images.
     spro_curves: anomaly type, or 'anomaly type/defect name' -> (FPR, mean sPRO), exact values at about a thousand
         rates, the limits among them.
@@ -47,11 +47,11 @@ def summarise(
     negatives counted. defect_names: anomaly type -> the names of the accumulator's regions, in their order.
     """
     scores = {folder: np.array(list(by_path.values())) for folder, by_path in image_scores.items()}
-    anomalous = {anomaly_type: scores[anomaly_type] for anomaly_type in ANOMALY_TYPES}
+    anomalous = {anomaly_type: scores[anomaly_type] for anomaly_type in accumulators}
     auc_roc = {anomaly_type: auroc(scores["good"], of_type) for anomaly_type, of_type in anomalous.items()}
     areas, spro_curves = _localize(accumulators, defect_names, pool)
-    auc_spro = {anomaly_type: areas[anomaly_type] for anomaly_type in ANOMALY_TYPES}
-    mean = {limit: float(np.mean([auc_spro[name][limit] for name in ANOMALY_TYPES])) for limit in map(str, FPR_LIMITS)}
+    auc_spro = {anomaly_type: areas[anomaly_type] for anomaly_type in accumulators}
+    mean = {limit: float(np.mean([auc_spro[name][limit] for name in accumulators])) for limit in map(str, FPR_LIMITS)}
     regions = {anomaly_type: dict(sorted(Counter(names).items())) for anomaly_type, names in defect_names.items()}
     per_defect = {
         anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in names}
@@ -83,7 +83,7 @@ def _localize(
     """
     rates = np.unique(np.concatenate([[0], np.geomspace(1e-6, 1, 500), np.linspace(0, 1, 501), FPR_LIMITS]))
     chosen: dict[tuple[str, str], list[int]] = {}
-    for anomaly_type in ANOMALY_TYPES:
+    for anomaly_type in accumulators:
         chosen[anomaly_type, anomaly_type] = list(range(len(defect_names[anomaly_type])))
         for number, name in enumerate(defect_names[anomaly_type]):
             chosen.setdefault((anomaly_type, f"{anomaly_type}/{name}"), []).append(number)

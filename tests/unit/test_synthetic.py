@@ -101,7 +101,7 @@ def test_another_seed_gives_other_images(generated: Path, tmp_path: Path) -> Non
 
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(UserError, match="not an empty folder"):
+    with pytest.raises(UserError, match="was not made by dfsc"):
         synthesize(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 

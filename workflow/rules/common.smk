@@ -22,6 +22,12 @@ LOGS = f"logs/{BENCHMARK}"
 DATASET = config["dataset"]["folder"]
 CATEGORIES = config["dataset"]["categories"]
 METHODS = configuration.methods(config)
+PAIR = [  # what Tables 1 and 2 and the heatmaps show
+    method
+    for method in METHODS
+    if method in (configuration.BASELINE, configuration.headline_method(config))
+]
+TABLES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
 SIZES = config["training"]["sizes"]
 SEEDS = config["training"]["seeds"]
 MODEL = f"{RESULTS}/{{size}}/{{category}}/{{method}}/seed{{seed}}"
@@ -38,9 +44,9 @@ wildcard_constraints:
 def tables():
     """The final tables."""
     return expand(
-        f"{RESULTS}/tables/{{metric}}.{{ending}}",
-        metric=["image_auroc", "au_spro_0.05"],
-        ending=["csv", "md", "tex"],
+        f"{RESULTS}/tables/{{table}}.{{ending}}",
+        table=TABLES,
+        ending=["csv", "md", "tex", "html"],
     )
 
 
@@ -48,12 +54,14 @@ def figures():
     """The final figures."""
     return [
         *expand(
-            f"{RESULTS}/figures/auroc_over_quantile_{{size}}.{{ending}}",
+            f"{RESULTS}/figures/{{figure}}_{{size}}.{{ending}}",
+            figure=["auroc_over_quantile", "score_histograms"],
             size=SIZES,
             ending=["pdf", "png"],
         ),
         *expand(
-            f"{RESULTS}/figures/heatmaps_{{size}}_{{category}}.{{ending}}",
+            f"{RESULTS}/figures/{{figure}}_{{size}}_{{category}}.{{ending}}",
+            figure=["heatmaps", "worst", "novelty"],
             size=SIZES,
             category=CATEGORIES,
             ending=["pdf", "png"],
@@ -78,6 +86,6 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-# Ends the command of a long rule: shows its output and keeps it, attempt after attempt. Slurm sends the signal that ends
-# a job to all of its processes; this one stays, as the training still writes while it saves its checkpoint.
-SHOWN_AND_KEPT = "2>&1 | (trap '' INT TERM && tee --append {log})"
+# Ends the command of a long rule: shows its output and keeps it. Slurm sends the signal that ends a job to all of its
+# processes; this one stays, as the training still writes while it saves its checkpoint.
+SHOWN_AND_KEPT = "2>&1 | (trap '' INT TERM && tee {log})"

@@ -11,6 +11,8 @@ def marker_of(source):
     """What says that a source is in place: nothing, for a folder of the user's own."""
     if source == "generated":
         return f"{RESULTS}/synthesized.json"
+    if source == "mvtec_ad":
+        return f"{DATASET}/{{category}}/defects_config.json"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
 
@@ -43,9 +45,25 @@ if GENERATED:
         message:
             "synthesize the generated data set in {params.folder}"
         shell:
-            "rm -rf {params.folder:q} && "
             "dfsc synthesize --output {params.folder:q} --settings {params.settings:q} > {log} 2>&1 && "
             "printf '%s\n' {params.settings:q} > {output}"
+
+
+if config["dataset"]["source"] == "mvtec_ad":
+
+    rule arrange:
+        output:
+            f"{DATASET}/{{category}}/defects_config.json",
+        log:
+            f"{LOGS}/arrange/{{category}}.log",
+        params:
+            original=f"{config['dataset'].get('original')}/{{category}}",
+            folder=f"{DATASET}/{{category}}",
+            code=code_digest("mvtec_ad"),
+        message:
+            "arrange {wildcards.category} in LOCO's layout"
+        shell:
+            "dfsc arrange --folder {params.original:q} --output {params.folder:q} > {log} 2>&1"
 
 
 rule manifest:
@@ -58,7 +76,11 @@ rule manifest:
     threads: 4
     params:
         folder=DATASET,
-        published="--published config/mvtec_loco.csv" if config["dataset"]["source"] == "mvtec_loco" else "",
+        published=(
+            "--published config/mvtec_loco.csv"
+            if config["dataset"]["source"] == "mvtec_loco"
+            else ""
+        ),
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category}"

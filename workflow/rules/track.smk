@@ -1,6 +1,6 @@
 # Reads:  everything that one model produced.
 # Writes: one finished MLflow run, and its receipt run.json {run_id, key, experiment, metrics_digest}.
-# Local, one at a time: GPU jobs write files and never wait for a tracking store.
+# Local: GPU jobs write files and never wait for a tracking store.
 
 
 rule track:
@@ -16,8 +16,6 @@ rule track:
     log:
         f"{MODEL_LOG}/track.log",
     priority: 30
-    resources:
-        tracking=1,
     params:
         uri=config["tracking"]["uri"],
         experiment=BENCHMARK,
@@ -39,8 +37,6 @@ rule track_teacher:
         f"{RESULTS}/{{size}}/teacher_run.json",
     log:
         f"{LOGS}/{{size}}/track_teacher.log",
-    resources:
-        tracking=1,
     params:
         uri=config["tracking"]["uri"],
         benchmark=BENCHMARK,

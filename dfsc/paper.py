@@ -1,0 +1,154 @@
+"""From receipts and MLflow to the folder of tables, and from there to the terminal."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from dfsc.compare import ALL, KEYS, METRICS, SAME, Grid, compare, paired_differences, runs_frame
+from dfsc.config import BASELINE, display_name
+from dfsc.cost import write_cost_table
+from dfsc.errors import UserError
+from dfsc.files import write_json, write_text
+from dfsc.provenance import RECORDED_VERSIONS
+from dfsc.tables import (
+    STYLE,
+    Context,
+    build_tables,
+    caption,
+    gain,
+    main_table,
+    points,
+    probability,
+    starts_block,
+    write_table,
+)
+from dfsc.tracking import read_runs, read_scores, record_differences
+
+DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
+\usepackage[T1]{fontenc}
+\usepackage[margin=12mm,landscape]{geometry}
+\usepackage{booktabs,longtable}
+\begin{document}
+\footnotesize
+"""
+
+
+def write_paper_tables(uri: str, receipts: list[Path], grid: Grid, folder: Path, partial: bool = False) -> None:
+    """Write the tables of the runs that `receipts` name (files, or folders searched for run.json) into `folder`.
+
+    runs.csv has every metric of every run, scores.csv every image score, comparison.csv the differences with their
+    intervals; table1_... to table4_... are what is shown, tables.tex a document of them all, provenance.csv and .html
+    what the runs were made from. Each DFSC run in MLflow is given its differences from its baseline.
+    Raises UserError, writing nothing, as `read_runs`, `runs_frame` and `check_scores` do.
+    """
+    files = [found for path in receipts for found in (sorted(path.rglob("run.json")) if path.is_dir() else [path])]
+    runs = read_runs(uri, files)
+    frame = runs_frame(runs, grid, partial)
+    scores = read_scores(uri, frame["run_id"])
+    comparison = compare(frame, scores, grid)
+    complete = len(frame) == len(grid.sizes) * len(grid.categories) * len(grid.methods) * len(grid.seeds)
+    context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), partial=not complete)
+    made_from, tables = provenance(frame, runs[0]["tags"]), build_tables(comparison, context)
+
+    record_differences(uri, paired_differences(frame))
+    write_json(folder / "grid.json", {**asdict(grid)})
+    write_text(folder / "runs.csv", frame.assign(**context.mark).to_csv(index=False))
+    write_text(folder / "comparison.csv", comparison.assign(**context.mark).to_csv(index=False))
+    long = [(*run[:4], path, score) for run in frame[[*KEYS, "run_id"]].itertuples(index=False, name=None)
+            for path, score in scores[run[4]].items()]  # fmt: skip
+    write_text(folder / "scores.csv", pd.DataFrame(long, columns=[*KEYS, "path", "image_score"]).to_csv(index=False))
+    for table in tables:
+        write_table(table, folder)
+    included = "".join(rf"\input{{{table.name}}}" + "\n\\clearpage\n" for table in tables)
+    write_text(folder / "tables.tex", DOCUMENT + included + "\\end{document}\n")
+    write_text(folder / "provenance.csv", made_from.to_csv(index=False))
+    write_text(folder / "provenance.html", _page(f"What the {len(frame)} runs were made from", made_from))
+    cost = write_cost_table(runs, folder)
+    write_text(folder / "cost.html", _page("What the trainings cost, summed over seeds", cost))
+
+
+def _page(title: str, table: pd.DataFrame) -> str:
+    style = STYLE + "td{text-align:left;white-space:normal}th{text-align:left!important}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+        f"<h1>{title}</h1>{table.to_html(index=False, border=0)}</html>\n"
+    )
+
+
+def provenance(frame: pd.DataFrame, tags: dict[str, str]) -> pd.DataFrame:
+    """Rows of (what, value): each value that the runs have of what they were made from."""
+    rows = [("runs", str(len(frame)))]
+    for name in ("commit", "hardware", *(tag for tag in SAME if tag != "data_digest")):
+        rows += [(name.replace("_", " "), value) for value in sorted(frame[name].unique())]
+    for category, group in frame.groupby("category"):
+        rows.append((f"data digest of {category}", ", ".join(group["data_digest"].unique())))
+    rows += [(f"version of {name}", tags.get(f"version.{name}", "unknown")) for name in RECORDED_VERSIONS]
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
+    """Runs, comparison and context of a folder of tables. Raises UserError if there are none yet."""
+    if not (folder / "comparison.csv").exists():
+        raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
+    runs, comparison = (pd.read_csv(folder / name) for name in ("runs.csv", "comparison.csv"))
+    grid = Grid(**json.loads((folder / "grid.json").read_text(encoding="utf-8")))
+    images = ", ".join(sorted(runs["pretraining_images"].unique()))
+    return runs, comparison, Context(grid, images, "status" in runs)
+
+
+def print_tables(folder: Path) -> None:
+    """Print Tables 1 and 2 of a folder to the terminal, without what others report."""
+    _, comparison, context = read_paper_tables(folder)
+    for metric in ("image_auroc", "au_spro_0.05"):
+        table = main_table(comparison, metric, context)
+        _print(table[table["source"] == "ours"].drop(columns="source"), caption(metric, context))
+
+
+def print_comparison(folder: Path, metric: str, method: str | None) -> None:
+    """Print a DFSC method against the baseline, pair by pair, with the interval: by default the declared one.
+
+    `metric` is one of `dfsc.compare.METRICS`. Raises UserError if metric or method is not there.
+    """
+    runs, comparison, context = read_paper_tables(folder)
+    method = method or context.grid.headline
+    if metric not in METRICS:
+        raise UserError(f"--metric: {metric} is none of {', '.join(METRICS)}")
+    if method not in context.grid.methods or method == BASELINE:
+        others = ", ".join(name for name in context.grid.methods if name != BASELINE)
+        raise UserError(f"--method: {method} is none of {others}")
+    column, rows = f"{metric}.mean", []
+    values = runs.set_index(["method", "size", "category", "seed"])[column]
+    shown = comparison[
+        (comparison["metric"] == metric) & (comparison["method"] == method) & (comparison["anomaly_type"] == "mean")
+    ]
+    for row in shown.to_dict("records"):
+        start = {**context.mark, "size": row["size"], "category": row["category"]}
+        for seed in context.grid.seeds if row["category"] != ALL else ():
+            pair = [values.get((name, row["size"], row["category"], seed)) for name in (BASELINE, method)]
+            if None not in pair:
+                both = {name: f"{100 * value:.1f}" for name, value in zip(("EfficientAD", "DFSC"), pair, strict=True)}
+                rows.append({**start, "seed": str(seed), **both, "difference": points(pair[1] - pair[0])})
+        summary = {"seed": "all", "difference": gain(pd.Series(row)), "P(DFSC better)": probability(pd.Series(row))}
+        rows.append({**start, **summary})
+    _print(pd.DataFrame(rows).fillna(""), f"{display_name(method)} against EfficientAD. {caption(metric, context)}")
+
+
+def _print(table: pd.DataFrame, text: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if "size" in table and table["size"].nunique() == 1:
+        table = table.drop(columns="size")
+    printed = Table(caption=text, caption_justify="left")
+    for column in table.columns:
+        printed.add_column(column, justify="left" if column in ("status", "size", "category", "") else "right")
+    blocks = starts_block(table)
+    for number, row in enumerate(table.to_dict("records")):
+        if blocks[number]:
+            printed.add_section()
+        elif number > 0:
+            row["category"] = ""
+        printed.add_row(*map(str, row.values()))
+    Console().print(printed)

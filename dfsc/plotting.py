@@ -1,0 +1,25 @@
+"""What all figures share: how they are saved, and colours that differ in grey and to the colour-blind."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from dfsc.files import written_whole
+
+matplotlib.use("agg")
+
+# The metadata's dates would make equal figures differ.
+METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+BLUE, ORANGE, BLACK, GREY = "#0072b2", "#e69f00", "#000000", "#bbbbbb"  # Okabe and Ito's, and a grey
+COLOURS = {"good": GREY, "logical_anomalies": BLUE, "structural_anomalies": ORANGE, "mean": BLACK}
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save as `path`.pdf and `path`.png, each whole, and close the figure."""
+    for ending, metadata in METADATA.items():
+        with written_whole(path.with_name(f"{path.name}.{ending}")) as temporary:
+            figure.savefig(temporary, format=ending, dpi=150, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)

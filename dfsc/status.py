@@ -1,0 +1,136 @@
+"""How far a grid is: from the configuration and the files on disk alone, while Snakemake runs or not."""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+
+from dfsc.config import check, methods
+from dfsc.errors import UserError
+
+# Each stage of a model: its log, and the file that says that it is done.
+STAGES = {
+    "train": "model.pt",
+    "score": "maps.npz",
+    "evaluate": "metrics.json",
+    "heatmaps": "heatmaps.png",
+    "track": "run.json",
+}
+SILENT_AFTER = 600  # seconds without a line, after which a training is no longer called running
+STEP = re.compile(r": step (\d+) of (\d+) .* (\d+) s left$")
+STOPPED = re.compile(r"stopped at step (\d+) of (\d+)")
+COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "yellow", "failed": "red"}
+
+
+@dataclass
+class Model:
+    """One cell of the grid: its state is done, running, stopped, silent, failed, waiting, or the last stage done."""
+
+    name: tuple[str, str, str, int]  # size, category, method, seed
+    state: str
+    share: float = 0.0  # of the training's steps
+    seconds_left: float | None = None  # of the training
+    seconds: float | None = None  # that the training took
+    words: list[str] = field(default_factory=list)  # of a failure: the log's path and last lines
+
+
+def read_config(overlays: list[Path]) -> dict[str, Any]:
+    """config/config.yaml with `overlays` laid over it, as Snakemake's --configfile does; checked."""
+    merged: dict[str, Any] = {}
+    for path in (Path("config/config.yaml"), *overlays):
+        try:
+            merged = _laid_over(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{path}: cannot be read as a configuration ({error})") from error
+    check(merged)
+    return merged
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _laid_over(below[key], value) for key, value in above.items() if isinstance(below.get(key), dict)}
+    return {**below, **above, **both}
+
+
+def read_grid(config: Mapping[str, Any]) -> list[Model]:
+    """The state of every model of the grid, in the grid's order."""
+    training = config["training"]
+    return [
+        _read_model(config["benchmark"], (size, category, method, seed))
+        for size in training["sizes"]
+        for category in config["dataset"]["categories"]
+        for method in methods(config)
+        for seed in training["seeds"]
+    ]
+
+
+def _read_model(benchmark: str, name: tuple[str, str, str, int]) -> Model:
+    place = Path(benchmark, *name[:3], f"seed{name[3]}")
+    results, logs = Path("results", place), Path("logs", place)
+    missing = [stage for stage, file in STAGES.items() if not (results / file).exists()]
+    if "train" in missing:
+        return _read_training(name, logs / "train.log")
+    seconds = json.loads((results / "training.json").read_text(encoding="utf-8"))["seconds"]
+    for stage in missing:
+        # These stages print nothing unless they fail.
+        if lines := _lines(logs / f"{stage}.log"):
+            return Model(name, "failed", 1, seconds=seconds, words=[str(logs / f"{stage}.log"), *lines[-3:]])
+    return Model(name, "trained" if missing else "done", 1, seconds=seconds)
+
+
+def _read_training(name: tuple[str, str, str, int], log: Path) -> Model:
+    if not (lines := _lines(log)):
+        return Model(name, "waiting")
+    if found := STEP.search(lines[-1]):
+        state = "running" if time.time() - log.stat().st_mtime < SILENT_AFTER else "silent"
+        return Model(name, state, int(found[1]) / int(found[2]), seconds_left=float(found[3]))
+    if found := STOPPED.search(lines[-1]):
+        return Model(name, "stopped", int(found[1]) / int(found[2]))
+    return Model(name, "failed", words=[str(log), *lines[-3:]])
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
+
+
+def seconds_left(models: list[Model]) -> float | None:
+    """Seconds until all trainings end, if as many run at once as do now; None before the first has shown its pace."""
+    running = [model.seconds_left for model in models if model.state == "running" and model.seconds_left is not None]
+    paces = [model.seconds for model in models if model.seconds]
+    paces += [left / (1 - model.share) for model in models if (left := model.seconds_left) and model.share < 1]
+    if not paces:
+        return None
+    unfinished = [model for model in models if model.seconds is None and model.state != "running"]
+    return (sum(running) + sum(mean(paces) * (1 - model.share) for model in unfinished)) / max(1, len(running))
+
+
+def print_status(config: Mapping[str, Any]) -> None:
+    """Print the grid, a cell per model; what failed, with its log's last lines; and how long it will still take."""
+    from rich.console import Console
+    from rich.table import Table
+
+    models, console = read_grid(config), Console()
+    table = Table(title=f"{config['benchmark']}: {len(models)} models", title_justify="left")
+    for column in ("size", "category", "method", *(f"seed {seed}" for seed in config["training"]["seeds"])):
+        table.add_column(column)
+    cells: dict[tuple[str, str, str], list[str]] = {}
+    for model in models:
+        share = f" {model.share:.0%}" if 0 < model.share < 1 else ""
+        colour = COLOURS.get(model.state, "default")
+        cells.setdefault(model.name[:3], []).append(f"[{colour}]{model.state}{share}[/]")
+    for cell, states in cells.items():
+        table.add_row(*cell, *states)
+    console.print(table)
+    console.print(", ".join(f"{number} {state}" for state, number in Counter(model.state for model in models).items()))
+    for model in models:
+        if model.words:
+            console.print(f"failed: {model.words[0]}", style="red", highlight=False, soft_wrap=True)
+            console.print(*(f"  {line}" for line in model.words[1:]), sep="\n", markup=False, soft_wrap=True)
+    if left := seconds_left(models):
+        console.print(f"trainings: about {left / 3600:.1f} hours left, if as many run at once as now")

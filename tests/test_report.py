@@ -1,0 +1,128 @@
+"""What a reviewer opens, in a real Chromium: the HTML report, and MLflow with baseline and DFSC compared."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from browser import Browser, free_port, running_browser, wait_until_answering
+from checkout import Checkout
+from mlflow import MlflowClient
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the smallest configuration has run, and its report was made."""
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    for arguments in ((), ("--report", "report.html")):
+        run = checkout.smallest(*arguments)
+        assert run.returncode == 0, run.stdout
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests."""
+    with running_browser(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def mlflow(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an MLflow server on the checkout's store."""
+    address = f"http://127.0.0.1:{free_port()}"
+    command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{checkout.root}/mlflow.db", "--workers", "1"]
+    with (tmp_path_factory.mktemp("mlflow") / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
+            cwd=checkout.root, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        try:
+            wait_until_answering(f"{address}/health", server)
+            yield address
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+
+
+def open_item(browser: Browser, checkout: Checkout, category: str, item: str) -> None:
+    """Open the report, then a category's item by its eye."""
+    browser.frame(None)
+    browser.open(f"{(checkout.root / 'report.html').as_uri()}?{category}-{item}".replace(" ", "-"))
+    browser.click(f"//*[text()='{category}']")
+    browser.click(f"(//tr[contains(., '{item}')]//a)[1]")
+
+
+def scroll_metrics_to(browser: Browser, name: str) -> None:
+    """Scroll the list of compared metrics, of which only the rows that are seen exist, until `name` is among them."""
+    grids = "document.querySelectorAll('.ReactVirtualized__Grid')"
+    for top in range(0, 6000, 150):
+        browser.run(f"for (const grid of {grids}) grid.scrollTop = {top}")
+        time.sleep(0.3)
+        if name in browser.text():
+            found = f"[...document.querySelectorAll('*')].find(node => node.textContent === '{name}')"
+            browser.run(f"{found}.scrollIntoView({{block: 'center'}})")
+            return
+    raise AssertionError(f"{name} is not among the compared metrics")
+
+
+def test_the_report_says_what_it_is(browser: Browser, checkout: Checkout, tmp_path: Path) -> None:
+    browser.open((checkout.root / "report.html").as_uri())
+    browser.wait_for("benchmark smallest", "quantile 0.9, declared before the run", "Tables", "Figures", "Provenance")
+    browser.screenshot(tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("category", "item", "words"),
+    [
+        ("Tables", "table1", ("Table 1.", "EfficientAD", "DFSC τ'=0.9", "published:", "generated (6 images)")),
+        ("Tables", "table2", ("Table 2.", "AU-sPRO", "P(DFSC better)")),
+        ("Tables", "table3", ("Table 3.", "declared")),
+        ("Tables", "table4", ("Table 4.", "No other reading was run")),
+        ("Provenance and cost", "provenance", ("commit", "teacher digest", "generated (6 images)", "version of torch")),
+        ("Provenance and cost", "cost", ("seconds", "peak_memory_bytes")),
+    ],
+)
+def test_the_reports_tables_open(
+    browser: Browser, checkout: Checkout, category: str, item: str, words: tuple[str, ...]
+) -> None:
+    open_item(browser, checkout, category, item)
+    browser.frame("//iframe")
+    browser.wait_for(*words)
+
+
+@pytest.mark.parametrize("item", ["AUROC over quantile", "score histograms", "heatmaps", "worst", "novelty"])
+def test_the_reports_figures_open_with_captions(browser: Browser, checkout: Checkout, item: str) -> None:
+    open_item(browser, checkout, "Figures", item)
+    widths = "return [...document.querySelectorAll('img')].map(image => image.naturalWidth)"
+    browser.click(f"(//tr[contains(., '{item}')]//a)[1]")
+    assert max(browser.run(widths)) > 300
+    browser.click(f"(//tr[contains(., '{item}')]//a)[2]")
+    caption = {"AUROC over quantile": "Dashed: EfficientAD", "score histograms": "Image scores", "worst": "Worst cases",
+               "heatmaps": "Chosen before any score", "novelty": "squared difference"}  # fmt: skip
+    browser.wait_for(caption[item])
+
+
+def test_mlflow_compares_baseline_and_dfsc(browser: Browser, checkout: Checkout, mlflow: str, tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{checkout.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("smallest")
+    assert experiment is not None
+    runs = {run.data.tags["method"]: run for run in client.search_runs([experiment.experiment_id])}
+    baseline, dfsc = runs["efficientad"], runs["dfsc-q0.9"]
+    assert dfsc.data.tags["paired_baseline"] == baseline.info.run_id
+
+    browser.frame(None)
+    browser.open(f"{mlflow}/#/experiments/{experiment.experiment_id}/runs")
+    browser.wait_for("coin_tray efficientad seed0 tiny", "coin_tray dfsc-q0.9 seed0 tiny")
+    names, kept = json.dumps([run.info.run_id for run in (baseline, dfsc)]), json.dumps([experiment.experiment_id])
+    browser.open(f"{mlflow}/#/compare-runs?runs={quote(names)}&experiments={quote(kept)}")
+    browser.wait_for("Comparing 2 Runs", "au_spro_0.01.mean", "paired_baseline", baseline.info.run_id)
+    scroll_metrics_to(browser, "difference.image_auroc.mean")
+    browser.screenshot(tmp_path / "mlflow.png")
+    assert (tmp_path / "mlflow.png").stat().st_size > 10_000

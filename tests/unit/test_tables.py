@@ -1,0 +1,254 @@
+"""Tables from a real SQLite store with image scores: what they hold, and what they refuse by name."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dfsc.compare import ALL, Grid, compare, runs_frame
+from dfsc.errors import UserError
+from dfsc.files import write_json
+from dfsc.metrics.auroc import auroc
+from dfsc.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
+from dfsc.tables import OPTIMISTIC, probability, reference_results
+from dfsc.tracking import read_runs, read_scores, track_run, tracking_client
+
+METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin0.5"]
+CATEGORIES = ["coin_tray", "picture_wall"]
+SEEDS = [0, 1, 2]
+GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
+Store = tuple[str, dict[str, Path]]  # the store's address, and run's name -> its receipt
+
+
+def scores_of(category: str, method: str, seed: int) -> dict[str, float]:
+    """Made-up image scores: DFSC adds half a standard deviation to what is anomalous."""
+    images = np.random.default_rng(CATEGORIES.index(category)).normal(size=(3, 30))
+    own = np.random.default_rng([METHODS.index(method), seed]).normal(0, 0.2, (3, 30))
+    shift = 0.0 if method == "efficientad" else 0.5
+    values = images + own + np.array([[0.0], [0.8 + shift], [1.2 + shift]])
+    folders = ("good", "logical_anomalies", "structural_anomalies")
+    return {
+        f"test/{folder}/{n:03}.png": v
+        for folder, row in zip(folders, values.tolist(), strict=True)
+        for n, v in enumerate(row)
+    }
+
+
+def metrics_of(scores: dict[str, float]) -> dict[str, float]:
+    """The AUROCs that the scores give, and AU-sPROs made from them."""
+    by_folder = {name: [v for path, v in scores.items() if name in path] for name in ("good", "logical", "structural")}
+    logical, structural = (auroc(by_folder["good"], by_folder[name]) for name in ("logical", "structural"))
+    values = {"logical_anomalies": logical, "structural_anomalies": structural, "mean": (logical + structural) / 2}
+    limits = ("0.01", "0.05", "0.1", "0.3", "1.0")
+    return {
+        **{f"image_auroc.{name}": value for name, value in values.items()},
+        **{
+            f"au_spro_{limit}.{name}": value * float(limit) ** 0.1 for limit in limits for name, value in values.items()
+        },
+    }
+
+
+def track(uri: str, folder: Path, category: str, method: str, seed: int, **changed: str) -> Path:
+    """Track a run with its scores; return its receipt. `changed`: tags or, with '_', parameters that differ."""
+    scores = scores_of(category, method, seed)
+    (folder / "scores.csv").write_text("path,image_score\n" + "".join(f"{path},{v!r}\n" for path, v in scores.items()))
+    tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "c", "hardware": "cpu",
+            "data_digest": category, "teacher_digest": "t", "code_digest": "k", "backbone": "resnet18",
+            "pretraining_images": "generated (3 images)"}  # fmt: skip
+    parameters = {
+        "steps": changed.pop("steps", "3"),
+        "seed": seed,
+        **({"dfsc.margin": 1.0} if method != "efficientad" else {}),
+    }
+    receipt = track_run(
+        uri, "benchmark", f"{category} {method} seed{seed}", f"{category}/{method}/{seed}",
+        tags={**tags, **changed}, parameters=parameters, curve=[], metrics=metrics_of(scores),
+        artifacts={folder / "scores.csv": ""}, costs={"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9},
+    )  # fmt: skip
+    write_json(folder / f"{category}-{method}-{seed}.json", receipt)
+    return folder / f"{category}-{method}-{seed}.json"
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that holds the whole grid."""
+    folder = tmp_path_factory.mktemp("tracked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        uri = f"sqlite:///{folder}/mlflow.db"
+        return uri, {f"{c}/{m}/{s}": track(uri, folder, c, m, s) for c in CATEGORIES for m in METHODS for s in SEEDS}
+
+
+@pytest.fixture
+def store(tracked: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of the store, to be damaged."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tracked[0].removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db", dict(tracked[1])
+
+
+@pytest.fixture(scope="module")
+def folder(tracked: Store) -> Path:
+    """The tables of the whole grid."""
+    folder = next(iter(tracked[1].values())).parent / "tables"
+    write_paper_tables(tracked[0], list(tracked[1].values()), GRID, folder)
+    return folder
+
+
+def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Store) -> None:
+    frame = runs_frame(read_runs(tracked[0], list(tracked[1].values())), GRID)
+    scores = read_scores(tracked[0], frame["run_id"])
+    found = compare(frame, scores, GRID).set_index(["metric", "category", "method", "anomaly_type"]).sort_index()
+    values = frame.set_index(["category", "method", "seed"])["image_auroc.logical_anomalies"]
+    pairs = [values["coin_tray", "dfsc-q0.9", seed] - values["coin_tray", "efficientad", seed] for seed in SEEDS]
+    row = found.loc[("image_auroc", "coin_tray", "dfsc-q0.9", "logical_anomalies")]
+    assert row["difference"] == pytest.approx(np.mean(pairs)) and row["difference_std"] == pytest.approx(
+        np.std(pairs, ddof=1)
+    )
+    assert row["low"] < row["difference"] < row["high"] and row["probability"] > 0.9
+    assert row["seeds"] == row["pairs"] == 3
+    everything = found.loc[("image_auroc", ALL, "dfsc-q0.9", "mean")]
+    by_category = [found.loc[("image_auroc", category, "dfsc-q0.9", "mean")] for category in CATEGORIES]
+    assert everything["difference"] == pytest.approx(np.mean([row["difference"] for row in by_category]))
+    assert np.isnan(found.loc[("image_auroc", ALL, "efficientad", "mean"), "difference"])
+    shuffled = frame.sample(frac=1, random_state=1)
+    one = Grid(["tiny"], CATEGORIES, METHODS[:2], SEEDS, "dfsc-q0.9", "generated")
+    again = compare(shuffled, scores, one).set_index(["metric", "category", "method", "anomaly_type"])
+    pd.testing.assert_series_equal(again.loc[row.name], row)
+
+
+def test_tables_say_what_they_are(folder: Path) -> None:
+    names = sorted(path.stem for path in folder.glob("table?_*.md"))
+    assert names == ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
+    for name in names:
+        text = (folder / f"{name}.md").read_text()
+        assert "generated (3 images)" in text and "DFSC τ'=0.99 was declared before the run" in text
+        assert {"generated (3 images)"} == set(pd.read_csv(folder / f"{name}.csv")["pretraining_images"])
+    first = (folder / "table1_image_auroc.md").read_text()
+    assert "published: EfficientAD paper table 2, 5 runs" in first and "reproduced: PUAD repository, 1 run" in first
+    assert "other data than ours" in first and "DFSC τ'=0.9 " not in first
+    assert (folder / "table3_quantiles.md").read_text().count(OPTIMISTIC) == len(CATEGORIES) + 1
+    assert "DFSC τ'=0.99, margin0.5" in (folder / "table4_readings.md").read_text()
+    assert "margin" not in (folder / "table3_quantiles.md").read_text()
+    assert set(pd.read_csv(folder / "table2_au_spro.csv")["metric"]) == {
+        f"au_spro_{limit}" for limit in ("0.01", "0.05", "0.1", "0.3", "1.0")
+    }
+
+
+def test_reference_numbers_are_kept_apart_by_kind() -> None:
+    rows = reference_results("image_auroc")
+    assert set(rows["kind"]) == {"published", "reproduction"} and rows["source"].str.len().min() > 5
+    mean = rows[(rows["method"] == "EfficientAD") & (rows["kind"] == "published") & (rows["size"] == "S")]
+    assert list(mean["mean"]) == ["90.0"]
+
+
+def test_the_latex_compiles(folder: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs LaTeX: apt-get install texlive-latex-base texlive-latex-recommended texlive-latex-extra")
+    for _ in range(2):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        assert run.returncode == 0, run.stdout[-3000:]
+    assert "Overfull" not in run.stdout
+
+
+def test_the_terminal_shows_pairs_and_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_comparison(folder, "au_spro_0.05", "dfsc-q0.9")
+    text = capsys.readouterr().out
+    assert "DFSC τ'=0.9 against EfficientAD" in text and text.count("│") > 30
+    print_tables(folder)
+    assert "P(DFSC" in capsys.readouterr().out
+    for metric, method, named in (("auroc", None, "au_spro_0.05"), ("image_auroc", "dfsc-q0.5", "dfsc-q0.99")):
+        with pytest.raises(UserError, match=named):
+            print_comparison(folder, metric, method)
+    with pytest.raises(UserError, match="no tables yet"):
+        print_tables(folder / "none")
+
+
+def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> None:
+    receipts = {name: json.loads(path.read_text()) for name, path in tracked[1].items()}
+    with tracking_client(tracked[0]) as client:
+        run = client.get_run(receipts["coin_tray/dfsc-q0.99/1"]["run_id"]).data
+        paired = client.get_run(receipts["coin_tray/efficientad/1"]["run_id"])
+    assert run.tags["paired_baseline"] == paired.info.run_id
+    assert run.metrics["difference.image_auroc.mean"] == pytest.approx(
+        run.metrics["image_auroc.mean"] - paired.data.metrics["image_auroc.mean"]
+    )
+    assert not any(name.startswith("difference") for name in paired.data.metrics)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda receipts: receipts.pop("picture_wall/dfsc-q0.9/1"), lambda receipts: receipts]
+)
+def test_gaps_are_refused_by_name_or_marked_on_every_line(
+    store: Store, tmp_path: Path, change: Callable[[Any], Any]
+) -> None:
+    uri, receipts = store
+    receipts.pop("coin_tray/efficientad/2")
+    change(receipts)
+    with pytest.raises(UserError, match="tiny/coin_tray/efficientad/seed2"):
+        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+    write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial=True)
+    for name in ("table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"):
+        lines = (tmp_path / f"tables/{name}.md").read_text().splitlines()
+        assert "PARTIAL" in lines[0] and all(line.startswith("| PARTIAL") for line in lines[4:])
+        assert set(pd.read_csv(tmp_path / f"tables/{name}.csv")["status"]) == {"PARTIAL"}
+        body = (tmp_path / f"tables/{name}.tex").read_text().split(r"\endfoot")[1].splitlines()
+        assert all(line.startswith(("PARTIAL", "\\")) for line in body if line)
+    _, comparison, context = read_paper_tables(tmp_path / "tables")
+    pairs = comparison[(comparison["category"] == "coin_tray") & (comparison["method"] == "dfsc-q0.99")]["pairs"]
+    assert context.partial and set(pairs) == {2}, "a seed without its baseline takes no part"
+
+
+@pytest.mark.parametrize("changed", [{"data_digest": "x"}, {"teacher_digest": "x"}, {"code_digest": "x"},
+                                     {"pretraining_images": "imagenette (9 images)"}, {"steps": "4"}])  # fmt: skip
+def test_runs_not_made_alike_are_refused(store: Store, tmp_path: Path, changed: dict[str, str]) -> None:
+    uri, receipts = store
+    with tracking_client(uri) as client:
+        client.delete_run(json.loads(receipts["coin_tray/dfsc-q0.9/1"].read_text())["run_id"])
+    receipts["coin_tray/dfsc-q0.9/1"] = track(uri, tmp_path, "coin_tray", "dfsc-q0.9", 1, **changed)
+    for partial in (False, True):
+        with pytest.raises(UserError, match=rf"coin_tray/dfsc-q0.9/seed1.*differ in .*{next(iter(changed))}"):
+            write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial)
+
+
+def test_doubles_and_strangers_are_refused(store: Store) -> None:
+    uri, receipts = store
+    files = list(receipts.values())
+    with pytest.raises(UserError, match="two runs of tiny/coin_tray/efficientad/seed0"):
+        runs_frame(read_runs(uri, [*files, files[0]]), GRID)
+    smaller = Grid(["tiny"], CATEGORIES, METHODS, [0, 1], "dfsc-q0.99", "generated")
+    with pytest.raises(UserError, match=r"coin_tray/efficientad/seed2 is not of the grid"):
+        runs_frame(read_runs(uri, files), smaller)
+    with pytest.raises(UserError, match="--grid"):
+        Grid.from_text("{}")
+
+
+def test_edited_scores_are_refused(store: Store, tmp_path: Path) -> None:
+    uri, receipts = store
+    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    with tracking_client(uri) as client:
+        edited = Path(client.download_artifacts(run_id, "scores.csv", str(tmp_path)))
+        client.delete_run(run_id)
+    text = edited.read_text()
+    receipts["coin_tray/efficientad/0"] = track(uri, tmp_path, "coin_tray", "efficientad", 0)
+    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    first = text.splitlines()[1]
+    edited.write_text(text.replace(first, f"{first.split(',')[0]},9.9"))
+    with tracking_client(uri) as client:
+        client.log_artifact(run_id, str(edited))
+    with pytest.raises(UserError, match="coin_tray/efficientad/seed0: its image scores do not give its tracked AUROC"):
+        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+
+
+def test_a_probability_is_never_certain() -> None:
+    shown = [probability(pd.Series({"probability": value})) for value in (0.0, 0.5, 0.9999, float("nan"))]
+    assert shown == ["< 0.01", "0.50", "> 0.99", ""]
