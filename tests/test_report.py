@@ -62,11 +62,13 @@ def scroll_metrics_to(browser: Browser, name: str) -> None:
     """Scroll the list of compared metrics, of which only the rows that are seen exist, until `name` is among them."""
     grids = "document.querySelectorAll('.ReactVirtualized__Grid')"
     for top in range(0, 6000, 150):
-        browser.run(f"for (const grid of {grids}) grid.scrollTop = {top}")
+        # The grid of values alone: the names beside it follow.
+        browser.run(f"for (const g of {grids}) if (getComputedStyle(g).overflowY != 'hidden') g.scrollTop = {top}")
         time.sleep(0.3)
         if name in browser.text():
-            found = f"[...document.querySelectorAll('*')].find(node => node.textContent === '{name}')"
-            browser.run(f"{found}.scrollIntoView({{block: 'center'}})")
+            # Not the row itself into view: that would move the names against the values.
+            title = "[...document.querySelectorAll('*')].filter(node => node.textContent === 'Metrics').pop()"
+            browser.run(f"{title}.scrollIntoView()")
             return
     raise AssertionError(f"{name} is not among the compared metrics")
 

@@ -12,7 +12,7 @@ from checkout import Checkout, job_counts
 from moto.server import ThreadedMotoServer
 
 SHARED = "results/smallest.dvc"
-TABLE = "results/smallest/tables/image_auroc.md"
+TABLE = "results/smallest/tables/table1_image_auroc.md"
 
 
 @pytest.fixture

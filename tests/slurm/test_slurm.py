@@ -13,7 +13,9 @@ from checkout import CHECKOUT, Checkout
 
 CONFIG = "tests/slurm/shrunk.yaml"
 RESULTS = "results/shrunk"
-MODELS = [f"{category}/{method}" for category in ("coin_tray", "picture_wall") for method in ("efficientad", "dfsc-q0.9")]
+MODELS = [
+    f"{category}/{method}" for category in ("coin_tray", "picture_wall") for method in ("efficientad", "dfsc-q0.9")
+]
 TABLES = [f"{table}.{ending}" for table in ("table1_image_auroc", "table2_au_spro") for ending in ("csv", "md", "tex")]
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -42,8 +44,6 @@ class ClusterRun:
         self.output = checkout.root / "driver.log"
         self.reached: dict[str, int] = {}
         self.job = ""
-        self.reached: dict[str, int] = {}
-        self.job = ""
 
     def start(self) -> subprocess.Popen[str]:
         """Start the documented command."""
@@ -56,10 +56,6 @@ class ClusterRun:
         """What a model's training printed in its last attempt."""
         path = self.checkout.root / "logs/shrunk/tiny" / model / "seed0/train.log"
         return path.read_text() if path.exists() else ""
-
-    def steps(self, model: str) -> list[int]:
-        """The steps that a model's last attempt printed."""
-        return [int(step) for step in re.findall(r": step (\d+) of 600", self.log(model))]
 
     def steps(self, model: str) -> list[int]:
         """The steps that a model's last attempt printed."""

@@ -11,7 +11,7 @@ from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.manifest import scan_category
 from dfsc.synthetic import CATEGORIES, SyntheticSettings, synthesize
-from dfsc.synthetic_sheet import draw_contact_sheet
+from dfsc.synthetic.sheet import draw_contact_sheet
 
 SETTINGS = SyntheticSettings(seed=3, train=2, validation=1, test_good=2, logical=8, structural=12, pretraining=13)
 
@@ -121,6 +121,6 @@ def test_an_impossible_count_is_named() -> None:
 
 
 def test_the_contact_sheet_is_drawn(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfsc.synthetic_sheet.COLUMNS", 1)  # a palette for all six takes seconds
+    monkeypatch.setattr("dfsc.synthetic.sheet.COLUMNS", 1)  # a palette for all six takes seconds
     draw_contact_sheet(generated, tmp_path / "sheet.png")
     assert len(np.unique(np.asarray(decode_image(tmp_path / "sheet.png", "L")))) > 50

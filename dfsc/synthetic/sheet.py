@@ -2,19 +2,16 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
-from dfsc.data import ANOMALY_TYPES, decode_image, read_defects
+from dfsc.data import decode_image, read_defects
 from dfsc.files import written_whole
 from dfsc.synthetic import SCENES
-from dfsc.synthetic_scenes import Category
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from dfsc.synthetic.scene import Category
 
 ROWS = {"train/good": "normal", "test/logical_anomalies": "logical", "test/structural_anomalies": "structural"}
 COLUMNS = 6
@@ -31,12 +28,8 @@ def draw_contact_sheet(root: Path, output: Path) -> None:
     `root` is an output of `dfsc.synthetic.synthesize`; folders with fewer than six images leave panels empty.
     Raises UserError naming a file that is missing or damaged, or `output` if it cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     width = MARGIN + COLUMNS * (IMAGE_WIDTH + GAP)
     figure = Figure(figsize=(width, sum(map(_height, SCENES))), dpi=100)
-    FigureCanvasAgg(figure)
     top = figure.get_figheight()
     for category in SCENES:
         _draw_category(figure, top, root / category.name, category)
@@ -58,7 +51,7 @@ def _height(category: Category) -> float:
     return TITLE + len(ROWS) * (_image_height(category) + CAPTION)
 
 
-def _draw_category(figure: "Figure", top: float, folder: Path, category: Category) -> None:
+def _draw_category(figure: Figure, top: float, folder: Path, category: Category) -> None:
     width, height = figure.get_size_inches()
     title, rule = (top - 0.10) / height, (top - 0.36) / height
     figure.text(MARGIN / width, title, category.name.replace("_", " ").capitalize(), weight="bold", size=12, va="top")
@@ -74,16 +67,14 @@ def _draw_category(figure: "Figure", top: float, folder: Path, category: Categor
                 axes.set_ylabel(ROWS[split], size=9, color="#444444")
 
 
-def _draw_image(axes: "Axes", category_folder: Path, split: str, number: int) -> None:
+def _draw_image(axes: Axes, category_folder: Path, split: str, number: int) -> None:
     path = category_folder / split / f"{number:03d}.png"
     if not path.exists():
         return
     axes.imshow(np.asarray(decode_image(path, "RGB")), interpolation="antialiased")
-    anomaly_type = Path(split).name
-    if anomaly_type not in ANOMALY_TYPES:
-        return
+    masks = (category_folder / "ground_truth" / Path(split).name / path.stem).glob("*.png")  # none if normal
     defects = read_defects(category_folder / "defects_config.json")
-    for index, mask in enumerate(sorted((category_folder / "ground_truth" / anomaly_type / path.stem).glob("*.png"))):
+    for index, mask in enumerate(sorted(masks)):
         covered = np.asarray(decode_image(mask, "L"))
         axes.contour(covered > 0, levels=[0.5], colors=[OUTLINES[index % len(OUTLINES)]], linewidths=1.1)
         axes.set_xlabel(str(defects[int(covered.max())]["defect_name"]).replace("_", " "), size=8.5, labelpad=2)

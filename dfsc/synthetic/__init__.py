@@ -1,10 +1,11 @@
 """A generated data set in exactly MVTec LOCO AD's layout, for demonstrations and tests where the real one is absent.
 
-`synthetic_scenes` draws the images; here they are counted, seeded and written.
+`coin_tray` and `picture_wall` say what the images show; here they are counted, seeded and written.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 
 from dfsc.errors import UserError
 from dfsc.files import folder_written_whole, write_json
-from dfsc.synthetic_scenes import COIN_TRAY, PICTURE_WALL, Category, Defect, draw_scene, photograph
+from dfsc.synthetic.coin_tray import COIN_TRAY
+from dfsc.synthetic.picture_wall import PICTURE_WALL
+from dfsc.synthetic.scene import Category, Defect, draw_scene, photograph
 
 SCENES = (COIN_TRAY, PICTURE_WALL)
 CATEGORIES: tuple[str, ...] = tuple(category.name for category in SCENES)
@@ -64,19 +67,20 @@ def synthesize(
     masks are 'L', 0 = normal. Pretraining images are square RGB crops of photographs, 128 to 256 pixels wide.
     `progress` is called with the images written so far and in all.
 
-    Raises UserError if `output` exists and is not an empty folder, or if it cannot be written; nothing is left there.
+    Raises UserError if `output` exists, is not empty and was not made by this, or cannot be written; it is left as is.
     """
-    jobs = [*_image_jobs(settings), *_pretraining_jobs(settings)]
-    with folder_written_whole(output) as folder:
+    jobs = list(_jobs(settings))
+    with folder_written_whole(output) as root:
         for category in SCENES:
-            (folder / category.name).mkdir()
-            write_json(folder / category.name / "defects_config.json", _defects_config(category))
+            (root / category.name).mkdir()
+            write_json(root / category.name / "defects_config.json", _defects_config(category))
         for done, job in enumerate(jobs, start=1):
-            job(folder)
+            job(root)
             progress(done, len(jobs))
 
 
-def _image_jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]:
+def _jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]:
+    """One function per image, which writes it and its masks below a folder."""
     for index, category in enumerate(SCENES):
         splits: tuple[tuple[str, int, tuple[Defect | None, ...]], ...] = (
             ("train/good", settings.train, (None,)),
@@ -87,42 +91,31 @@ def _image_jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]
         )
         for split, (folder, count, defects) in enumerate(splits):
             for number in range(count):
+                path = Path(category.name, folder, f"{number:03d}.png")
                 seed = (settings.seed, index, split, number)
-                yield _image_job(category, folder, number, defects[number % len(defects)], seed)
-
-
-def _image_job(
-    category: Category, folder: str, number: int, defect: Defect | None, seed: tuple[int, ...]
-) -> Callable[[Path], None]:
-    def job(root: Path) -> None:
-        image, masks = draw_scene(category, np.random.default_rng(seed), defect)
-        _save(image, root / category.name / folder / f"{number:03d}.png")
-        anomalies = root / category.name / "ground_truth" / Path(folder).name / f"{number:03d}"
-        value = _pixel_values(category)[defect] if defect else 0
-        for region, mask in enumerate(masks):
-            _save(mask.point(lambda covered: value if covered else 0), anomalies / f"{region:03d}.png")
-
-    return job
-
-
-def _pretraining_jobs(settings: SyntheticSettings) -> Iterator[Callable[[Path], None]]:
+                yield partial(_write_image, category, path, defects[number % len(defects)], seed)
     for number in range(settings.pretraining):
-        yield _pretraining_job(number, (settings.seed, len(SCENES), 0, number))
+        yield partial(_write_crop, number, (settings.seed, len(SCENES), 0, number))
 
 
-def _pretraining_job(number: int, seed: tuple[int, ...]) -> Callable[[Path], None]:
-    def job(root: Path) -> None:
-        random = np.random.default_rng(seed)
-        photo = photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)])
-        side = min(photo.size) * random.uniform(*CROP_SHARE)
-        left, top = random.uniform(0, photo.width - side), random.uniform(0, photo.height - side)
-        pixels = int(random.integers(CROP_PIXELS[0], CROP_PIXELS[1] + 1))
-        crop = photo.resize((pixels, pixels), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
-        if random.integers(2):
-            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        _save(crop, root / "pretraining" / f"{number:05d}.png")
+def _write_image(category: Category, path: Path, defect: Defect | None, seed: tuple[int, ...], root: Path) -> None:
+    image, masks = draw_scene(category, np.random.default_rng(seed), defect)
+    _save(image, root / path)
+    regions = root / category.name / "ground_truth" / path.parent.name / path.stem
+    value = _pixel_values(category)[defect] if defect else 0
+    for region, mask in enumerate(masks):
+        _save(mask.point(lambda covered: value if covered else 0), regions / f"{region:03d}.png")
 
-    return job
+
+def _write_crop(number: int, seed: tuple[int, ...], root: Path) -> None:
+    random, photo = np.random.default_rng(seed), photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)])
+    side = min(photo.size) * random.uniform(*CROP_SHARE)
+    left, top = random.uniform(0, photo.width - side), random.uniform(0, photo.height - side)
+    pixels = int(random.integers(CROP_PIXELS[0], CROP_PIXELS[1] + 1))
+    crop = photo.resize((pixels, pixels), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+    if random.integers(2):
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    _save(crop, root / "pretraining" / f"{number:05d}.png")
 
 
 def _pixel_values(category: Category) -> dict[Defect, int]:
