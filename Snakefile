@@ -22,6 +22,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/figures.smk"
 
 
 localrules:

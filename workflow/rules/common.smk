@@ -23,9 +23,7 @@ DATASET = config["dataset"]["folder"]
 CATEGORIES = config["dataset"]["categories"]
 METHODS = configuration.methods(config)
 PAIR = [  # what Tables 1 and 2 and the heatmaps show
-    method
-    for method in METHODS
-    if method in (configuration.BASELINE, configuration.headline_method(config))
+    method for method in METHODS if method in (configuration.BASELINE, configuration.headline_method(config))
 ]
 TABLES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
 SIZES = config["training"]["sizes"]
@@ -71,9 +69,7 @@ def figures():
 
 def receipts(wildcards):
     """One receipt per model of the whole grid."""
-    return expand(
-        f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS
-    )
+    return expand(f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS)
 
 
 def teacher_receipts():

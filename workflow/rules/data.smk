@@ -76,11 +76,7 @@ rule manifest:
     threads: 4
     params:
         folder=DATASET,
-        published=(
-            "--published config/mvtec_loco.csv"
-            if config["dataset"]["source"] == "mvtec_loco"
-            else ""
-        ),
+        published=("--published config/mvtec_loco.csv" if config["dataset"]["source"] == "mvtec_loco" else ""),
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category}"

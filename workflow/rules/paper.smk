@@ -1,5 +1,5 @@
-# Reads:  every receipt and, through them, MLflow; small maps and models for the figures of images.
-# Writes: tables (CSV, Markdown, LaTeX, HTML) and figures (PDF, PNG), as `snakemake --report` shows them.
+# Reads:  every receipt and, through them, MLflow.
+# Writes: tables (CSV, Markdown, LaTeX, HTML), and the figures of their numbers (PDF, PNG).
 
 
 localrules:
@@ -119,83 +119,3 @@ rule draw_histograms:
         "draw histograms of image scores"
     shell:
         "dfsc histograms --tables {params.tables} --output {params.stem} > {log} 2>&1"
-
-
-rule draw_heatmaps:
-    input:
-        maps=expand(f"{MODEL}/maps.npz", method=PAIR, seed=SEEDS[0], allow_missing=True),
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
-    output:
-        f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}.pdf",
-        report(
-            f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}.png",
-            caption="../report/heatmaps.rst",
-            category="Figures",
-            labels={"figure": "{choice}", "size": "{size}", "category": "{category}"},
-        ),
-    log:
-        f"{LOGS}/{{size}}/{{category}}/draw_{{choice}}.log",
-    wildcard_constraints:
-        choice="heatmaps|worst",
-    params:
-        maps=lambda wildcards, input: [
-            f"{method}={path}" for method, path in zip(PAIR, input.maps)
-        ],
-        choice=lambda wildcards: "--worst" if wildcards.choice == "worst" else "",
-        stem=f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}",
-        dataset=DATASET,
-        padding=config["inference"]["padding"],
-        source=config["pretraining"]["images"],
-        code=code_digest("heatmaps"),
-    message:
-        "draw {wildcards.choice} of {wildcards.category}, size {wildcards.size}"
-    shell:
-        "dfsc heatmaps {params.maps} --dataset {params.dataset:q} --category {wildcards.category} {params.choice} "
-        "--padding {params.padding} --source {params.source} --output {params.stem} > {log} 2>&1"
-
-
-rule draw_novelty:
-    input:
-        models=expand(
-            f"{MODEL}/model.pt", method=PAIR, seed=SEEDS[0], allow_missing=True
-        ),
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
-    output:
-        f"{RESULTS}/figures/novelty_{{size}}_{{category}}.pdf",
-        report(
-            f"{RESULTS}/figures/novelty_{{size}}_{{category}}.png",
-            caption="../report/novelty.rst",
-            category="Figures",
-            labels={"figure": "novelty", "size": "{size}", "category": "{category}"},
-        ),
-    log:
-        f"{LOGS}/{{size}}/{{category}}/draw_novelty.log",
-    params:
-        stem=f"{RESULTS}/figures/novelty_{{size}}_{{category}}",
-        quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
-        dataset=DATASET,
-        source=config["pretraining"]["images"],
-        code=code_digest("novelty"),
-    message:
-        "draw what the constraint acts on, {wildcards.category}, size {wildcards.size}"
-    shell:
-        "dfsc novelty {input.models} --dataset {params.dataset:q} --category {wildcards.category} "
-        "--quantiles {params.quantiles} --source {params.source} --output {params.stem} > {log} 2>&1"
-
-
-rule draw_model_heatmaps:
-    input:
-        maps=f"{MODEL}/maps.npz",
-    output:
-        multiext(f"{MODEL}/heatmaps", ".pdf", ".png"),
-    log:
-        f"{MODEL_LOG}/heatmaps.log",
-    params:
-        stem=f"{MODEL}/heatmaps",
-        dataset=DATASET,
-        padding=config["inference"]["padding"],
-        source=config["pretraining"]["images"],
-        code=code_digest("heatmaps"),
-    shell:
-        "dfsc heatmaps {wildcards.method}={input.maps} --dataset {params.dataset:q} --category {wildcards.category} "
-        "--padding {params.padding} --source {params.source} --output {params.stem} > {log} 2>&1"

@@ -27,9 +27,7 @@ rule pretrain_teacher:
         mem_mb=16000,
         runtime=1440,
     params:
-        settings=lambda wildcards: as_json(
-            configuration.teacher_settings(config, wildcards.size)
-        ),
+        settings=lambda wildcards: as_json(configuration.teacher_settings(config, wildcards.size)),
         weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
         code=code_digest("teacher"),

@@ -24,9 +24,7 @@ rule train:
         runtime=720,
     params:
         settings=lambda wildcards: as_json(
-            configuration.training_settings(
-                config, wildcards.size, wildcards.method, wildcards.seed
-            )
+            configuration.training_settings(config, wildcards.size, wildcards.method, wildcards.seed)
         ),
         dataset=DATASET,
         checkpoints=f"{RESULTS}/checkpoints",
@@ -36,5 +34,4 @@ rule train:
     shell:
         "dfsc train --settings {params.settings:q} --dataset {params.dataset:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) "
-        + SHOWN_AND_KEPT
+        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT

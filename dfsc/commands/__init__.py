@@ -1,0 +1,1 @@
+"""The subcommands, one per rule of the workflow, by what they work on."""

@@ -1,0 +1,74 @@
+"""Images: fetched, generated or arranged, and listed in manifests."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfsc.commands.options import Category, Dataset, Output, Settings, progress_bar
+
+app = typer.Typer()
+
+
+@app.command()
+def synthesize(
+    output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")], settings: Settings
+) -> None:
+    """Draw the generated data set: categories in LOCO's layout, and photographs for pretraining."""
+    from dfsc.config import read_settings
+    from dfsc.synthetic import SyntheticSettings
+    from dfsc.synthetic import synthesize as write_data_set
+
+    write_data_set(output, read_settings(settings, SyntheticSettings), progress=progress_bar("images"))
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A source listed in the file of sources.")],
+    sources: Annotated[Path, typer.Option(help="YAML file that lists sources.")] = Path("config/sources.yaml"),
+) -> None:
+    """Bring a source from outside to its place: downloaded, verified, unpacked. DVC's stages call this."""
+    from dfsc.sources import fetch_source
+
+    fetch_source(name, sources)
+
+
+@app.command()
+def arrange(
+    folder: Annotated[Path, typer.Option(help="One category's folder in MVTec AD's layout.")],
+    output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write; must not exist.")],
+) -> None:
+    """Arrange a category in MVTec AD's layout as one in LOCO's: structural anomalies only."""
+    from dfsc.mvtec_ad import arrange as write_category
+
+    write_category(folder, output)
+
+
+@app.command()
+def manifest(
+    dataset: Dataset,
+    category: Category,
+    output: Output,
+    published: Annotated[Path | None, typer.Option(help="Table of published counts and sizes to check, CSV.")] = None,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Check every file of a category, and list path, size, digest and pixels of each."""
+    from dfsc.data import write_manifest
+    from dfsc.manifest import check_counts, scan_category
+
+    records = scan_category(dataset / category, progress_bar("images checked"), workers)
+    if published is not None:
+        check_counts(records, category, published)
+    write_manifest(output, records)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Option(help="Folder of JPEG and PNG files, searched recursively.")],
+    source: Annotated[str, typer.Option(help="The set's name in every result, for example imagenet.")],
+    output: Output,
+) -> None:
+    """List the images of pretraining and penalty once, however many they are."""
+    from dfsc.pretraining_images import write_index
+
+    print(f"{write_index(folder, source, output)} images of {source} listed in {output}")

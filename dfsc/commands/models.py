@@ -1,0 +1,181 @@
+"""Models: teacher, training, anomaly maps and their evaluation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dfsc.commands.options import (
+    Category,
+    Checkpoints,
+    Dataset,
+    Device,
+    Output,
+    Seconds,
+    Settings,
+    Threads,
+    Workers,
+    progress_bar,
+    training_progress,
+)
+
+app = typer.Typer()
+teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
+app.add_typer(teacher_app, name="teacher")
+
+
+@teacher_app.command()
+def pretrain(
+    settings: Settings,
+    pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
+    output: Output,
+    checkpoints: Checkpoints,
+    backbone_weights: Annotated[Path | None, typer.Option(help="State dict; without it, random.")] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    workers: Workers = 0,
+    checkpoint_seconds: Seconds = 60,
+) -> None:
+    """Pretrain a teacher: distil a backbone's features into a small network."""
+    from dfsc.config import read_settings
+    from dfsc.device import choose_device
+    from dfsc.stages import run_pretraining
+    from dfsc.teacher import TeacherSettings
+
+    parsed = read_settings(settings, TeacherSettings)
+    run_pretraining(
+        parsed,
+        pretraining_index,
+        backbone_weights,
+        output,
+        checkpoints,
+        choose_device(device, threads),
+        workers=workers,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=training_progress(f"teacher {parsed.size}"),
+    )
+
+
+@teacher_app.command("import")
+def import_published(
+    file: Annotated[Path, typer.Argument(help="State dict of a PDN, or anomalib's zip of both.")],
+    size: Annotated[str, typer.Option(help="S or M.")],
+    output: Output,
+    sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
+) -> None:
+    """Take over a teacher published elsewhere, instead of pretraining one."""
+    from dfsc.stages import run_import
+
+    run_import(file, size, sha256, output)
+
+
+@teacher_app.command("track")
+def track_pretrained(
+    teacher: Annotated[Path, typer.Argument(help="Written by `dfsc teacher pretrain`.")],
+    uri: Annotated[str, typer.Option(help="MLflow tracking store.")],
+    benchmark: Annotated[str, typer.Option(help="Name of the benchmark it belongs to.")],
+    output: Output,
+) -> None:
+    """Track a pretrained teacher and its loss curve as one MLflow run; write the receipt."""
+    from dfsc.runs import track_teacher
+
+    track_teacher(teacher, uri, benchmark, output)
+
+
+@app.command()
+def train(
+    settings: Settings,
+    dataset: Dataset,
+    category: Category,
+    manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
+    teacher: Annotated[Path, typer.Option(help="Written by `dfsc pretrain`.")],
+    pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
+    output: Output,
+    checkpoints: Checkpoints,
+    device: Device = "auto",
+    threads: Threads = 1,
+    workers: Workers = 0,
+    checkpoint_seconds: Seconds = 60,
+) -> None:
+    """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
+    from dfsc.config import read_settings
+    from dfsc.device import choose_device
+    from dfsc.stages import run_training
+    from dfsc.train import TrainingSettings
+
+    parsed = read_settings(settings, TrainingSettings)
+    method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
+    run_training(
+        parsed,
+        dataset / category,
+        manifest,
+        teacher,
+        pretraining_index,
+        output,
+        checkpoints,
+        choose_device(device, threads),
+        workers,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=training_progress(f"{category}, {method}, seed {parsed.seed}"),
+    )
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Option(help="Written by `dfsc train`.")],
+    settings: Settings,
+    dataset: Dataset,
+    category: Category,
+    manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
+    scores: Annotated[Path, typer.Option(help="Image scores to write, CSV.")],
+    maps: Annotated[Path, typer.Option(help="Small anomaly maps to write, npz.")],
+    full_size_maps: Annotated[Path | None, typer.Option(help="Folder for TIFFs in the official layout.")] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    workers: Workers = 1,
+) -> None:
+    """Score the test images of a category with a trained model."""
+    from dfsc.config import read_settings
+    from dfsc.device import choose_device
+    from dfsc.score import ScoringSettings
+    from dfsc.stages import run_scoring
+
+    run_scoring(
+        model,
+        read_settings(settings, ScoringSettings),
+        dataset / category,
+        manifest,
+        scores,
+        maps,
+        full_size_maps,
+        choose_device(device, threads),
+        max(1, workers),
+        progress_bar("images scored"),
+    )
+
+
+@app.command()
+def evaluate(
+    dataset: Dataset,
+    category: Category,
+    maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
+    output: Output,
+    padding: Annotated[str, typer.Option(help="zero, minimum or replicate, for small maps.")] = "zero",
+    curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
+) -> None:
+    """Judge anomaly maps, anyone's or ours: image AUROC and sPRO as LOCO's official evaluator defines them."""
+    from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
+    from dfsc.files import write_json
+    from dfsc.maps import read_maps
+
+    options: dict[str, Any] = {"workers": workers, "progress": progress_bar("maps")}
+    if maps.is_dir():
+        evaluation = evaluate_official_maps(dataset, category, maps, **options)
+    else:
+        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), padding, **options)
+    write_json(output, evaluation.metrics)
+    if curves is not None:
+        from dfsc.curves import write_curves
+
+        write_curves(curves, evaluation)
