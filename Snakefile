@@ -34,6 +34,7 @@ localrules:
     import_teacher,
     tables,
     draw_sweep,
+    draw_histograms,
 
 
 rule all:

@@ -131,6 +131,11 @@ def _difference(tag: str, first: "pd.Series[Any]", other: "pd.Series[Any]") -> s
     return f"setting {key} ({two.get(key)}, {one.get(key)})"
 
 
+def columns_of(frame: pd.DataFrame) -> list[str]:
+    """Those of COLUMNS that the data set has: all of LOCO, but no logical anomalies of MVTec AD."""
+    return [column for column in COLUMNS if f"image_auroc.{column}" in frame]
+
+
 def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
     """Raise UserError naming the run whose image scores are of other images, or do not give its tracked AUROC."""
     paths: dict[str, list[str]] = {}
@@ -139,7 +144,7 @@ def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
         if sorted(found) != paths.setdefault(run["category"], sorted(found)):
             raise UserError(f"tables: {_name(run[key] for key in KEYS)}: its scores are of other test images")
         by_folder = split_scores(found)
-        for kind in ANOMALY_TYPES:
+        for kind in columns_of(frame)[:-1]:
             if abs(auroc(by_folder["good"], by_folder[kind]) - run[f"image_auroc.{kind}"]) > 1e-9:
                 raise UserError(
                     f"tables: {_name(run[key] for key in KEYS)}: its image scores do not give its tracked AUROC; "
@@ -158,25 +163,27 @@ def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
 def resample_differences(frame: pd.DataFrame, scores: Scores) -> dict[tuple[Any, ...], NDArray[np.float64]]:
     """(size, category, method, seed) -> the run's AUROC minus its baseline's under resampled images.
 
-    float64 [RESAMPLES, 3], the columns those of COLUMNS. All runs of a category see the same resamples, drawn from a
-    seed that only the category's name gives.
+    float64 [RESAMPLES, 3], the columns those of `columns_of`. All runs of a category see the same resamples, drawn
+    from a seed that only the category's name gives.
     """
     identities = frame.set_index(KEYS)["run_id"]
+    anomaly_types = columns_of(frame)[:-1]
     gained: dict[tuple[Any, ...], NDArray[np.float64]] = {}
     for category, of_category in frame.groupby("category"):
         images = split_scores(scores[of_category["run_id"].iloc[0]])
         random = np.random.default_rng(zlib.crc32(str(category).encode()))
-        counts = {folder: image_counts(len(of_folder), RESAMPLES, random) for folder, of_folder in images.items()}
+        drawn = {folder: len(of_folder) for folder, of_folder in images.items() if len(of_folder)}
+        counts = {folder: image_counts(count, RESAMPLES, random) for folder, count in drawn.items()}
         won = {}
         for size, method, seed in of_category[["size", "method", "seed"]].itertuples(index=False, name=None):
             split = split_scores(scores[identities[size, category, method, seed]])
-            won[size, method, seed] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES}
+            won[size, method, seed] = {kind: wins(split["good"], split[kind]) for kind in anomaly_types}
         for size, method, seed in won:
             if (paired := won.get((size, BASELINE, seed))) is None:
                 continue
             by_type = [
                 resampled_auroc(won[size, method, seed][kind] - paired[kind], counts[kind], counts["good"])
-                for kind in ANOMALY_TYPES
+                for kind in anomaly_types
             ]
             gained[size, category, method, seed] = np.stack([*by_type, np.mean(by_type, axis=0)], axis=1)
     return gained
@@ -193,7 +200,7 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
     resampled = resample_differences(frame, scores)
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
-        columns = [f"{metric}.{column}" for column in COLUMNS]
+        columns = [f"{metric}.{column}" for column in columns_of(frame)]
         values = {cell: frame.iloc[number][columns].to_numpy(float) for number, cell in enumerate(_cells(frame))}
         images = resampled if metric == "image_auroc" else None
         for size in grid.sizes:
@@ -201,7 +208,11 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
                 categories = grid.categories if name == ALL else [name]
                 for method in grid.methods:
                     cell = {"metric": metric, "size": size, "category": name, "method": method}
-                    rows += [cell | row for row in _summary(values, images, size, categories, method, grid.seeds)]
+                    summary = _summary(values, images, size, categories, method, grid.seeds)
+                    rows += [
+                        cell | {"anomaly_type": name} | row
+                        for name, row in zip(columns_of(frame) if summary else (), summary, strict=True)
+                    ]
     return pd.DataFrame(rows)
 
 
@@ -217,7 +228,7 @@ def _summary(
     method: str,
     seeds: list[int],
 ) -> list[dict[str, Any]]:
-    """A row per column of COLUMNS; none if no seed has the method in all `categories`."""
+    """A row per column of `values`; none if no seed has the method in all `categories`."""
 
     def mean(source: Mapping[tuple[Any, ...], NDArray[np.float64]], method: str, seed: int) -> NDArray[np.float64]:
         chosen = [source[size, category, method, seed] for category in categories]
@@ -229,10 +240,9 @@ def _summary(
     own = present(method)
     paired = [seed for seed in present(BASELINE) if seed in own and method != BASELINE]
     rows = []
-    for column, name in enumerate(COLUMNS if own else ()):
+    for column in range(next(iter(values.values())).size if own else 0):
         measured = np.array([mean(values, method, seed)[column] for seed in own])
         row: dict[str, Any] = {
-            "anomaly_type": name,
             "value": measured.mean(),
             "value_std": measured.std(ddof=1) if len(own) > 1 else np.nan,
             "seeds": len(own),
@@ -250,7 +260,7 @@ def _summary(
 
 def paired_differences(frame: pd.DataFrame) -> dict[str, tuple[str, dict[str, float]]]:
     """DFSC run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05."""
-    names = [f"{metric}.{column}" for metric in ("image_auroc", "au_spro_0.05") for column in COLUMNS]
+    names = [f"{metric}.{column}" for metric in ("image_auroc", "au_spro_0.05") for column in columns_of(frame)]
     runs = dict(zip(_cells(frame), frame.to_dict("records"), strict=True))
     found = {}
     for (size, category, method, seed), run in runs.items():

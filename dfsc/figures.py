@@ -39,11 +39,12 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
     shown = comparison[(comparison["metric"] == "image_auroc") & ~ablations]
     for size, of_size in shown.groupby("size"):
         categories = list(dict.fromkeys(of_size["category"]))
+        names = [name for name in COLUMNS if (of_size["anomaly_type"] == name).any()]
         figure, axes = plt.subplots(
-            len(COLUMNS), len(categories), figsize=(1.4 + 2.3 * len(categories), 6.6),
+            len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
             sharex=True, sharey="row", squeeze=False, layout="constrained",
         )  # fmt: skip
-        for row, name in zip(axes, COLUMNS, strict=True):
+        for row, name in zip(axes, names, strict=True):
             of_type = of_size[of_size["anomaly_type"] == name]
             for axis, category in zip(row, categories, strict=True):
                 _draw_sweep(axis, of_type[of_type["category"] == category], context)
@@ -98,6 +99,8 @@ def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) ->
                 for folder in TEST_FOLDERS:
                     chosen = of_category[(of_category["method"] == method) & (of_category["folder"] == folder)]
                     style = {"color": COLOURS[folder], "label": folder.replace("_anomalies", ""), **HISTOGRAMS[folder]}
+                    if chosen.empty:
+                        continue
                     axis.hist(chosen["image_score"], bins, density=True, log=True, **style)
                 axis.set_yticks([])
             column[0].set_title(str(category).replace("_", " "), fontsize=10)

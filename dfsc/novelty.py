@@ -23,7 +23,8 @@ def draw_novelty(models: list[Path], category_folder: Path, quantiles: list[floa
     `models` are model.pt of the baseline and of DFSC, after training, a row each per image. Darker is more; the
     difference's grey runs from 0 to its largest channel mean in either model, the novel share's to its own largest.
     """
-    paths = [_first(category_folder, folder) for folder in ("train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES))]
+    folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
+    paths = [_first(category_folder, folder) for folder in folders if (category_folder / folder).is_dir()]
     loaded = [load_model(path) for path in models]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
     squared = [squared_difference(model, images) for model in loaded]

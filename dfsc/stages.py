@@ -1,6 +1,7 @@
 """One function per rule of the workflow: files in, files out, each written whole; what is computed is elsewhere."""
 
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from dfsc.backbone import load_backbone
 from dfsc.checkpoint import Checkpoint, save_tensors
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.device import describe_device
+from dfsc.difference_log import DifferenceLog
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
 from dfsc.loop import Progress, TrainingLog
@@ -74,7 +76,7 @@ def run_training(
     workers: int,
     **loop: Any,
 ) -> None:
-    """Train one model; write `output` (model.pt), training_curve.csv and training.json beside it."""
+    """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
     records = read_manifest(manifest)
     images, validation = (
         load_images(
@@ -94,8 +96,11 @@ def run_training(
     fingerprint = digest_of(inputs)
     checkpoint = Checkpoint(checkpoints, fingerprint)
     trainer = Trainer(settings, images, penalty, load_teacher(teacher, settings.size), device)
+    differences = checkpoint.path.with_suffix(".differences.npz")
+    loop["progress"] = DifferenceLog(trainer.modules, images[0], differences, loop["progress"])
     log = train(trainer, validation, checkpoint, workers=workers, **loop)
     save_tensors(output, model_state(trainer.modules))
+    shutil.move(differences, output.parent / "differences.npz")
     _write_log(output.parent / "training_curve.csv", log)
     write_json(
         output.parent / "training.json",

@@ -78,7 +78,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
         ]
         for method, label, shown in lines:
             cells = group[group["method"] == method].set_index("anomaly_type")
-            numbers = {HEADINGS[name]: shown(cells.loc[name]) for name in COLUMNS if len(cells)}
+            numbers = {HEADINGS[name]: shown(cells.loc[name]) for name in COLUMNS if name in cells.index}
             rows.append({**context.mark, "size": size, "category": category, "": label, **numbers, "source": "ours"})
     return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
 
@@ -122,7 +122,7 @@ def method_table(comparison: pd.DataFrame, methods: list[str], metric: str, cont
                     "size": size,
                     "category": category,
                     "": display_name(str(method)),
-                    **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS},
+                    **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS if name in cells.index},
                     "difference of mean [95 %]": gain(cells.loc["mean"]),
                     "P(DFSC better)": probability(cells.loc["mean"]),
                     "note": ", ".join(filter(None, notes)),

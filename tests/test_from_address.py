@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -79,3 +81,34 @@ def test_published_counts_are_checked(tmp_path: Path) -> None:
     )
     assert run.returncode == 2
     assert run.stderr == "dfsc: coin_tray/test/good: holds 3 images, but 4 are published; fetch it again\n"
+
+
+def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **{**COUNTS, "train": 10}))
+    made, original = tmp_path / "made/coin_tray", tmp_path / "mvtec_ad/coins"
+    for folder in ("train/good", "test/good"):
+        shutil.copytree(made / folder, original / folder)
+    shutil.copytree(made / "test/structural_anomalies", original / "test/damaged")
+    for masks in (made / "ground_truth/structural_anomalies").iterdir():
+        mask = original / f"ground_truth/damaged/{masks.name}_mask.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(masks / "000.png", mask)
+    checkout = Checkout(tmp_path / "checkout")
+    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    own = {
+        "benchmark": "own",
+        "dataset": {
+            "source": "mvtec_ad",
+            "original": str(original.parent),
+            "folder": "data/arranged",
+            "categories": ["coins"],
+        },
+        "pretraining": {"images": "other", "folder": str(tmp_path / "made/pretraining")},
+    }
+    (checkout.root / "own.yaml").write_text(yaml.safe_dump({**small, **own}))
+    run = checkout.snakemake("--configfile", "own.yaml")
+    assert run.returncode == 0, run.stdout
+    table = (checkout.root / "results/own/tables/table1_image_auroc.md").read_text()
+    assert "structural" in table and "other (6 images)" in table
+    metrics = json.loads((checkout.root / "results/own/tiny/coins/efficientad/seed0/metrics.json").read_text())
+    assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}

@@ -28,7 +28,8 @@ def test_tables_and_figures_are_there(checkout: Checkout) -> None:
         tabled = runs[runs["method"] == method].iloc[0]
         assert tabled["image_auroc.mean"] == measured["classification"]["auc_roc"]["mean"]
     figures = [f"{name}_tiny" for name in ("auroc_over_quantile", "score_histograms")]
-    for name in (*figures, *(f"{name}_tiny_coin_tray" for name in ("heatmaps", "worst", "novelty"))):
+    shown = ("heatmaps", "worst", "novelty", "novelty_over_training")
+    for name in (*figures, *(f"{name}_tiny_coin_tray" for name in shown)):
         for ending in ("pdf", "png"):
             assert (results / f"figures/{name}.{ending}").stat().st_size > 1000
     assert "generated (6 images)" in (results / "tables/table1_image_auroc.md").read_text()

@@ -112,6 +112,19 @@ def novelty(
 
 
 @app.command()
+def novelty_over_training(
+    logs: Annotated[list[Path], typer.Argument(help="differences.npz of EfficientAD, then of DFSC.")],
+    quantiles: Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas.")],
+    output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+    title: Annotated[str, typer.Option(help="Title of the figure.")],
+) -> None:
+    """Draw how the difference of teacher and autoencoder, and its novel sets, change over training."""
+    from dfsc.novelty import draw_novelty_over_training
+
+    draw_novelty_over_training(logs, [float(text) for text in quantiles.split(",")], output, title)
+
+
+@app.command()
 def show(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",

@@ -59,7 +59,7 @@ def figures():
         ),
         *expand(
             f"{RESULTS}/figures/{{figure}}_{{size}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst", "novelty"],
+            figure=["heatmaps", "worst", "novelty", "novelty_over_training"],
             size=SIZES,
             category=CATEGORIES,
             ending=["pdf", "png"],

@@ -60,6 +60,31 @@ rule draw_novelty:
         "--quantiles {params.quantiles} --source {params.source} --output {params.stem} > {log} 2>&1"
 
 
+rule draw_novelty_over_training:
+    input:
+        expand(f"{MODEL}/differences.npz", method=PAIR, seed=SEEDS[0], allow_missing=True),
+    output:
+        f"{RESULTS}/figures/novelty_over_training_{{size}}_{{category}}.pdf",
+        report(
+            f"{RESULTS}/figures/novelty_over_training_{{size}}_{{category}}.png",
+            caption="../report/novelty_over_training.rst",
+            category="Figures",
+            labels={"figure": "novelty over training", "size": "{size}", "category": "{category}"},
+        ),
+    log:
+        f"{LOGS}/{{size}}/{{category}}/draw_novelty_over_training.log",
+    params:
+        stem=f"{RESULTS}/figures/novelty_over_training_{{size}}_{{category}}",
+        quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
+        source=config["pretraining"]["images"],
+        code=code_digest("novelty"),
+    message:
+        "draw what the constraint acts on over training, {wildcards.category}, size {wildcards.size}"
+    shell:
+        "dfsc novelty-over-training {input} --quantiles {params.quantiles} --output {params.stem} "
+        "--title '{wildcards.category} (pretraining images: {params.source})' > {log} 2>&1"
+
+
 rule draw_model_heatmaps:
     input:
         maps=f"{MODEL}/maps.npz",

@@ -2,10 +2,6 @@
 # Writes: tables (CSV, Markdown, LaTeX, HTML), and the figures of their numbers (PDF, PNG).
 
 
-localrules:
-    draw_histograms,
-
-
 rule tables:
     input:
         receipts=receipts,

@@ -1,5 +1,6 @@
 # Reads:  a category's manifest, the teacher, and the index of the penalty images.
-# Writes: model.pt, its training curve, and training.json, which says what the model was made from.
+# Writes: model.pt, its training curve, the difference T' - A of one image at a few steps (differences.npz), and
+# training.json, which says what the model was made from.
 # One job per (size, category, method, seed). Baseline and DFSC differ by `settings.dfsc` alone.
 
 
@@ -11,6 +12,7 @@ rule train:
     output:
         model=f"{MODEL}/model.pt",
         curve=f"{MODEL}/training_curve.csv",
+        differences=f"{MODEL}/differences.npz",
         provenance=f"{MODEL}/training.json",
     log:
         f"{MODEL_LOG}/train.log",
