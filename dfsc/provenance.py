@@ -23,10 +23,15 @@ def code_digest(*modules: str) -> str:
     while waiting:
         module = waiting.pop()
         if module not in found:
-            tree = ast.parse(_source(module).read_text(encoding="utf-8"))
-            waiting += _imported_modules(tree)
-            found[module] = ast.dump(_without_docstrings(tree))
+            imported, found[module] = _parsed(module)
+            waiting += imported
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+@lru_cache  # of every Snakemake that starts, twice in each of Slurm's jobs: each module is parsed once
+def _parsed(module: str) -> tuple[list[str], str]:
+    tree = ast.parse(_source(module).read_text(encoding="utf-8"))
+    return _imported_modules(tree), ast.dump(_without_docstrings(tree))
 
 
 def _source(module: str) -> Path:

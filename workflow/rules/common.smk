@@ -11,7 +11,8 @@ from dfsc.errors import UserError
 from dfsc.provenance import code_digest
 
 try:
-    configuration.check(config)
+    if workflow.is_main_process:  # a job's configuration was checked by the run that submitted it
+        configuration.check(config)
 except UserError as error:
     print(f"dfsc: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
