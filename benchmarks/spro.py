@@ -22,7 +22,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dfsc.evaluate import evaluate, read_official_map
 from dfsc.ground_truth import LabelledImage, read_regions
@@ -160,8 +159,7 @@ def native(category: Category, workers: int, repeats: int) -> None:
         return read_official_map(category.folder / "maps" / image.path)
 
     def seconds_from(load: Callable[[LabelledImage], NDArray[Any]]) -> float:
-        with threadpool_limits(1, user_api="blas"):
-            return exact_evaluation(category, load, workers)[0]
+        return exact_evaluation(category, load, workers)[0]
 
     routes = {"small maps": partial(seconds_from, category.full_size_map), "TIFF files": partial(seconds_from, read)}
     sorting: list[float] = []

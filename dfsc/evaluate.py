@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dfsc.data import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
@@ -69,9 +68,7 @@ def evaluate_small_maps(
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(maps[image.path], padding), image.height, image.width)
 
-    # The workers are the threads; BLAS starting its own in each of them makes resizing several times slower.
-    with threadpool_limits(1, user_api="blas"):
-        return evaluate(dataset / category, images, load, workers=workers, progress=progress)
+    return evaluate(dataset / category, images, load, workers=workers, progress=progress)
 
 
 def read_official_map(path: Path) -> Scores:

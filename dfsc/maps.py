@@ -11,6 +11,7 @@ from dfsc.errors import UserError
 from dfsc.files import written_whole
 
 PADDING = 4  # cells on each side, of 4 pixels each: what valid convolutions of the PDN cut off (EfficientAD)
+ROWS_AT_ONCE = 64  # of a resized map: they stay in the cache
 PADDING_MODES = ("zero", "minimum", "replicate")
 
 
@@ -29,23 +30,30 @@ def pad_map(anomaly_map: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
 def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Resize a padded map [h, w] bilinearly to [height, width], pixel centres aligned at half a pixel.
 
-    Same as torch's `interpolate(mode="bilinear", align_corners=False)`, as two small matrix products.
+    Same as torch's `interpolate(mode="bilinear", align_corners=False)`, to rounding. Element by element, so that the
+    bits depend on nothing else: a matrix product's would depend on its threads.
     """
-    rows = _interpolation_matrix(anomaly_map.shape[0], height)
-    columns = _interpolation_matrix(anomaly_map.shape[1], width)
-    return np.asarray(rows @ anomaly_map @ columns.T, np.float32)
+    return _resized_rows(_resized_rows(anomaly_map.T, width).T, height)
+
+
+def _resized_rows(rows: NDArray[np.float32], target: int) -> NDArray[np.float32]:
+    """[h, w] to [target, w]."""
+    lower, fraction = _interpolation(len(rows), target)
+    step = np.diff(rows, axis=0, append=rows[-1:])
+    resized = np.empty((target, rows.shape[1]), np.float32)
+    for start in range(0, target, ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        np.multiply(step[lower[part]], fraction[part], out=resized[part])
+        resized[part] += rows[lower[part]]
+    return resized
 
 
 @lru_cache(maxsize=64)
-def _interpolation_matrix(source: int, target: int) -> NDArray[np.float32]:
+def _interpolation(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """For each target row, the source row above it, and how far below that it lies, [target, 1] in 0..1."""
     position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
-    lower = np.floor(position).astype(int)
-    upper = np.minimum(lower + 1, source - 1)
-    fraction = position - lower
-    matrix = np.zeros((target, source))
-    matrix[np.arange(target), lower] += 1 - fraction
-    matrix[np.arange(target), upper] += fraction
-    return matrix.astype(np.float32)
+    lower = np.floor(position).astype(np.intp)
+    return lower, (position - lower).astype(np.float32)[:, None]
 
 
 def write_maps(path: Path, maps: Mapping[str, NDArray[np.float32]]) -> None:
