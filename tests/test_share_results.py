@@ -51,8 +51,8 @@ def test_a_second_lab_makes_the_tables_without_training(checkout: Checkout, stor
     dvc(second, "pull", "--remote", "lab", SHARED)
     assert not (second.root / TABLE).exists() and not list((second.root / "results").rglob("run.json"))
     second.smallest("--touch")
-    planned = job_counts(second.smallest("--dry-run", TABLE))
+    planned = job_counts(second.smallest("--dry-run", "--", TABLE))
     assert planned["track"] == 2 and not {"train", "score", "evaluate", "pretrain_teacher"} & planned.keys()
-    run = second.smallest(TABLE)
+    run = second.smallest("--", TABLE)
     assert run.returncode == 0, run.stdout
     assert (second.root / TABLE).read_text() == (checkout.root / TABLE).read_text()
