@@ -21,6 +21,7 @@ rule pretrain_teacher:
         f"{LOGS}/{{size}}/teacher.benchmark.tsv"
     wildcard_constraints:
         size="|".join(PRETRAINED) or "none",
+    # Two threads compute whatever Snakemake grants: their number shapes the last bits on a CPU.
     threads: 2
     resources:
         gpu=1,
@@ -35,7 +36,7 @@ rule pretrain_teacher:
         "pretrain teacher {wildcards.size}"
     shell:
         "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} {params.weights} "
-        "--output {output.teacher} --checkpoints {params.checkpoints} --threads {threads} --workers {threads} "
+        "--output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 
 
