@@ -18,7 +18,7 @@ from dfsc.tables import (
     build_tables,
     caption,
     gain,
-    main_table,
+    method_table,
     points,
     probability,
     starts_block,
@@ -99,11 +99,10 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
 
 
 def print_tables(folder: Path) -> None:
-    """Print Tables 1 and 2 of a folder to the terminal, without what others report."""
+    """Print every method's image AUROC and AU-sPRO, and its difference from the baseline, to the terminal."""
     _, comparison, context = read_paper_tables(folder)
     for metric in ("image_auroc", "au_spro_0.05"):
-        table = main_table(comparison, metric, context)
-        _print(table[table["source"] == "ours"].drop(columns="source"), caption(metric, context))
+        _print(method_table(comparison, context.grid.methods, metric, context), caption(metric, context))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:

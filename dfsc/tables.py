@@ -44,11 +44,12 @@ def per_cent(row: pd.Series) -> str:
 
 
 def gain(row: pd.Series) -> str:
-    """A difference and its 95 % interval, in points of per cent."""
+    """A difference, its standard deviation over seeds and its 95 % interval, in points of per cent."""
     if pd.isna(row.get("difference")):
         return ""
+    spread = "" if pd.isna(row["difference_std"]) else f" ± {100 * row['difference_std']:.1f}"
     bounds = "" if pd.isna(row["low"]) else f" [{points(row['low'])}, {points(row['high'])}]"
-    return points(row["difference"]) + bounds
+    return points(row["difference"]) + spread + bounds
 
 
 def points(difference: float) -> str:
