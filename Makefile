@@ -14,8 +14,9 @@ demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
 	@dfsc show results/demo
 
+# The fast ones first.
 test: $(BIN)/dfsc lint
-	pytest
+	pytest tests/unit $(wildcard tests/test_*.py)
 
 # Each installs what it needs by apt-get, where that is missing, and stops all that it starts.
 test-slurm: $(BIN)/dfsc

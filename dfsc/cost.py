@@ -34,7 +34,7 @@ def summarise_cost(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([cells, everything], ignore_index=True)
 
 
-def write_cost_table(runs: Iterable[dict[str, Any]], folder: Path) -> pd.DataFrame:
+def write_cost_table(runs: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
     """Write cost.csv (seconds and bytes) and cost.md (hours and GiB) into `folder`; returns what is in cost.csv."""
     summary = summarise_cost(cost_frame(runs))
     write_text(folder / "cost.csv", summary.to_csv(index=False))
@@ -46,6 +46,10 @@ def write_cost_table(runs: Iterable[dict[str, Any]], folder: Path) -> pd.DataFra
         }
     )
     table = hours.to_markdown(index=False, floatfmt=("", "", "", "", ".3f", ".3f", ".2f"))
-    text = "Cost of training, summed over seeds; memory of the GPU, or of the process where there was none."
+    images = "; ".join(sorted({run["tags"]["pretraining_images"] for run in runs}))
+    text = (
+        "Cost of training, summed over seeds; memory of the GPU, or of the process where there was none. "
+        f"Pretraining and penalty images: {images}."
+    )
     write_text(folder / "cost.md", f"{text}\n\n{table}\n")
     return summary

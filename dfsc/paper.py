@@ -102,7 +102,8 @@ def print_tables(folder: Path) -> None:
     """Print every method's image AUROC and AU-sPRO, and its difference from the baseline, to the terminal."""
     _, comparison, context = read_paper_tables(folder)
     for metric in ("image_auroc", "au_spro_0.05"):
-        _print(method_table(comparison, context.grid.methods, metric, context), caption(metric, context))
+        table = method_table(comparison, context.grid.methods, metric, context)
+        _print(table.drop(columns="note"), caption(metric, context))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:
