@@ -55,7 +55,12 @@ def test_mlflow_holds_one_finished_run_per_model(checkout: Checkout) -> None:
 
 def test_show_prints_the_tables_and_where_things_are(checkout: Checkout) -> None:
     shown = subprocess.run(
-        ["dfsc", "show", "results/smallest"], cwd=checkout.root, capture_output=True, text=True, check=True
+        ["dfsc", "show", "results/smallest"],
+        cwd=checkout.root,
+        env={**checkout.environment, "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for word in ("EfficientAD", "DFSC τ'=0.9", "coin_tray", "mlflow ui --backend-store-uri", "results/smallest/tables"):
         assert word in shown
