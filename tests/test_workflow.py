@@ -103,7 +103,7 @@ def test_a_changed_key_reruns_what_depends_on_it(
         ("losses", "import math\n", "import math  # for ceil\n\n", set()),
         ("losses", '"""The losses.', '"""All losses.', set()),
         ("losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
-        ("tables", "} ± {", "} +- {", {"tables", "draw_sweep", "draw_histograms"}),
+        ("tables", " ± {100", " +- {100", {"tables", "draw_sweep", "draw_histograms"}),
         ("maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
     ],
 )
