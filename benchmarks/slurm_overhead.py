@@ -1,7 +1,8 @@
 """What Slurm and Snakemake add to a training: the paper's grid, 5 x 7 x 3 trainings at their smallest, in real Slurm.
 
 Run as `python benchmarks/slurm_overhead.py`, as root, where Slurm is installed (`make test-slurm` installs it); about
-fifteen minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
+twenty minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
+Snakemake's executor starts Snakemake twice inside each job; what that takes by itself is measured too.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -77,6 +79,19 @@ def noticed(output: str) -> dict[str, datetime]:
     return {numbers[job]: datetime.strptime(when, "%a %b %d %H:%M:%S %Y") for when, job in ends}
 
 
+def starts_of_snakemake(folder: Path) -> float:
+    """Seconds that two starts of Snakemake take for a workflow of one empty rule, nothing else running."""
+    folder.mkdir()
+    (folder / "Snakefile").write_text("rule nothing:\n    output:\n        'nothing',\n")
+    command = ["snakemake", "--cores", "1", "--dry-run", "--target-jobs", "nothing:", "--mode", "remote"]
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+        taken.append(time.perf_counter() - began)
+    return 2 * median(taken)
+
+
 def report(folder: Path, output: str) -> None:
     """Print medians over the trainings, in seconds; Slurm's times are whole seconds."""
     jobs, seen = read_jobs(), noticed(output)
@@ -107,6 +122,9 @@ def main() -> None:
         try:
             subprocess.run([ONE_NODE, "start", folder / "node"], check=True)
             report(folder / "work", run_grid(folder / "work", config))
+            print(
+                f"of that, two starts of an empty Snakemake       {starts_of_snakemake(folder / 'empty'):6.1f} s median"
+            )
         finally:
             subprocess.run([ONE_NODE, "stop", folder / "node"], check=True)
 

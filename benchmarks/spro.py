@@ -13,7 +13,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from timing import CPU, Row, circumstances, seconds, table
 
 from dfsc.evaluate import evaluate, read_official_map
 from dfsc.ground_truth import LabelledImage, read_regions
@@ -32,6 +33,8 @@ DEFECTS = {
     255: {"defect_name": "missing", "saturation_threshold": 0.5, "relative_saturation": True, "pixel_value": 255},
     254: {"defect_name": "scratch", "saturation_threshold": 1.0, "relative_saturation": True, "pixel_value": 254},
 }
+MEMORY_MAPS = 100, 1024, 1024  # number, width, height
+NATIVE_MAPS = 312, 1700, 1000  # a test set such as pushpins'
 SHARES = {"good": 0.44, "logical_anomalies": 0.3, "structural_anomalies": 0.26}  # as in pushpins
 
 
@@ -108,48 +111,49 @@ def sampled_evaluation(
     return areas
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
 def exact_evaluation(
     category: Category, load: Callable[[LabelledImage], NDArray[Any]], workers: int
 ) -> tuple[float, dict[str, dict[str, float]]]:
     """Seconds, and AU-sPRO."""
-    seconds, evaluation = timed(
-        lambda: evaluate(category.folder, category.images, load, workers=workers, progress=lambda done, total: None)
-    )
-    return seconds, evaluation.metrics["localization"]["auc_spro"]
+    began = time.perf_counter()
+    evaluation = evaluate(category.folder, category.images, load, workers=workers, progress=lambda done, total: None)
+    return time.perf_counter() - began, evaluation.metrics["localization"]["auc_spro"]
 
 
 def sort_all(category: Category) -> float:
     """Seconds of one sort of all pixels of all maps, in place, which is the fastest."""
     pixels = np.concatenate([category.full_size_map(image).ravel() for image in category.images])
-    return timed(pixels.sort)[0]
+    return seconds(pixels.sort)
 
 
-def in_memory(category: Category, workers: int, repeats: int) -> None:
+def in_memory(category: Category, workers: int, repeats: int) -> list[Row]:
+    """Against one sort, and against thresholds that are sampled."""
     maps = {image: category.full_size_map(image) for image in category.images}
     sorting, exact = [], []
     for _ in range(repeats):
         sorting.append(sort_all(category))
-        seconds, areas = exact_evaluation(category, maps.__getitem__, workers)
-        exact.append(seconds)
-    sampled, sampled_areas = timed(lambda: sampled_evaluation(category, maps))
+        took, areas = exact_evaluation(category, maps.__getitem__, workers)
+        exact.append(took)
+    began = time.perf_counter()
+    sampled_areas = sampled_evaluation(category, maps)
+    sampled = time.perf_counter() - began
     difference = max(
         abs(areas[name][limit] - area) for name in sampled_areas for limit, area in sampled_areas[name].items()
     )
-    print(f"numpy.sort, s            {spread(sorting)}")
-    print(f"sampled thresholds, s    {sampled:.1f}")
-    print(f"exact, s                 {spread(exact)}")
-    print(f"  sampled / exact        {spread([sampled / seconds for seconds in exact])}, to be at least 30")
-    print(f"  exact / numpy.sort     {spread(ratios(exact, sorting))}, to be at most 4")
-    print(f"  largest difference     {difference:.1e}, to be at most 1e-3", flush=True)
+    what = f"exact sPRO, {_size(category)}, in memory"
+    return [
+        Row(what, "1,000 sampled thresholds", [sampled] * repeats, exact, f"areas differ by at most {difference:.1e}"),
+        Row(what, "`numpy.sort` of all pixels", sorting, exact),
+    ]
 
 
-def native(category: Category, workers: int, repeats: int) -> None:
+def _size(category: Category) -> str:
+    image = category.images[0]
+    return f"{len(category.images)} maps of {image.width} x {image.height}"
+
+
+def native(category: Category, workers: int, repeats: int) -> list[Row]:
+    """From small maps, and from TIFF files, each in a process of its own."""
     for image in category.images:
         file = category.folder / "maps" / image.path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,11 +175,15 @@ def native(category: Category, workers: int, repeats: int) -> None:
             seconds, peak = in_own_process(route)
             exact[name].append(seconds)
             memory[name] = max(memory[name], peak)
-    print(f"numpy.sort, s            {spread(sorting)}")
-    for name in routes:
-        print(f"exact from {name}, s   {spread(exact[name])}")
-        print(f"  exact / numpy.sort     {spread(ratios(exact[name], sorting))}, to be at most 4")
-        print(f"  peak memory, GiB       {memory[name]:.2f}, to be at most 4", flush=True)
+    return [
+        Row(
+            f"exact sPRO, {_size(category)}, from {name}",
+            "`numpy.sort` of all pixels",
+            *(sorting, exact[name]),
+            f"peak memory {memory[name]:.2f} GiB",
+        )
+        for name in routes
+    ]
 
 
 def in_own_process(function: Callable[[], float]) -> tuple[float, float]:
@@ -195,31 +203,27 @@ def in_own_process(function: Callable[[], float]) -> tuple[float, float]:
     return result
 
 
-def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    return [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
-
-
-def spread(values: Sequence[float]) -> str:
-    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def measure(
+    memory_maps: tuple[int, int, int], native_maps: tuple[int, int, int], workers: int, repeats: int
+) -> list[Row]:
+    """Both parts; each of maps' number, width and height."""
+    rows = []
+    for part, (number, width, height) in ((in_memory, memory_maps), (native, native_maps)):
+        with tempfile.TemporaryDirectory() as folder:
+            rows += part(Category(Path(folder), number, width, height), workers, repeats)
+    return rows
 
 
 def main() -> None:
+    """Run both parts, and print ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--maps", type=int, default=100)
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--native-maps", type=int, default=312)
-    parser.add_argument("--native-width", type=int, default=1700)
-    parser.add_argument("--native-height", type=int, default=1000)
+    parser.add_argument("--memory-maps", type=int, nargs=3, default=MEMORY_MAPS, help="number, width, height")
+    parser.add_argument("--native-maps", type=int, nargs=3, default=NATIVE_MAPS, help="number, width, height")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    for part, number, width, height in (
-        (in_memory, options.maps, options.size, options.size),
-        (native, options.native_maps, options.native_width, options.native_height),
-    ):
-        print(f"{number} maps of {width} x {height}, {options.workers} workers; median (least to most)", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            part(Category(Path(folder), number, width, height), options.workers, options.repeats)
+    chosen = parser.parse_args()
+    rows = measure(tuple(chosen.memory_maps), tuple(chosen.native_maps), chosen.workers, chosen.repeats)
+    print(f"{circumstances(CPU)}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ WideResNet-101-2: layer2 [n, 512, 64, 64] and layer3 [n, 1024, 32, 32], target [
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from timing import Row, circumstances, in_turn, table
 from torch import Tensor
 
 from dfsc.backbone import POOLED, TeacherTarget
@@ -34,39 +32,29 @@ def unfolded_target(layer2: Tensor, layer3: Tensor) -> Tensor:
     return target.reshape(layer2.shape[0], *grid, 384).permute(0, 3, 1, 2)
 
 
-def seconds(function: Callable[[], Tensor], device: torch.device) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
-    function()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+def measure(batch: int, device: torch.device, repeats: int) -> list[Row]:
+    """One row; both results are compared first."""
+    generator = torch.Generator().manual_seed(0)
+    layer2 = torch.randn(batch, 512, 64, 64, generator=generator).to(device)
+    layer3 = torch.randn(batch, 1024, 32, 32, generator=generator).to(device)
+    target = TeacherTarget(512, 1024, 384).to(device)
+    with torch.no_grad():
+        difference = (target(layer2, layer3) - unfolded_target(layer2, layer3)).abs().max()  # and a warm-up
+        times = in_turn(
+            lambda: unfolded_target(layer2, layer3), lambda: target(layer2, layer3), repeats=repeats, device=device
+        )
+    return [Row(f"teacher's target, batch {batch}", "patches unfolded", *times, f"differ by at most {difference:.1e}")]
 
 
 def main() -> None:
     """Time both in turn, and print ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    generator = torch.Generator().manual_seed(0)
-    layer2 = torch.randn(arguments.batch, 512, 64, 64, generator=generator).to(device)
-    layer3 = torch.randn(arguments.batch, 1024, 32, 32, generator=generator).to(device)
-    target = TeacherTarget(512, 1024, 384).to(device)
-    with torch.no_grad():
-        difference = (target(layer2, layer3) - unfolded_target(layer2, layer3)).abs().max()  # and a warm-up
-        pairs = [
-            (seconds(lambda: unfolded_target(layer2, layer3), device), seconds(lambda: target(layer2, layer3), device))
-            for _ in range(arguments.repeats)
-        ]
-    ratios = [plain / ours for plain, ours in pairs]
-    print(f"batch {arguments.batch} on {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    plain, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"unfolded {plain:.2f} s, ours {ours:.3f} s")
-    print(f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
-    print(f"largest difference {difference:.1e}")
+    chosen = parser.parse_args()
+    device = torch.device(chosen.device)
+    print(f"{circumstances(device)}\n\n{table(measure(chosen.batch, device, chosen.repeats))}")
 
 
 if __name__ == "__main__":

@@ -1,109 +1,141 @@
-"""One training step of ours against the plain implementation, side by side in one run, as ratios.
+"""One training step, its images included, against the plain implementation.
 
-    python benchmarks/training_step.py [--size S] [--image-size 256] [--repeats 5] [--device cpu]
+    python benchmarks/training_step.py [--size S] [--image-size 256] [--repeats 5] [--device cuda --precision tf32]
 
-The share of peak is of what a large float32 (on CUDA: TF32) matrix product reaches on the same device, in the same run.
+Both decode the same files: training images of pushpins' size, ours once, and penalty images of ImageNet's usual size.
+The share of peak is of what a large matrix product reaches on the same device in the same precision, in the same run.
 """
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
-from plain import plain_losses
-from torch import Tensor
+from PIL import Image
+from plain import PenaltyImages, TrainingImages, endless, plain_losses
+from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfsc.device import describe_device
-from dfsc.networks import SIZES, EfficientAD, pdn, standardise
+from dfsc.data import load_images
+from dfsc.device import choose_device, computing, placed
+from dfsc.networks import SIZES, EfficientAD, pdn
+from dfsc.pretraining_images import PretrainingImages, prefetched
 from dfsc.train import Draw, Trainer, TrainingSettings
 
-
-class NoImages:
-    """Stands for the penalty images, which the benchmark draws itself."""
-
-    def __len__(self) -> int:
-        return 1
+IMAGES = 4
+LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet
 
 
-def trainer(size: str, image_size: int, precision: str, device: torch.device) -> Trainer:
-    """A trainer with random weights and four random images."""
+def write_images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Smooth random pictures: training images, PNG, and penalty images, JPEG."""
+    random = np.random.default_rng(0)
+    made: dict[str, list[Path]] = {"png": [], "jpg": []}
+    for ending, number, size in (("png", IMAGES, (1700, 1000)), ("jpg", 32, (500, 375))):
+        for index in range(number):
+            coarse = Image.fromarray(random.integers(0, 256, (40, 60, 3), np.uint8))
+            path = folder / ending / f"{index:03d}.{ending}"
+            path.parent.mkdir(exist_ok=True)
+            coarse.resize(size, Image.Resampling.BICUBIC).save(path)
+            made[ending].append(path)
+    return made["png"], made["jpg"]
+
+
+def trainer(size: str, images: list[Path], penalty: list[Path], image_size: int, **options: object) -> Trainer:
+    """A trainer with a random teacher; `options`: precision, compiled, device."""
+    index = penalty[0].parent.parent / "index"
+    listed = [path.name for path in penalty] * (LISTED // len(penalty))
+    index.write_text("\n".join(["random", str(penalty[0].parent), *listed, "sha256 of paths and sizes: none"]) + "\n")
     settings = TrainingSettings(
         size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
-        penalty_grey_probability=0.3, precision=precision, seed=0, dfsc=None,
+        penalty_grey_probability=0.3, precision=options.get("precision", "float32"),
+        compiled=bool(options.get("compiled", False)), seed=0, dfsc=None,
     )  # fmt: skip
     torch.manual_seed(0)
-    images = np.random.default_rng(0).integers(0, 256, (4, image_size, image_size, 3), np.uint8)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
-    return Trainer(settings, images, NoImages(), teacher, device)  # type: ignore[arg-type]
+    decoded = load_images(images, image_size)
+    return Trainer(settings, decoded, PretrainingImages(index), teacher, options.get("device", CPU))  # type: ignore[arg-type]
 
 
-def plain_step(model: EfficientAD, optimizer: torch.optim.Optimizer, images: Tensor) -> None:
-    """The plain implementation's whole step, from images in 0..1."""
-    image, jittered, penalty = (standardise(image[None]) for image in images)
-    losses = plain_losses(model, image, jittered, penalty)
-    optimizer.zero_grad()
-    sum(losses.values(), torch.zeros((), device=images.device)).backward()
-    optimizer.step()
+def our_steps(ours: Trainer, steps: int, workers: int) -> Iterator[Draw]:
+    """Train, yielding after each step."""
+    for step, drawn in enumerate(prefetched(ours.draw, range(steps), workers)):
+        ours.update(step, drawn)
+        yield drawn
 
 
-def seconds(function: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call."""
-    began = time.perf_counter()
-    function()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+def plain_steps(
+    size: str,
+    images: list[Path],
+    penalty: list[Path],
+    image_size: int,
+    workers: int,
+    precision: str,
+    device: torch.device,
+) -> Iterator[None]:
+    """Train as it is usually written, yielding after each step."""
+    model = placed(EfficientAD(size, image_size), device)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learned, 1e-4, weight_decay=1e-5)
+    penalties = endless(PenaltyImages(penalty, image_size), workers)
+    for image, jittered in endless(TrainingImages(images * 500, image_size), workers):
+        with computing(device, precision):  # type: ignore[arg-type]
+            losses = plain_losses(model, *(batch.to(device) for batch in (image, jittered, next(penalties))))
+        optimizer.zero_grad()
+        sum(losses.values(), torch.zeros((), device=device)).backward()
+        optimizer.step()
+        yield
 
 
-def peak_flops(device: torch.device) -> float:
+def peak_flops(device: torch.device, precision: str) -> float:
     """Floating point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     matrix = torch.randn(side, side, device=device)
-    return 2 * side**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(4))
+    with computing(device, precision):  # type: ignore[arg-type]
+        return 2 * side**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(5))
+
+
+def measure(size: str, image_size: int, precision: str, device: torch.device, repeats: int, workers: int) -> list[Row]:
+    """Blocks of steps in turn: one step a block on a CPU, fifty on CUDA."""
+    block = 50 if device.type == "cuda" else 1
+    with tempfile.TemporaryDirectory() as folder:
+        images, penalty = write_images(Path(folder))
+        plain = Apart(plain_steps, size, images, penalty, image_size, workers, precision, device)
+        ours = trainer(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
+        stepping = our_steps(ours, 1_000_000, workers)
+        plain.seconds(2)
+        drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, and graphs recorded
+        pairs = [
+            (plain.seconds(block), seconds(lambda: [next(stepping) for _ in range(block)], device))
+            for _ in range(repeats)
+        ]
+        plain.end()
+        stepping.close()
+        with FlopCounterMode(display=False) as counter:
+            sum(ours.losses(*ours.views(drawn)).values(), torch.zeros((), device=device)).backward()
+    theirs, mine = ([time / block for time in each] for each in zip(*pairs, strict=True))
+    flops, step = counter.get_total_flops(), statistics.median(mine)
+    share = flops / step / peak_flops(device, precision)
+    note = f"{flops / 1e9:.0f} GFLOP, {share:.0%} of a matrix product's rate; 70,000 steps: {step * 7e4 / 60:.0f} min"
+    return [Row(f"training step, {size}, {image_size} px, {precision}", "plain, with its loader", theirs, mine, note)]
 
 
 def main() -> None:
     """Time both in turn, and print ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="S", choices=SIZES)
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    ours = trainer(arguments.size, arguments.image_size, arguments.precision, device)
-    other = trainer(arguments.size, arguments.image_size, arguments.precision, device)
-    learned = [parameter for parameter in other.modules.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learned, 1e-4, weight_decay=1e-5)
-    penalty = np.random.default_rng(1).integers(0, 256, (1, *ours.images.shape[1:]), np.uint8)
-    drawn = Draw([0], [(0, 1.1)], penalty)
-    images = torch.rand(3, 3, arguments.image_size, arguments.image_size, device=device)
-
-    with FlopCounterMode(display=False) as counter:
-        ours.update(0, drawn)
-    plain_step(other.modules, optimizer, images)
-    pairs = [
-        (
-            seconds(lambda: plain_step(other.modules, optimizer, images), device),
-            seconds(lambda: ours.update(1, drawn), device),
-        )
-        for _ in range(arguments.repeats)
-    ]
-    ratios = [plain / mine for plain, mine in pairs]
-    mine = statistics.median(mine for _, mine in pairs)
-    flops = counter.get_total_flops()
-    print(
-        f"{arguments.size}, {arguments.image_size} px, {arguments.precision}, {describe_device(device)}, "
-        f"torch {torch.__version__}"
-    )
-    print(f"plain {statistics.median(plain for plain, _ in pairs):.3f} s, ours {mine:.3f} s per step")
-    print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"ours: {flops / 1e9:.0f} GFLOP per step, {flops / mine / peak_flops(device):.0%} of a matrix product's rate")
+    chosen = parser.parse_args()
+    device = choose_device(chosen.device, torch.get_num_threads())
+    rows = measure(chosen.size, chosen.image_size, chosen.precision, device, chosen.repeats, chosen.workers)
+    print(f"{circumstances(device)}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

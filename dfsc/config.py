@@ -141,6 +141,6 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
         with suppress(ValueError):
             return float(value)  # YAML takes 1e-5 for text
-    if not options and (not isinstance(value, hint) or isinstance(value, bool)):
+    if not options and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{where}: {value!r} is no {hint.__name__}")
     return value

@@ -48,13 +48,18 @@ def autoencoder_loss(settings: DfscSettings | None) -> AutoencoderLoss:
     return efficientad if settings is None else dfsc
 
 
-def hard_loss(teacher: Tensor, student: Tensor, quantile: float) -> Tensor:
-    """L_hard: mean of the elements of (T' - S_T)^2 at or above their `quantile` (Batzner et al. 2024, section 3.2).
+def hard_elements(teacher: Tensor, student: Tensor, quantile: float) -> Tensor:
+    """What L_hard averages: elements of (T' - S_T)^2 at or above their `quantile` (Batzner et al. 2024, section 3.2).
 
-    Both [n, channels, h, w]; the quantile is over all elements of the batch.
+    Both [n, channels, h, w]; the quantile is over all elements of the batch. Returns bool [n, channels, h, w].
     """
-    squared = (teacher - student).square()
-    return masked_mean(squared, squared.detach() >= quantile_threshold(squared, quantile))
+    squared = (teacher - student).detach().square()
+    return squared >= quantile_threshold(squared, quantile)
+
+
+def hard_loss(teacher: Tensor, student: Tensor, hard: Tensor) -> Tensor:
+    """L_hard: mean of the `hard` elements of (T' - S_T)^2; all of one shape, of all positions or of some."""
+    return masked_mean((teacher - student).square(), hard)
 
 
 def penalty_loss(student: Tensor) -> Tensor:

@@ -45,13 +45,18 @@ def pdn(size: NetworkSize, output: int, padding: bool = False) -> nn.Sequential:
     def pool() -> nn.AvgPool2d:
         return nn.AvgPool2d(2, 2, padding=pad)
 
-    layers = [nn.Conv2d(3, first, 4, padding=3 * pad), nn.ReLU(), pool()]
-    layers += [nn.Conv2d(first, second, 4, padding=3 * pad), nn.ReLU(), pool()]
+    layers = [nn.Conv2d(3, first, 4, padding=3 * pad), nn.ReLU(inplace=True), pool()]
+    layers += [nn.Conv2d(first, second, 4, padding=3 * pad), nn.ReLU(inplace=True), pool()]
     if size.deep:
-        layers += [nn.Conv2d(second, third, 1), nn.ReLU(), nn.Conv2d(third, third, 3, padding=pad), nn.ReLU()]
-        layers += [nn.Conv2d(third, output, 4), nn.ReLU(), nn.Conv2d(output, output, 1)]
+        layers += [
+            nn.Conv2d(second, third, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(third, third, 3, padding=pad),
+            nn.ReLU(inplace=True),
+        ]
+        layers += [nn.Conv2d(third, output, 4), nn.ReLU(inplace=True), nn.Conv2d(output, output, 1)]
     else:
-        layers += [nn.Conv2d(second, third, 3, padding=pad), nn.ReLU(), nn.Conv2d(third, output, 4)]
+        layers += [nn.Conv2d(second, third, 3, padding=pad), nn.ReLU(inplace=True), nn.Conv2d(third, output, 4)]
     return nn.Sequential(*layers)
 
 
@@ -79,6 +84,24 @@ class Student(nn.Module):
         """S_A of the trunk's output, [n, channels, h, w]."""
         return self._half(trunk, slice(self.head.out_channels // 2, None))
 
+    def teacher_half_at(self, trunk: Tensor, positions: Tensor) -> Tensor:
+        """S_T at some positions alone, [k, channels]: costs, and its gradient costs, k positions instead of all.
+
+        `positions`: bool [n, h, w], true at k.
+        """
+        assert self.head.bias is not None
+        channels, height, width = trunk.shape[1:]
+        side = self.head.kernel_size[0]
+        image, top, left = (axis[:, None, None] for axis in positions.nonzero(as_tuple=True))
+        reach = torch.arange(side, device=trunk.device)
+        rows = (
+            (image * height + top + reach[:, None]) * width + left + reach
+        )  # of each position's patch, [k, side, side]
+        patches = trunk.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, rows.flatten())
+        half = self.head.out_channels // 2
+        weight = self.head.weight[:half].permute(0, 2, 3, 1).reshape(half, -1)
+        return F.linear(patches.reshape(-1, weight.shape[1]), weight, self.head.bias[:half])
+
     def _half(self, trunk: Tensor, half: slice) -> Tensor:
         assert self.head.bias is not None
         return F.conv2d(trunk, self.head.weight[half], self.head.bias[half])
@@ -95,7 +118,7 @@ class Autoencoder(nn.Module):
         widths = (3, 32, 32, 64, 64, 64)
         encoder: list[nn.Module] = []
         for before, after in pairwise(widths):
-            encoder += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+            encoder += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
         encoder.append(nn.Conv2d(64, 64, image_size // 32))
         decoder: list[nn.Module] = []
         for side in (
@@ -109,10 +132,14 @@ class Autoencoder(nn.Module):
             decoder += [
                 nn.Upsample(max(side, 1), mode="bilinear"),
                 nn.Conv2d(64, 64, 4, padding=2),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.Dropout(0.2),
             ]
-        decoder += [nn.Upsample(image_size // STRIDE - 8, mode="bilinear"), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()]
+        decoder += [
+            nn.Upsample(image_size // STRIDE - 8, mode="bilinear"),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(inplace=True),
+        ]
         decoder.append(nn.Conv2d(64, channels, 3, padding=1))
         self.layers = nn.Sequential(*encoder, *decoder)
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfsc.checkpoint import Checkpoint
-from dfsc.device import Precision, computing
+from dfsc.device import Precision, compiled, computing, placed
 from dfsc.loop import Progress, TrainingLog, run_steps
-from dfsc.losses import DfscSettings, autoencoder_loss, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.losses import DfscSettings, autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.networks import EfficientAD, normalise_images, standardise
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.randomness import generator, shuffled_index, torch_seed
@@ -24,6 +24,7 @@ from dfsc.randomness import generator, shuffled_index, torch_seed
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
 MAP_QUANTILES = (0.9, 0.995)  # of the validation maps, scaled to 0 and 0.1 (Batzner et al. 2024)
 INFERENCE_BATCH = 16
+KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class TrainingSettings:
     jitter: float  # brightness, contrast or saturation is scaled by U(1 - jitter, 1 + jitter)
     penalty_grey_probability: float
     precision: Precision
+    compiled: bool  # on CUDA
     seed: int
     dfsc: DfscSettings | None  # None is the baseline
 
@@ -51,7 +53,7 @@ class Draw(NamedTuple):
 
     images: list[int]
     jitters: list[tuple[int, float]]  # which of JITTERS, and its factor
-    penalty: NDArray[np.uint8]  # [n, size, size, 3]
+    penalty: Tensor  # uint8 [n, size, size, 3]
 
 
 class Trainer:
@@ -68,7 +70,7 @@ class Trainer:
         """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher."""
         self.settings, self.penalty, self.device = settings, penalty, device
         torch.manual_seed(torch_seed(settings.seed, "initial weights"))
-        self.modules = EfficientAD(settings.size, settings.image_size).to(device)
+        self.modules = placed(EfficientAD(settings.size, settings.image_size), device)
         self.modules.teacher.load_state_dict(teacher)
         self.autoencoder_loss = autoencoder_loss(settings.dfsc)
         learned = [parameter for parameter in self.modules.parameters() if parameter.requires_grad]
@@ -76,6 +78,8 @@ class Trainer:
             learned, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.images = torch.from_numpy(images).to(device)
+        self._kept_features: dict[int, Tensor] = {}
+        self._compute = compiled(self.losses) if settings.compiled and device.type == "cuda" else self.losses
         self._set_feature_statistics()
 
     def _set_feature_statistics(self) -> None:
@@ -100,46 +104,72 @@ class Trainer:
         numbers = range(step * settings.batch_size, (step + 1) * settings.batch_size)
         jitter = generator(settings.seed, "jitter", step)
         penalty = generator(settings.seed, "penalty", step)
-        return Draw(
-            [shuffled_index(settings.seed, len(self.images), number) for number in numbers],
-            [
-                (int(jitter.integers(len(JITTERS))), float(jitter.uniform(1 - settings.jitter, 1 + settings.jitter)))
-                for _ in numbers
-            ],
-            np.stack(
-                [
-                    self.penalty.penalty_crop(
-                        int(penalty.integers(len(self.penalty))),
-                        settings.image_size,
-                        bool(penalty.random() < settings.penalty_grey_probability),
-                    )
-                    for _ in numbers
-                ]
-            ),
-        )
+        crops = [
+            self.penalty.penalty_crop(
+                int(penalty.integers(len(self.penalty))),
+                settings.image_size,
+                bool(penalty.random() < settings.penalty_grey_probability),
+            )
+            for _ in numbers
+        ]
+        jitters = [
+            (int(jitter.integers(len(JITTERS))), float(jitter.uniform(1 - settings.jitter, 1 + settings.jitter)))
+            for _ in numbers
+        ]
+        images = [shuffled_index(settings.seed, len(self.images), number) for number in numbers]
+        stacked = torch.from_numpy(np.stack(crops))
+        return Draw(images, jitters, stacked.pin_memory() if self.device.type == "cuda" else stacked)
 
-    def losses(self, drawn: Draw) -> dict[str, Tensor]:
-        """The four losses of one batch, whose sum is minimised."""
-        model, count = self.modules, len(drawn.images)
+    def views(self, drawn: Draw) -> tuple[Tensor, Tensor]:
+        """The step's images, normalised, [3 n, 3, s, s]: jittered, as they are, of the penalty; and T' of the second."""
         images = self.images[drawn.images].permute(0, 3, 1, 2).float() / 255
         jittered = torch.stack(
             [JITTERS[kind](image, factor) for image, (kind, factor) in zip(images, drawn.jitters, strict=True)]
         )
-        penalty = torch.from_numpy(drawn.penalty).to(self.device).permute(0, 3, 1, 2).float() / 255
-        batch = standardise(torch.cat([jittered, images, penalty]))
+        penalty = drawn.penalty.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        views = standardise(torch.cat([jittered, images, penalty]))
+        numbered = zip(drawn.images, views.chunk(3)[1], strict=True)
+        return views, torch.cat([self._teacher_features(number, image[None]) for number, image in numbered])
 
-        with computing(self.device, self.settings.precision):
-            teacher_jittered, teacher = model.teacher_features(batch[: 2 * count]).float().split(count)
-            autoencoder = model.autoencoder(batch[:count]).float()
-            trunk = model.student.trunk(batch)
-            student, student_penalty = model.student.teacher_half(trunk[count:]).float().split(count)
-            student_jittered = model.student.autoencoder_half(trunk[:count]).float()
+    def losses(self, views: Tensor, teacher: Tensor) -> dict[str, Tensor]:
+        """The four losses of one batch, as `views` gives it, whose sum is minimised."""
+        model, jittered = self.modules, views.chunk(3)[0]
+        teacher_jittered = model.teacher_features(jittered).float()
+        autoencoder = model.autoencoder(jittered).float()
+        trunk_jittered, trunk, trunk_penalty = model.student.trunk(views).chunk(3)
+        student_jittered = model.student.autoencoder_half(trunk_jittered).float()
         return {
-            "hard": hard_loss(teacher, student, self.settings.hard_quantile),
-            "penalty": penalty_loss(student_penalty),
+            "hard": self._hard_loss(teacher, trunk),
+            "penalty": penalty_loss(model.student.teacher_half(trunk_penalty).float()),
             "autoencoder": self.autoencoder_loss(teacher_jittered, autoencoder),
             "student_autoencoder": student_autoencoder_loss(autoencoder, student_jittered),
         }
+
+    def _teacher_features(self, number: int, image: Tensor) -> Tensor:
+        """T' of a training image as it is, [1, channels, h, w], computed once and kept while there is room."""
+        kept = self._kept_features.get(number)
+        if kept is not None:
+            return kept
+        with computing(self.device, self.settings.precision):
+            features = self.modules.teacher_features(image).float()
+        if len(self._kept_features) * features.nbytes < KEPT_FEATURES_BYTES:
+            self._kept_features[number] = features
+        return features
+
+    def _hard_loss(self, teacher: Tensor, trunk: Tensor) -> Tensor:
+        """L_hard. Its gradient is that of the few hard elements, so the last convolution is done again at these alone.
+
+        Not on CUDA, which would have to wait to learn how many they are.
+        """
+        student, quantile = self.modules.student, self.settings.hard_quantile
+        if self.device.type == "cuda":
+            everywhere = student.teacher_half(trunk).float()
+            return hard_loss(teacher, everywhere, hard_elements(teacher, everywhere, quantile))
+        with torch.no_grad():
+            hard = hard_elements(teacher, student.teacher_half(trunk), quantile)
+        at = hard.any(dim=1)
+        teacher, hard = (values.permute(0, 2, 3, 1)[at] for values in (teacher, hard))
+        return hard_loss(teacher, student.teacher_half_at(trunk, at), hard)
 
     def update(self, step: int, drawn: Draw) -> dict[str, Tensor]:
         """One step of Adam on the sum of the losses."""
@@ -147,8 +177,10 @@ class Trainer:
         dropped = step >= int(settings.learning_rate_drop_after * settings.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * (settings.learning_rate_drop_factor if dropped else 1)
+        views, teacher = self.views(drawn)
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
-        losses = self.losses(drawn)
+        with computing(self.device, settings.precision):
+            losses = self._compute(views, teacher)
         self.optimizer.zero_grad()
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
@@ -191,5 +223,5 @@ def train(
 
 def model_state(model: EfficientAD) -> dict[str, object]:
     """The model as it is saved: self-contained, equal bits for equal weights."""
-    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     return {"size": model.size_name, "image_size": model.image_size, "weights": weights}

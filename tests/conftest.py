@@ -53,6 +53,7 @@ TRAINING = {
     "jitter": 0.2,
     "penalty_grey_probability": 0.3,
     "precision": "float32",
+    "compiled": False,
     "seed": 0,
     "dfsc": None,
 }

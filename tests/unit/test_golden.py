@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfsc.backbone import TeacherTarget
-from dfsc.losses import autoencoder_loss, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.maps import pad_map, resize_map
 from dfsc.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
 
@@ -86,8 +86,9 @@ def test_student_halves_are_the_whole(model: EfficientAD) -> None:
 
 def test_losses(model: EfficientAD) -> None:
     image, jittered, penalty = picture(100), picture(101), picture(102)
+    features = model.teacher_features(image), model.student(image)[:, :384]
     found = {
-        "loss_hard": hard_loss(model.teacher_features(image), model.student(image)[:, :384], 0.999),
+        "loss_hard": hard_loss(*features, hard_elements(*features, 0.999)),
         "loss_penalty": penalty_loss(model.student(penalty)[:, :384]),
         "loss_ae": autoencoder_loss(None)(model.teacher_features(jittered), model.autoencoder(jittered)),
         "loss_stae": student_autoencoder_loss(model.autoencoder(jittered), model.student(jittered)[:, 384:]),

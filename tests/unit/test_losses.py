@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dfsc.losses import DfscSettings, autoencoder_loss, hard_loss, masked_mean, quantile_threshold
+from dfsc.losses import DfscSettings, autoencoder_loss, hard_elements, hard_loss, masked_mean, quantile_threshold
 
 
 def settings(**changes: object) -> DfscSettings:
@@ -36,9 +36,9 @@ def test_threshold_at_the_published_quantile() -> None:
 
 
 def test_hard_loss_averages_the_hardest() -> None:
-    assert hard_loss(TEACHER, AUTOENCODER, 0.999) == pytest.approx(4.0)
-    assert hard_loss(TEACHER, AUTOENCODER, 0.5) == pytest.approx((0.04 + 4) / 2)
-    assert hard_loss(TEACHER, AUTOENCODER, 0.0) == pytest.approx(4.05 / 4)
+    for quantile, expected in ((0.999, 4.0), (0.5, (0.04 + 4) / 2), (0.0, 4.05 / 4)):
+        hard = hard_elements(TEACHER, AUTOENCODER, quantile)
+        assert hard_loss(TEACHER, AUTOENCODER, hard) == pytest.approx(expected)
 
 
 def test_baseline_averages_all() -> None:

@@ -1,0 +1,69 @@
+"""Every ratio, in one table: `python benchmarks`, or `make benchmark`, which writes benchmarks/RESULTS.md.
+
+About a quarter of an hour on two cores. On a machine with CUDA the networks' part runs there, in TF32 and bfloat16.
+"""
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import inference
+import spro
+import startup
+import teacher_target
+import torch
+import training_step
+from timing import CPU, Row, circumstances, table
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEAD = """# Results of the benchmarks
+
+Written by `make benchmark`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
+"""
+
+
+def networks(device: torch.device) -> list[Row]:
+    """The parts that run on a GPU where there is one."""
+    if device.type != "cuda":
+        rows = training_step.measure("S", 256, "float32", CPU, repeats=7, workers=1)
+        rows += teacher_target.measure(16, CPU, repeats=3)
+        return rows + inference.measure("S", "float32", CPU, 5) + inference.measure("M", "float32", CPU, 3)
+    rows = []
+    for precision in ("tf32", "bfloat16"):
+        for size in ("S", "M"):
+            rows += training_step.measure(size, 256, precision, device, repeats=7, workers=6)
+    rows += teacher_target.measure(16, device, repeats=7)
+    return rows + [row for size in ("S", "M") for row in inference.measure(size, "float16", device, 50)]
+
+
+def main() -> None:
+    """Measure, print, and keep if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--write", action="store_true", help=f"also replace {RESULTS.name}'s part for this device")
+    chosen = parser.parse_args()
+    device = torch.device(chosen.device)
+    rows = networks(device)
+    if device.type == "cpu":
+        rows += startup.measure(5) + spro.measure(spro.MEMORY_MAPS, spro.NATIVE_MAPS, workers=2, repeats=3)
+    text = f"{circumstances(device)}\n\n{table(rows)}\n"
+    print(text)
+    if chosen.write:
+        keep(device.type, text)
+
+
+def keep(kind: str, text: str) -> None:
+    """Replace the device's part of RESULTS.md."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    parts = dict.fromkeys(("cpu", "cuda"), "Not measured yet.\n")
+    if RESULTS.exists():
+        parts |= {
+            part.split("\n", 1)[0].lower(): part.split("\n", 1)[1] for part in RESULTS.read_text().split("## ")[1:]
+        }
+    parts[kind] = f"\nCommit {commit.strip() or 'unknown'}; {text}"
+    bodies = "".join(f"\n## {name.upper()}\n{part.rstrip()}\n" for name, part in parts.items())
+    RESULTS.write_text(f"{HEAD}{bodies}")
+
+
+if __name__ == "__main__":
+    main()
