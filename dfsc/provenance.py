@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -86,5 +86,12 @@ def provenance(device: str) -> dict[str, Any]:
         "commit": commit(),
         "hardware": f"{device} ({platform.machine()}, {platform.node()})",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in RECORDED_VERSIONS},
+        "versions": {name: _version(name) for name in RECORDED_VERSIONS},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # on a bare GPU machine, which trains and scores without the workflow
+        return "not installed"

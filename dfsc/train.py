@@ -121,7 +121,7 @@ class Trainer:
         return Draw(images, jitters, stacked.pin_memory() if self.device.type == "cuda" else stacked)
 
     def views(self, drawn: Draw) -> tuple[Tensor, Tensor]:
-        """The step's images, normalised, [3 n, 3, s, s]: jittered, as they are, of the penalty; and T' of the second."""
+        """The step's images, normalised [3 n, 3, s, s]: jittered, as they are, of the penalty; and T' of the second."""
         images = self.images[drawn.images].permute(0, 3, 1, 2).float() / 255
         jittered = torch.stack(
             [JITTERS[kind](image, factor) for image, (kind, factor) in zip(images, drawn.jitters, strict=True)]

@@ -1,0 +1,73 @@
+"""A GPU machine with torch and little else trains, scores and evaluates, and runs the benchmarks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import TRAINING, Prepared
+
+# All else that this project is installed with; what these packages need themselves is theirs.
+ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "pydantic", "requests")
+ABSENT += ("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis")
+BARE = f"""
+import sys
+
+class Present:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in {ABSENT!r} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Present(finder) for finder in sys.meta_path]
+"""
+RUN = """
+import json
+from pathlib import Path
+from dfsc.config import build
+from dfsc.device import choose_device
+from dfsc.evaluate import evaluate_small_maps
+from dfsc.maps import read_maps
+from dfsc.score import ScoringSettings
+from dfsc.stages import run_scoring, run_training
+from dfsc.train import TrainingSettings
+
+root, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+folder, manifest, device = root / "data/coin_tray", root / "coin_tray.csv", choose_device("cpu", 1)
+run_training(
+    build(TrainingSettings, settings), folder, manifest, root / "teacher.pt", root / "index", out / "model.pt",
+    out / "checkpoints", device, 0, checkpoint_seconds=60, progress=lambda step, steps, losses: None,
+)
+run_scoring(
+    out / "model.pt", ScoringSettings("zero", "float32"), folder, manifest, out / "scores.csv", out / "maps.npz", None,
+    device, 1, lambda done, total: None,
+)
+found = evaluate_small_maps(
+    root / "data", "coin_tray", read_maps(out / "maps.npz"), "zero", workers=1, progress=lambda done, total: None
+)
+print(found.metrics["classification"]["auc_roc"]["mean"])
+"""
+
+
+def run_bare(program: str, *arguments: object) -> str:
+    """Run a program where the absent packages cannot be imported; returns what it printed."""
+    command = [sys.executable, "-c", BARE + program, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_training_scoring_and_evaluation(prepared: Prepared, tmp_path: Path) -> None:
+    auroc = float(run_bare(RUN, prepared.root, tmp_path, json.dumps({**TRAINING, "steps": 2})))
+    assert 0 <= auroc <= 1
+    assert (tmp_path / "training.json").exists() and (tmp_path / "scores.csv").exists()
+
+
+def test_benchmarks_import() -> None:
+    folder = Path(__file__).parents[2] / "benchmarks"
+    names = ("training_step", "inference", "teacher_target", "spro", "startup")
+    run_bare(f"sys.path.insert(0, {str(folder)!r})\nimport {', '.join(names)}")
