@@ -1,6 +1,7 @@
 # Everything from a fresh clone: python3 (3.11 or newer), make and git are all that must be there.
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
+#   make benchmark                 speed, as ratios in one table: benchmarks/RESULTS.md
 #   make tracking-server           MLflow on PostgreSQL, for a team; docs/cluster.md
 #   make test-slurm, test-server   the tests on a real Slurm, and on a real tracking server
 
@@ -8,7 +9,7 @@ SHELL := bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format tracking-server test-slurm test-server
+.PHONY: demo test lint format benchmark tracking-server test-slurm test-server
 
 demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
@@ -24,6 +25,9 @@ test-slurm: $(BIN)/dfsc
 
 test-server: $(BIN)/dfsc
 	pytest tests/tracking_server
+
+benchmark: $(BIN)/dfsc
+	python benchmarks --write
 
 tracking-server: $(BIN)/dfsc
 	scripts/tracking_server

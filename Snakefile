@@ -35,6 +35,9 @@ localrules:
     tables,
     draw_sweep,
     draw_histograms,
+    draw_heatmaps,
+    draw_novelty,
+    draw_novelty_over_training,
 
 
 rule all:
