@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from dfsc.checkpoint import load_tensors
-from dfsc.data import FileRecord, load_images
+from dfsc.data import FileRecord, load_images, read_manifest
 from dfsc.device import Precision, computing
 from dfsc.errors import UserError
 from dfsc.files import write_text, written_whole
-from dfsc.maps import pad_map, resize_map
+from dfsc.maps import pad_map, resize_map, write_maps
 from dfsc.networks import EfficientAD, normalise_images
 
 BATCH = 16
@@ -95,3 +95,26 @@ def write_full_size_maps(
         full = resize_map(pad_map(maps[record.path], padding), record.height, record.width)
         with written_whole((folder / category / record.path).with_suffix(".tiff")) as temporary:
             tifffile.imwrite(temporary, full)
+
+
+def run_scoring(
+    model_path: Path,
+    settings: ScoringSettings,
+    folder: Path,
+    manifest: Path,
+    scores: Path,
+    maps: Path,
+    full_size_maps: Path | None,
+    device: torch.device,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
+    records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
+    if not records:
+        raise UserError(f"{manifest}: lists no test image")
+    small, image_scores = score_images(load_model(model_path), folder, records, settings, device, workers, progress)
+    if full_size_maps is not None:
+        write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
+    write_scores(scores, image_scores)
+    write_maps(maps, small)

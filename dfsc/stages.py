@@ -1,9 +1,8 @@
-"""One function per rule of the workflow: files in, files out, each written whole; what is computed is elsewhere."""
+"""Teachers and models from files to files, each written whole; what is computed is elsewhere."""
 
 import resource
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,11 @@ from dfsc.checkpoint import Checkpoint, save_tensors
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
-from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
 from dfsc.loop import Progress, TrainingLog
-from dfsc.maps import write_maps
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
 from dfsc.published_teachers import import_teacher
-from dfsc.score import ScoringSettings, load_model, score_images, write_full_size_maps, write_scores
 from dfsc.teacher import TeacherSettings, load_teacher, pretrain_teacher
 from dfsc.train import Trainer, TrainingSettings, model_state, train
 
@@ -133,29 +129,6 @@ def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
         "peak_memory_bytes": peak,
         "finished": time.strftime("%FT%TZ", time.gmtime()),
     }
-
-
-def run_scoring(
-    model_path: Path,
-    settings: ScoringSettings,
-    folder: Path,
-    manifest: Path,
-    scores: Path,
-    maps: Path,
-    full_size_maps: Path | None,
-    device: torch.device,
-    workers: int,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
-    records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
-    if not records:
-        raise UserError(f"{manifest}: lists no test image")
-    small, image_scores = score_images(load_model(model_path), folder, records, settings, device, workers, progress)
-    if full_size_maps is not None:
-        write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
-    write_scores(scores, image_scores)
-    write_maps(maps, small)
 
 
 def plain_progress(label: str) -> Progress:

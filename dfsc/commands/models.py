@@ -137,8 +137,7 @@ def score(
     """Score the test images of a category with a trained model."""
     from dfsc.config import read_settings
     from dfsc.device import choose_device
-    from dfsc.score import ScoringSettings
-    from dfsc.stages import run_scoring
+    from dfsc.score import ScoringSettings, run_scoring
 
     run_scoring(
         model,

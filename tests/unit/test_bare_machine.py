@@ -32,8 +32,8 @@ from dfsc.config import build
 from dfsc.device import choose_device
 from dfsc.evaluate import evaluate_small_maps
 from dfsc.maps import read_maps
-from dfsc.score import ScoringSettings
-from dfsc.stages import run_scoring, run_training
+from dfsc.score import ScoringSettings, run_scoring
+from dfsc.stages import run_training
 from dfsc.train import TrainingSettings
 
 root, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
