@@ -59,12 +59,12 @@ def quantile_of(method: str) -> float | None:
 
 
 def ablation_of(method: str) -> str:
-    """What an ablation's name says it changes, for example 'margin0.5'; empty for every other method."""
+    """What an ablation's name says it changes, for example 'margin_0.5'; empty for every other method."""
     return "" if method == BASELINE else method.removeprefix("dfsc-q").partition("-")[2]
 
 
 def display_name(method: str) -> str:
-    """'efficientad', 'dfsc-q0.95' and 'dfsc-q0.95-margin0.5' as papers print them."""
+    """'efficientad', 'dfsc-q0.95' and 'dfsc-q0.95-margin_0.5' as papers print them."""
     quantile, changed = quantile_of(method), ablation_of(method)
     if quantile is None:
         return "EfficientAD"
@@ -77,8 +77,7 @@ def _dfsc_options(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     shared = {key: value for key, value in section.items() if key not in GRID_KEYS}
     options = {dfsc_method(quantile): {**shared, "quantile": quantile} for quantile in section["quantiles"]}
     for changed in section["ablations"]:
-        names = (f"{key}_{value}" if isinstance(value, str) else f"{key}{value}" for key, value in changed.items())
-        method = "-".join([headline_method(config), *names])
+        method = "-".join([headline_method(config), *(f"{key}_{value}" for key, value in changed.items())])
         options[method] = {**shared, **changed, "quantile": section["headline_quantile"]}
     return options
 

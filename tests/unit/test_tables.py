@@ -19,7 +19,7 @@ from dfsc.paper import print_comparison, print_tables, read_paper_tables, write_
 from dfsc.tables import OPTIMISTIC, probability, reference_results
 from dfsc.tracking import read_runs, read_scores, track_run, tracking_client
 
-METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin0.5"]
+METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]
 SEEDS = [0, 1, 2]
 GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
@@ -134,7 +134,7 @@ def test_tables_say_what_they_are(folder: Path) -> None:
     assert "published: EfficientAD paper table 2, 5 runs" in first and "reproduced: PUAD repository, 1 run" in first
     assert "other data than ours" in first and "DFSC τ'=0.9 " not in first
     assert (folder / "table3_quantiles.md").read_text().count(OPTIMISTIC) == len(CATEGORIES) + 1
-    assert "DFSC τ'=0.99, margin0.5" in (folder / "table4_readings.md").read_text()
+    assert "DFSC τ'=0.99, margin 0.5" in (folder / "table4_readings.md").read_text()
     assert "margin" not in (folder / "table3_quantiles.md").read_text()
     assert set(pd.read_csv(folder / "table2_au_spro.csv")["metric"]) == {
         f"au_spro_{limit}" for limit in ("0.01", "0.05", "0.1", "0.3", "1.0")
