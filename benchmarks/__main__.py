@@ -15,6 +15,8 @@ import torch
 import training_step
 from timing import CPU, Row, circumstances, table
 
+from dfsc.device import choose_device
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
@@ -27,7 +29,7 @@ def networks(device: torch.device) -> list[Row]:
     if device.type != "cuda":
         rows = training_step.measure("S", 256, "float32", CPU, repeats=7, workers=1)
         rows += teacher_target.measure(16, CPU, repeats=3)
-        return rows + inference.measure("S", "float32", CPU, 5) + inference.measure("M", "float32", CPU, 3)
+        return rows + inference.measure("S", "float32", CPU, 3) + inference.measure("M", "float32", CPU, 2)
     rows = []
     for precision in ("tf32", "bfloat16"):
         for size in ("S", "M"):
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--write", action="store_true", help=f"also replace {RESULTS.name}'s part for this device")
     chosen = parser.parse_args()
-    device = torch.device(chosen.device)
+    device = choose_device(chosen.device, torch.get_num_threads())
     rows = networks(device)
     if device.type == "cpu":
         rows += startup.measure(5) + spro.measure(spro.MEMORY_MAPS, spro.NATIVE_MAPS, workers=2, repeats=3)

@@ -14,7 +14,7 @@ import torch
 from plain import plain_scores
 from timing import Row, circumstances, in_turn, table
 
-from dfsc.device import Precision, computing, placed
+from dfsc.device import Precision, choose_device, computing, placed
 from dfsc.maps import pad_map, resize_map
 from dfsc.networks import EfficientAD, standardise
 from dfsc.score import anomaly_maps
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
-    device = torch.device(chosen.device)
+    device = choose_device(chosen.device, torch.get_num_threads())
     rows = [row for size in chosen.sizes.split(",") for row in measure(size, chosen.precision, device, chosen.repeats)]
     print(f"{circumstances(device)}\n\n{table(rows)}")
 

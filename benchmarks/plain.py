@@ -83,9 +83,9 @@ def plain_scores(model: EfficientAD, images: Tensor) -> Tensor:
     channels = model.feature_mean.shape[1]
     teacher = (model.teacher(images) - model.feature_mean) / model.feature_std
     student, autoencoder = model.student(images), model.autoencoder(images)
-    local_map = torch.mean((teacher - student[:, :channels]) ** 2, dim=1, keepdim=True)
-    global_map = torch.mean((autoencoder - student[:, channels:]) ** 2, dim=1, keepdim=True)
-    anomaly_map = F.interpolate(
-        F.pad(0.5 * local_map + 0.5 * global_map, (4, 4, 4, 4)), images.shape[-2:], mode="bilinear"
-    )
+    distances = ((teacher - student[:, :channels]) ** 2, (autoencoder - student[:, channels:]) ** 2)
+    anomaly_map = torch.zeros(1, device=images.device)
+    for distance, (lower, upper) in zip(distances, model.map_quantiles, strict=True):
+        anomaly_map = anomaly_map + 0.5 * 0.1 * (torch.mean(distance, dim=1, keepdim=True) - lower) / (upper - lower)
+    anomaly_map = F.interpolate(F.pad(anomaly_map, (4, 4, 4, 4)), images.shape[-2:], mode="bilinear")
     return anomaly_map.amax(dim=(1, 2, 3))

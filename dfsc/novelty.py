@@ -45,7 +45,7 @@ def draw_novelty(models: list[Path], category_folder: Path, quantiles: list[floa
                 axis.imshow(novel_share(of_model[number], quantile), cmap=GREYS, vmin=0)
     _finish(axes, ["image", "ground truth", "(T' − A)²", *(f"novel, τ'={quantile:g}" for quantile in quantiles)])
     category = category_folder.name.replace("_", " ")
-    figure.suptitle(f"{category}, after training (pretraining images: {source})", fontsize=9)
+    figure.suptitle(f"{category.replace('_', ' ')}, after training (pretraining images: {source})", fontsize=9)
     save_figure(figure, output)
 
 
@@ -73,7 +73,7 @@ def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output:
         ):
             axis.imshow(shown, cmap=GREYS, vmin=0)
     _finish(axes, ["image", "(T' − A)²", *(f"novel, τ'={quantile:g}" for quantile in quantiles)])
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title.replace("_", " "), fontsize=9)
     save_figure(figure, output)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dfsc.config import quantile_of
 from dfsc.files import read_json, write_json
-from dfsc.tracking import track_run
+from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
     "model.pt": "model",
@@ -44,43 +44,34 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
         "code_digest": str(training["code"]),
         **{f"version.{name}": value for name, value in training["versions"].items()},
     }
-    artifacts = {folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()}
-    write_json(
-        receipt,
-        track_run(
-            uri,
-            experiment,
-            f"{category} {method} seed{seed} {size}",
-            key,
-            tags=tags,
-            parameters=_flat(settings),
-            curve=_read_curve(folder / "training_curve.csv"),
-            metrics=metrics,
-            artifacts=artifacts,
-            costs=costs_of(training),
-        ),
+    run = TrackedRun(
+        name=f"{category} {method} seed{seed} {size}",
+        key=key,
+        tags=tags,
+        parameters=_flat(settings),
+        curve=_read_curve(folder / "training_curve.csv"),
+        metrics=metrics,
+        artifacts={folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()},
+        costs=costs_of(training),
     )
+    write_json(receipt, track_run(uri, experiment, run))
 
 
 def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> None:
     """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt."""
     made = read_json(teacher.with_suffix(".json"))
     size, curve = made["settings"]["size"], _read_curve(teacher.with_suffix(".csv"))
-    write_json(
-        receipt,
-        track_run(
-            uri,
-            f"{benchmark}-teachers",
-            f"teacher {size}",
-            f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
-            tags={name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
-            parameters=_flat(made["settings"]),
-            curve=curve,
-            metrics={"distillation": curve[-1]["distillation"]},
-            artifacts={teacher: "model", teacher.with_suffix(".json"): ""},
-            costs=costs_of(made),
-        ),
+    run = TrackedRun(
+        name=f"teacher {size}",
+        key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
+        tags={name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
+        parameters=_flat(made["settings"]),
+        curve=curve,
+        metrics={"distillation": curve[-1]["distillation"]},
+        artifacts={teacher: "model", teacher.with_suffix(".json"): ""},
+        costs=costs_of(made),
     )
+    write_json(receipt, track_run(uri, f"{benchmark}-teachers", run))
 
 
 def costs_of(made: dict[str, Any]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,37 +60,38 @@ def tracking_client(uri: str) -> Iterator["MlflowClient"]:
         raise UserError(f"tracking store {uri}: {first_line}; results stay on disk, run again to track them") from error
 
 
-def track_run(
-    uri: str,
-    experiment: str,
-    name: str,
-    key: str,
-    *,
-    tags: Mapping[str, str],
-    parameters: Mapping[str, Any],
-    curve: list[dict[str, float]],
-    metrics: Mapping[str, float],
-    artifacts: Mapping[Path, str],
-    costs: Mapping[str, float] | None = None,
-) -> dict[str, str]:
+@dataclass(frozen=True)
+class TrackedRun:
+    """What MLflow is told of one model."""
+
+    name: str
+    key: str  # by which it is found again, whatever it is called
+    tags: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    curve: list[dict[str, float]]
+    metrics: Mapping[str, float]
+    artifacts: Mapping[Path, str]  # file -> its folder in MLflow, '' for the top
+    # These differ from run to run on equal inputs: metrics `cost.<name>`, and no part of the comparison.
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+def track_run(uri: str, experiment: str, run: TrackedRun) -> dict[str, str]:
     """Track one model as a finished run; return its receipt {run_id, key, experiment, metrics_digest}.
 
-    The run is found by `key`: a finished one of equal metrics is kept as it is, any other of that key is deleted and
-    written anew, so that retries never leave two. `artifacts`: file -> its folder in MLflow, '' for the top.
-    `costs` differ from run to run on equal inputs: they become metrics `cost.<name>`, and no part of the comparison.
+    The run is found by its key: a finished one of equal metrics is kept as it is, any other of that key is deleted and
+    written anew, so that retries never leave two.
     """
     with tracking_client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
         run_id = None
-        for run in _runs_of(client, experiment_id, key):
-            if run_id is None and run.info.status == "FINISHED" and _metrics_of(run, metrics) == dict(metrics):
-                run_id = run.info.run_id
+        for found in _runs_of(client, experiment_id, run.key):
+            if run_id is None and found.info.status == "FINISHED" and _metrics_of(found, run.metrics) == run.metrics:
+                run_id = found.info.run_id
             else:
-                client.delete_run(run.info.run_id)
+                client.delete_run(found.info.run_id)
         if run_id is None:
-            values = {**metrics, **{f"cost.{cost}": value for cost, value in (costs or {}).items()}}
-            run_id = _write(client, experiment_id, name, {**tags, "key": key}, parameters, curve, values, artifacts)
-    return {"run_id": run_id, "key": key, "experiment": experiment, "metrics_digest": digest_of(dict(metrics))}
+            run_id = _write(client, experiment_id, run)
+    return {"run_id": run_id, "key": run.key, "experiment": experiment, "metrics_digest": digest_of(dict(run.metrics))}
 
 
 def _experiment(client: "MlflowClient", uri: str, name: str) -> str:
@@ -119,32 +121,25 @@ def _metrics_of(run: "Run", names: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in run.data.metrics.items() if name in names}
 
 
-def _write(
-    client: "MlflowClient",
-    experiment_id: str,
-    name: str,
-    tags: Mapping[str, str],
-    parameters: Mapping[str, Any],
-    curve: list[dict[str, float]],
-    metrics: Mapping[str, float],
-    artifacts: Mapping[Path, str],
-) -> str:
+def _write(client: "MlflowClient", experiment_id: str, run: TrackedRun) -> str:
     from mlflow.entities import Metric, Param
 
-    run_id = str(client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+    tags = {**run.tags, "key": run.key}
+    run_id = str(client.create_run(experiment_id, run_name=run.name, tags=tags).info.run_id)
     values = [
         Metric(f"loss/{loss}", value, 0, int(row["step"]))
-        for row in curve
+        for row in run.curve
         for loss, value in row.items()
         if loss != "step"
     ]
-    values += [Metric(metric, value, 0, 0) for metric, value in metrics.items()]
+    results = {**run.metrics, **{f"cost.{name}": value for name, value in run.costs.items()}}
+    values += [Metric(name, value, 0, 0) for name, value in results.items()]
     for start in range(0, len(values), BATCH):
         client.log_batch(run_id, metrics=values[start : start + BATCH])
-    entries = [Param(parameter, str(value)) for parameter, value in parameters.items()]
+    entries = [Param(name, str(value)) for name, value in run.parameters.items()]
     for start in range(0, len(entries), PARAMS_BATCH):
         client.log_batch(run_id, params=entries[start : start + PARAMS_BATCH])
-    for path, target in artifacts.items():
+    for path, target in run.artifacts.items():
         client.log_artifact(run_id, str(path), target or None)
     client.set_terminated(run_id, "FINISHED")  # last: a run cut short before this line is written anew
     return run_id

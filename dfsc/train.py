@@ -179,9 +179,9 @@ class Trainer:
             group["lr"] = settings.learning_rate * (settings.learning_rate_drop_factor if dropped else 1)
         views, teacher = self.views(drawn)
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
+        self.optimizer.zero_grad()
         with computing(self.device, settings.precision):
             losses = self._compute(views, teacher)
-        self.optimizer.zero_grad()
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
         return {name: loss.detach() for name, loss in losses.items()}

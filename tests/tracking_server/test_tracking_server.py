@@ -14,13 +14,14 @@ from conftest import Server
 PROCESSES, RUNS_EACH = 16, 3
 TRACK = """
 import sys
-from dfsc.tracking import track_run
+from dfsc.tracking import TrackedRun, track_run
 uri, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 for number in range(first, last):
-    track_run(
-        uri, "crowd", f"run {number}", f"key-{number}", tags={}, parameters={"number": number},
+    run = TrackedRun(
+        f"run {number}", f"key-{number}", tags={}, parameters={"number": number},
         curve=[{"step": step, "hard": step / 7} for step in range(50)], metrics={"score": number / 3}, artifacts={},
     )
+    track_run(uri, "crowd", run)
 """
 
 

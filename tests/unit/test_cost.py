@@ -7,14 +7,12 @@ import pytest
 
 from dfsc.cost import write_cost_table
 from dfsc.files import write_json
-from dfsc.tracking import read_runs, track_run
+from dfsc.tracking import TrackedRun, read_runs, track_run
 
 
 def track(uri: str, method: str, seed: int, seconds: float) -> dict[str, str]:
     """Track a run that took so long."""
-    return track_run(
-        uri,
-        "benchmark",
+    run = TrackedRun(
         f"{method} {seed}",
         f"{method}/{seed}",
         tags={
@@ -30,6 +28,7 @@ def track(uri: str, method: str, seed: int, seconds: float) -> dict[str, str]:
         artifacts={},
         costs={"seconds": seconds, "gpu_seconds": seconds / 2, "peak_memory_bytes": seconds * 2**30},
     )
+    return track_run(uri, "benchmark", run)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
 from dfsc.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
 from dfsc.tables import OPTIMISTIC, probability, reference_results
-from dfsc.tracking import read_runs, read_scores, track_run, tracking_client
+from dfsc.tracking import TrackedRun, read_runs, read_scores, track_run, tracking_client
 
 METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]
@@ -66,12 +66,12 @@ def track(uri: str, folder: Path, category: str, method: str, seed: int, **chang
         "seed": seed,
         **({"dfsc.margin": 1.0} if method != "efficientad" else {}),
     }
-    receipt = track_run(
-        uri, "benchmark", f"{category} {method} seed{seed}", f"{category}/{method}/{seed}",
+    run = TrackedRun(
+        f"{category} {method} seed{seed}", f"{category}/{method}/{seed}",
         tags={**tags, **changed}, parameters=parameters, curve=[], metrics=metrics_of(scores),
         artifacts={folder / "scores.csv": ""}, costs={"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9},
     )  # fmt: skip
-    write_json(folder / f"{category}-{method}-{seed}.json", receipt)
+    write_json(folder / f"{category}-{method}-{seed}.json", track_run(uri, "benchmark", run))
     return folder / f"{category}-{method}-{seed}.json"
 
 

@@ -12,7 +12,7 @@ import pytest
 from dfsc.compare import COLUMNS
 from dfsc.errors import UserError
 from dfsc.files import write_json
-from dfsc.tracking import read_runs, record_differences, track_run, tracking_client
+from dfsc.tracking import TrackedRun, read_runs, record_differences, track_run, tracking_client
 
 METHODS = ("efficientad", "dfsc-q0.9")
 CATEGORIES = ("coin_tray", "picture_wall")
@@ -32,9 +32,7 @@ def metrics_of(value: float) -> dict[str, float]:
 def track(uri: str, category: str, method: str, seed: int, value: float) -> dict[str, str]:
     """Track one run of a made-up value."""
     tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "c"}
-    return track_run(
-        uri,
-        "benchmark",
+    run = TrackedRun(
         f"{category} {method} {seed}",
         f"{category}/{method}/{seed}",
         tags={**tags, "pretraining_images": "generated (3 images)"},
@@ -43,6 +41,7 @@ def track(uri: str, category: str, method: str, seed: int, value: float) -> dict
         metrics=metrics_of(value),
         artifacts={},
     )
+    return track_run(uri, "benchmark", run)
 
 
 @pytest.fixture(scope="module")
