@@ -47,20 +47,21 @@ def keep_freed_memory() -> None:
 
 
 def claimed_gpu(count: int, folder: str = tempfile.gettempdir()) -> int:
-    """Claim one of `count` GPUs that no other process of this user's holds, until this process ends; returns its index.
+    """Claim one of `count` GPUs until this process ends: the first that fewest of this user's processes hold.
 
-    Where Slurm hands out the GPUs, a job sees its own alone. If all are held, the first is shared.
+    Where Slurm hands out the GPUs, a job sees its own alone. Returns the GPU's index.
     """
-    for index in range(count):
+    held = 0
+    while True:
+        index, place = held % count, held // count
         # Never closed: the lock lasts as long as this process.
-        claim = os.open(Path(folder, f"dfsc-{os.getuid()}-gpu{index}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        claim = os.open(Path(folder, f"dfsc-{os.getuid()}-gpu{index}-{place}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return index
         except BlockingIOError:
             os.close(claim)
-            continue
-        return index
-    return 0
+            held += 1
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:

@@ -1,6 +1,5 @@
 """Sharing results through a real S3-compatible server: a second lab gets equal tables without training."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def dvc(checkout: Checkout, *arguments: str) -> None:
     """Run DVC in a checkout."""
-    run = subprocess.run(["dvc", *arguments], cwd=checkout.root, capture_output=True, text=True, env={**os.environ})
+    run = subprocess.run(["dvc", *arguments], cwd=checkout.root, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
