@@ -94,7 +94,8 @@ def starts_of_snakemake(folder: Path) -> float:
 
 def report(folder: Path, output: str) -> None:
     """Print medians over the trainings, in seconds; Slurm's times are whole seconds."""
-    jobs, seen = read_jobs(), noticed(output)
+    seen = noticed(output)
+    jobs = [job for job in read_jobs() if job["JobId"] in seen]  # not one whose end was printed within another's lines
     start, end, sent = (
         [datetime.fromisoformat(job[name]) for job in jobs] for name in ("StartTime", "EndTime", "SubmitTime")
     )
