@@ -10,13 +10,14 @@ import os
 import re
 import subprocess
 import tempfile
-import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import yaml
+from timing import seconds
 
 from dfsc.synthetic import SyntheticSettings, synthesize
 
@@ -84,12 +85,8 @@ def starts_of_snakemake(folder: Path) -> float:
     folder.mkdir()
     (folder / "Snakefile").write_text("rule nothing:\n    output:\n        'nothing',\n")
     command = ["snakemake", "--cores", "1", "--dry-run", "--target-jobs", "nothing:", "--mode", "remote"]
-    taken = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run(command, cwd=folder, capture_output=True, check=True)
-        taken.append(time.perf_counter() - began)
-    return 2 * median(taken)
+    start = partial(subprocess.run, command, cwd=folder, capture_output=True, check=True)
+    return 2 * median(seconds(start) for _ in range(5))
 
 
 def report(folder: Path, output: str) -> None:

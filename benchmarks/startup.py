@@ -16,7 +16,7 @@ COMMANDS = {
     "dfsc --help": ["--help"],
     "dfsc status": ["status"],
     "dfsc manifest": ["manifest", "--dataset", ".", "--category", "none", "--output", "none.csv"],
-    "dfsc index": ["index", "none", "--source", "none", "--output", "none.index"],
+    "dfsc index": ["index", "--folder", "none", "--source", "none", "--output", "none.index"],
     "dfsc evaluate": ["evaluate", "--dataset", ".", "--category", "none", "--maps", ".", "--output", "none.json"],
     "dfsc show": ["show", "."],
     "dfsc compare": ["compare", "."],

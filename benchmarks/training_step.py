@@ -20,7 +20,7 @@ from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfsc.data import load_images
-from dfsc.device import choose_device, computing, placed
+from dfsc.device import Precision, choose_device, computing, placed
 from dfsc.networks import SIZES, EfficientAD, pdn
 from dfsc.pretraining_images import PretrainingImages, prefetched
 from dfsc.train import Draw, Trainer, TrainingSettings
@@ -43,21 +43,28 @@ def write_images(folder: Path) -> tuple[list[Path], list[Path]]:
     return made["png"], made["jpg"]
 
 
-def trainer(size: str, images: list[Path], penalty: list[Path], image_size: int, **options: object) -> Trainer:
-    """A trainer with a random teacher; `options`: precision, compiled, device."""
+def trainer(
+    size: str,
+    images: list[Path],
+    penalty: list[Path],
+    image_size: int,
+    precision: Precision = "float32",
+    compiled: bool = False,
+    device: torch.device = CPU,
+) -> Trainer:
+    """A trainer with a random teacher."""
     index = penalty[0].parent.parent / "index"
     listed = [path.name for path in penalty] * (LISTED // len(penalty))
     index.write_text("\n".join(["random", str(penalty[0].parent), *listed, "sha256 of paths and sizes: none"]) + "\n")
     settings = TrainingSettings(
         size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
-        penalty_grey_probability=0.3, precision=options.get("precision", "float32"),
-        compiled=bool(options.get("compiled", False)), seed=0, dfsc=None,
+        penalty_grey_probability=0.3, precision=precision, compiled=compiled, seed=0, dfsc=None,
     )  # fmt: skip
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
     decoded = load_images(images, image_size)
-    return Trainer(settings, decoded, PretrainingImages(index), teacher, options.get("device", CPU))  # type: ignore[arg-type]
+    return Trainer(settings, decoded, PretrainingImages(index), teacher, device)
 
 
 def our_steps(ours: Trainer, steps: int, workers: int) -> Iterator[Draw]:
@@ -73,7 +80,7 @@ def plain_steps(
     penalty: list[Path],
     image_size: int,
     workers: int,
-    precision: str,
+    precision: Precision,
     device: torch.device,
 ) -> Iterator[None]:
     """Train as it is usually written, yielding after each step."""
@@ -82,7 +89,7 @@ def plain_steps(
     optimizer = torch.optim.Adam(learned, 1e-4, weight_decay=1e-5)
     penalties = endless(PenaltyImages(penalty, image_size), workers)
     for image, jittered in endless(TrainingImages(images * 500, image_size), workers):
-        with computing(device, precision):  # type: ignore[arg-type]
+        with computing(device, precision):
             losses = plain_losses(model, *(batch.to(device) for batch in (image, jittered, next(penalties))))
         optimizer.zero_grad()
         sum(losses.values(), torch.zeros((), device=device)).backward()
@@ -90,15 +97,17 @@ def plain_steps(
         yield
 
 
-def peak_flops(device: torch.device, precision: str) -> float:
+def peak_flops(device: torch.device, precision: Precision) -> float:
     """Floating point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     matrix = torch.randn(side, side, device=device)
-    with computing(device, precision):  # type: ignore[arg-type]
+    with computing(device, precision):
         return 2 * side**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(5))
 
 
-def measure(size: str, image_size: int, precision: str, device: torch.device, repeats: int, workers: int) -> list[Row]:
+def measure(
+    size: str, image_size: int, precision: Precision, device: torch.device, repeats: int, workers: int
+) -> list[Row]:
     """Blocks of steps in turn: one step a block on a CPU, fifty on CUDA."""
     block = 50 if device.type == "cuda" else 1
     with tempfile.TemporaryDirectory() as folder:

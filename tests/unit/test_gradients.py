@@ -71,10 +71,9 @@ def test_identical_patches_are_all_as_hard(tmp_path: Path) -> None:
 def test_compiled_losses_and_gradients_equal_those_as_written(tmp_path: Path) -> None:
     ours = prepared(tmp_path, "tiny", 64)
     views, teacher = ours.views(a_draw(64))
-    everywhere = torch.device("cuda")
     plain = plain_losses(ours.modules, *(views[[1, 0, 2]][:, None]))
     expected = gradients(ours, plain)
-    ours.device = everywhere  # as on CUDA: without waiting for how many elements are hard
+    ours.device = torch.device("cuda")  # as on CUDA: without waiting for how many elements are hard
     losses = compiled(ours.losses)(views, teacher)
     assert_equal(gradients(ours, losses), expected, losses, plain)
 
