@@ -4,8 +4,6 @@ About a quarter of an hour on two cores. On a machine with CUDA the networks' pa
 """
 
 import argparse
-import subprocess
-from pathlib import Path
 
 import inference
 import spro
@@ -13,15 +11,10 @@ import startup
 import teacher_target
 import torch
 import training_step
+from results import RESULTS, keep
 from timing import CPU, Row, circumstances, table
 
 from dfsc.device import choose_device
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
-HEAD = """# Results of the benchmarks
-
-Written by `make benchmark`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
-"""
 
 
 def networks(device: torch.device) -> list[Row]:
@@ -52,19 +45,6 @@ def main() -> None:
     print(text)
     if chosen.write:
         keep(device.type, text)
-
-
-def keep(kind: str, text: str) -> None:
-    """Replace the device's part of RESULTS.md."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    parts = dict.fromkeys(("cpu", "cuda"), "Not measured yet.\n")
-    if RESULTS.exists():
-        parts |= {
-            part.split("\n", 1)[0].lower(): part.split("\n", 1)[1] for part in RESULTS.read_text().split("## ")[1:]
-        }
-    parts[kind] = f"\nCommit {commit.strip() or 'unknown'}; {text}"
-    bodies = "".join(f"\n## {name.upper()}\n{part.rstrip()}\n" for name, part in parts.items())
-    RESULTS.write_text(f"{HEAD}{bodies}")
 
 
 if __name__ == "__main__":

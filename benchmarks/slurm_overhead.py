@@ -1,7 +1,7 @@
 """What Slurm and Snakemake add to a training: the paper's grid, 5 x 7 x 3 trainings at their smallest, in real Slurm.
 
 Run as `python benchmarks/slurm_overhead.py`, as root, where Slurm is installed (`make test-slurm` installs it); about
-twenty minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
+seven minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
 Snakemake's executor starts Snakemake twice inside each job; what that takes by itself is measured too.
 """
 
@@ -17,7 +17,8 @@ from statistics import median
 from typing import Any
 
 import yaml
-from timing import seconds
+from results import RESULTS, keep
+from timing import CPU, circumstances, seconds
 
 from dfsc.synthetic import SyntheticSettings, synthesize
 
@@ -89,8 +90,8 @@ def starts_of_snakemake(folder: Path) -> float:
     return 2 * median(seconds(start) for _ in range(5))
 
 
-def report(folder: Path, output: str) -> None:
-    """Print medians over the trainings, in seconds; Slurm's times are whole seconds."""
+def report(folder: Path, output: str) -> str:
+    """Medians and largest values over the trainings, in seconds, as Markdown; Slurm's times are whole seconds."""
     seen = noticed(output)
     jobs = [job for job in read_jobs() if job["JobId"] in seen]  # not one whose end was printed within another's lines
     start, end, sent = (
@@ -98,33 +99,43 @@ def report(folder: Path, output: str) -> None:
     )
     own = [own_seconds(folder, job) for job in jobs]
     ran = [(until - since).total_seconds() for since, until in zip(start, end, strict=True)]
-    late = [(seen[job["JobId"]] - until).total_seconds() for job, until in zip(jobs, end, strict=True)]
+    rows = {
+        "a training's own work (imports, images, two steps)": own,
+        "run time of its job": ran,
+        "**added to its work by Slurm and Snakemake**": [job - work for job, work in zip(ran, own, strict=True)],
+        "from the job's end until Snakemake takes note of it": [
+            (seen[job["JobId"]] - until).total_seconds() for job, until in zip(jobs, end, strict=True)
+        ],
+    }
     whole = (max(seen.values()) - min(sent)).total_seconds()
-    print(f"{len(jobs)} trainings in {whole:.0f} s, two at a time: one every {whole / len(jobs):.1f} s")
-    print(f"own work (import, images, training)             {median(own):6.1f} s median")
-    print(f"run time of the job                             {median(ran):6.1f} s median")
-    added = [elapsed - work for elapsed, work in zip(ran, own, strict=True)]
-    print(f"added by Slurm and Snakemake inside the job     {median(added):6.1f} s median, {max(added):.0f} s at most")
-    print(f"from its end until Snakemake takes note of it   {median(late):6.1f} s median, {max(late):.0f} s at most")
+    lines = [
+        f"{len(jobs)} trainings in {whole:.0f} s, two at a time: one every {whole / len(jobs):.1f} s.\n",
+        "| what | median | at most |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {median(values):.1f} s | {max(values):.1f} s |" for name, values in rows.items()),
+        f"| two starts of an empty Snakemake, by themselves | {starts_of_snakemake(folder / 'empty'):.1f} s | |",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    parser.add_argument("--write", action="store_true", help=f"also replace {RESULTS.name}'s part for Slurm")
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "work").mkdir()
-        config = write_config(folder / "work", arguments.seeds)
+        config = write_config(folder / "work", chosen.seeds)
         try:
             subprocess.run([ONE_NODE, "start", folder / "node"], check=True)
-            report(folder / "work", run_grid(folder / "work", config))
-            print(
-                f"of that, two starts of an empty Snakemake       {starts_of_snakemake(folder / 'empty'):6.1f} s median"
-            )
+            text = f"{circumstances(CPU)}\n\n{report(folder / 'work', run_grid(folder / 'work', config))}"
         finally:
             subprocess.run([ONE_NODE, "stop", folder / "node"], check=True)
+    print(text)
+    if chosen.write:
+        keep("slurm", text)
 
 
 if __name__ == "__main__":

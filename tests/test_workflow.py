@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -120,6 +121,23 @@ def test_an_edit_of_code_reruns_the_results_it_shapes(
         file.write_text(before)
     assert rerun <= planned.keys() if rerun else planned == {}
     assert "pretrain_teacher" not in planned and "synthesize" not in planned
+
+
+def test_nothing_keeps_a_cluster_job_after_its_work(checkout: Checkout) -> None:
+    inside = ["--cores", "1", "--configfile", "tests/smallest.yaml", "--mode", "remote", "--force", "--nolock"]
+    program = f"""
+import sys, threading
+from snakemake.cli import main
+try:
+    main({[*inside, "--target-jobs", "index_pretraining:"]})
+except SystemExit as end:
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    print("ended", end.code, "with timers", timers)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=checkout.root, env=checkout.environment, capture_output=True, text=True
+    )
+    assert "ended 0 with timers []" in run.stdout, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(

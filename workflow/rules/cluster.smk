@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
+from snakemake.scheduling.job_scheduler import JobRateLimiter
+
 from dfsc.slurm import cancel_leftovers
+
+if workflow.remote_exec:
+    # Inside a job, Snakemake has one thing to run. Its default limit of 100 jobs a second holds the job, and its GPU, for
+    # a second after the end: until the timer has rung at which it could submit more. No option reaches it here.
+    JobRateLimiter.timespan = 0
 
 
 # Made from apptainer.def, and used with --software-deployment-method apptainer only.

@@ -1,0 +1,24 @@
+"""RESULTS.md: what the benchmarks measured last, a part for each of CPU, CUDA and Slurm."""
+
+import subprocess
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEAD = """# Results of the benchmarks
+
+Written by `make benchmark`, Slurm's part by `python benchmarks/slurm_overhead.py --write`. Medians; the two of a line
+ran in turn, so that ratios hold on other machines, seconds not.
+"""
+
+
+def keep(kind: str, text: str) -> None:
+    """Replace the part of RESULTS.md for `kind`: cpu, cuda or slurm."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    parts = dict.fromkeys(("cpu", "cuda", "slurm"), "Not measured yet.\n")
+    if RESULTS.exists():
+        parts |= {
+            part.split("\n", 1)[0].lower(): part.split("\n", 1)[1] for part in RESULTS.read_text().split("## ")[1:]
+        }
+    parts[kind] = f"\nCommit {commit.strip() or 'unknown'}; {text}"
+    bodies = "".join(f"\n## {name.upper()}\n{part.rstrip()}\n" for name, part in parts.items())
+    RESULTS.write_text(f"{HEAD}{bodies}")
