@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from checkout import Checkout
-from conftest import Server
+from conftest import PASSWORD, Server
 
 PROCESSES, RUNS_EACH = 16, 3
 TRACK = """
@@ -51,6 +51,27 @@ def test_sixteen_processes_lose_and_double_nothing(server: Server) -> None:
         for run in runs[:5]:
             history = client.get_metric_history(run.info.run_id, "loss/hard")
             assert [point.value for point in history] == [step / 7 for step in range(50)]
+
+
+def test_a_secured_server_takes_runs_from_its_users_alone(
+    secured_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dfsc.errors import UserError
+    from dfsc.tracking import TrackedRun, track_run
+
+    run = TrackedRun("run", "key", tags={}, parameters={}, curve=[], metrics={"score": 0.5}, artifacts={})
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    with pytest.raises(UserError, match="certificate verify failed"):
+        track_run(secured_server.uri, "secured", run)
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(secured_server.trusted))
+    track_run(secured_server.uri, "secured", run)
+    (tracked,) = runs_of(secured_server.uri, "secured")
+    assert tracked.info.status == "FINISHED" and tracked.data.metrics == {"score": 0.5}
+    assert (secured_server.folder / "basic_auth.db").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    with pytest.raises(UserError, match="not authenticated"):
+        track_run(secured_server.uri, "secured", run)
 
 
 @pytest.fixture(scope="module")
