@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from checkout import CHECKOUT, Checkout
 
 CONFIG = "tests/slurm/shrunk.yaml"
@@ -170,3 +171,22 @@ def test_jobs_of_the_killed_driver_are_cancelled_first(disturbed: ClusterRun) ->
 
 def test_logs_of_successful_jobs_are_kept(disturbed: ClusterRun) -> None:
     assert len(list((disturbed.checkout.root / "logs/slurm").rglob("*.log"))) > len(MODELS)
+
+
+def test_trainings_share_a_gpu_where_the_profile_asks_for_shards(tmp_path: Path) -> None:
+    checkout = new_checkout(tmp_path)
+    profile = checkout.root / "profiles/slurm/config.yaml"
+    asked = yaml.safe_load(profile.read_text())
+    asked["set-threads"]["train"] = 2  # four at once on the node's eight processors
+    asked["set-resources"]["train"] |= {"gpu": 0, "gres": "'shard:1'"}  # as the comment beside `train` says
+    profile.write_text(yaml.safe_dump(asked))
+    (checkout.root / "short.yaml").write_text("{benchmark: shared, training: {steps: 20}}")
+    models = [f"results/shared/tiny/{model}/seed0/model.pt" for model in MODELS]
+    run = checkout.snakemake("--profile", "slurm", "--configfile", CONFIG, "short.yaml", "--", *models)
+    assert run.returncode == 0, run.stdout
+
+    jobs = [line for line in answer_of("scontrol", "--oneliner", "show", "job").splitlines() if str(tmp_path) in line]
+    trainings = [line for line in jobs if "Comment=rule_train_" in line]
+    assert len(trainings) == 4 and all("TresPerNode=gres:shard:1" in line for line in trainings)
+    starts, ends = (re.findall(rf"{name}=(\S+)", "\n".join(trainings)) for name in ("StartTime", "EndTime"))
+    assert max(starts) < min(ends), "four trainings on two GPUs, but not all at once"
