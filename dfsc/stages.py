@@ -132,18 +132,22 @@ def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
 
 
 def plain_progress(label: str) -> Progress:
-    """A progress callback for logs: a line every tenth of the steps, and at least every 30 seconds."""
-    began = last_time = time.monotonic()
-    last_tenth = -1
+    """A progress callback for logs: a line every tenth of the steps, and at least every 30 seconds.
+
+    Steps before the first report may be an interrupted attempt's, so the time left is told from the second line on.
+    """
+    first: tuple[int, float] | None = None
+    last_time, last_tenth = time.monotonic(), -1
 
     def report(step: int, steps: int, losses: Any) -> None:
-        nonlocal last_time, last_tenth
+        nonlocal first, last_time, last_tenth
         now = time.monotonic()
+        since, began = first = first or (step, now)
         if step * 10 // steps == last_tenth and now - last_time < 30:
             return
         last_time, last_tenth = now, step * 10 // steps
         figures = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        left = (now - began) / step * (steps - step)
-        print(f"{label}: step {step} of {steps} ({step / steps:.0%}), {figures}, {left:.0f} s left", flush=True)
+        left = f", {(now - began) / (step - since) * (steps - step):.0f} s left" if step > since else ""
+        print(f"{label}: step {step} of {steps} ({step / steps:.0%}), {figures}{left}", flush=True)
 
     return report

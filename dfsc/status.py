@@ -24,14 +24,14 @@ STAGES = {
     "track": "run.json",
 }
 SILENT_AFTER = 600  # seconds without a line, after which a training is no longer called running
-STEP = re.compile(r": step (\d+) of (\d+) .* (\d+) s left$")
+STEP = re.compile(r": step (\d+) of (\d+) \(\d+%\), .*?(?:, (\d+) s left)?$")
 STOPPED = re.compile(r"stopped at step (\d+) of (\d+)")
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "yellow", "failed": "red"}
 
 
 @dataclass
 class Model:
-    """One cell of the grid: its state is done, running, stopped, silent, failed, waiting, or the last stage done."""
+    """One cell of the grid, or a teacher: done, running, stopped, silent, failed, waiting, or the last stage done."""
 
     name: tuple[str, str, str, int]  # size, category, method, seed
     state: str
@@ -70,6 +70,16 @@ def read_grid(config: Mapping[str, Any]) -> list[Model]:
     ]
 
 
+def read_teachers(config: Mapping[str, Any]) -> list[Model]:
+    """The state of each size's teacher, which all models of that size wait for."""
+    benchmark, teachers = config["benchmark"], []
+    for size in config["training"]["sizes"]:
+        name, log = (size, "", "teacher", 0), Path("logs", benchmark, size, "teacher.log")
+        done = Path("results", benchmark, size, "teacher.pt").exists()
+        teachers.append(Model(name, "done", 1) if done else _read_training(name, log))
+    return teachers
+
+
 def _read_model(benchmark: str, name: tuple[str, str, str, int]) -> Model:
     place = Path(benchmark, *name[:3], f"seed{name[3]}")
     results, logs = Path("results", place), Path("logs", place)
@@ -89,7 +99,8 @@ def _read_training(name: tuple[str, str, str, int], log: Path) -> Model:
         return Model(name, "waiting")
     if found := STEP.search(lines[-1]):
         state = "running" if time.time() - log.stat().st_mtime < SILENT_AFTER else "silent"
-        return Model(name, state, int(found[1]) / int(found[2]), seconds_left=float(found[3]))
+        left = float(found[3]) if found[3] else None  # not in an attempt's first line
+        return Model(name, state, int(found[1]) / int(found[2]), seconds_left=left)
     if found := STOPPED.search(lines[-1]):
         return Model(name, "stopped", int(found[1]) / int(found[2]))
     return Model(name, "failed", words=[str(log), *lines[-3:]])
@@ -115,12 +126,12 @@ def print_status(config: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    models, console = read_grid(config), Console()
+    teachers, models, console = read_teachers(config), read_grid(config), Console()
     table = Table(title=f"{config['benchmark']}: {len(models)} models", title_justify="left")
     for column in ("size", "category", "method", *(f"seed {seed}" for seed in config["training"]["seeds"])):
         table.add_column(column)
     cells: dict[tuple[str, str, str], list[str]] = {}
-    for model in models:
+    for model in (*teachers, *models):
         share = f" {model.share:.0%}" if 0 < model.share < 1 else ""
         colour = COLOURS.get(model.state, "default")
         cells.setdefault(model.name[:3], []).append(f"[{colour}]{model.state}{share}[/]")
@@ -128,9 +139,12 @@ def print_status(config: Mapping[str, Any]) -> None:
         table.add_row(*cell, *states)
     console.print(table)
     console.print(", ".join(f"{number} {state}" for state, number in Counter(model.state for model in models).items()))
-    for model in models:
+    for model in (*teachers, *models):
         if model.words:
             console.print(f"failed: {model.words[0]}", style="red", highlight=False, soft_wrap=True)
             console.print(*(f"  {line}" for line in model.words[1:]), sep="\n", markup=False, soft_wrap=True)
+    for teacher in teachers:
+        if teacher.seconds_left:
+            console.print(f"teacher {teacher.name[0]}: about {teacher.seconds_left / 3600:.1f} hours left")
     if left := seconds_left(models):
         console.print(f"trainings: about {left / 3600:.1f} hours left, if as many run at once as now")

@@ -46,7 +46,8 @@ def training_progress(label: str) -> Any:
     bar = tqdm(desc=label, unit="step")
 
     def report(step: int, steps: int, losses: Any) -> None:
-        bar.total = steps
+        if bar.total is None:  # steps before the first report may be an interrupted attempt's
+            bar.total, bar.initial, bar.n = steps, step, step
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
         bar.update(step - bar.n)
         if step == steps:

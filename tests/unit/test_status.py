@@ -4,11 +4,13 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dfsc.errors import UserError
-from dfsc.status import Model, print_status, read_config, read_grid, seconds_left
+from dfsc.stages import plain_progress
+from dfsc.status import Model, print_status, read_config, read_grid, read_teachers, seconds_left
 
 CHECKOUT = Path(__file__).parents[2]
 STEP = "coin_tray, EfficientAD, seed 0: step {} of 400 (10%), hard 1.2, {} s left\n"
@@ -63,6 +65,23 @@ def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFix
     assert "MemoryError: no more" in shown and "running 10%" in shown and "hours left" in shown
 
 
+def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert [teacher.state for teacher in read_teachers(config)] == ["waiting"]
+    log = Path("logs/grid/tiny/teacher.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("teacher tiny: step 300 of 400 (75%), distillation 0.1, 7200 s left\n")
+    print_status(config)
+    shown = capsys.readouterr().out
+    assert "running 75%" in shown and "teacher tiny: about 2.0 hours left" in shown and "4 waiting" in shown
+    log.write_text("dfsc: 000.jpg: image cannot be read\n")
+    print_status(config)
+    assert "000.jpg: image cannot be read" in capsys.readouterr().out
+    teacher = Path("results/grid/tiny/teacher.pt")
+    teacher.parent.mkdir(parents=True)
+    teacher.touch()
+    assert [teacher.state for teacher in read_teachers(config)] == ["done"]
+
+
 def test_a_model_is_done_when_it_is_tracked(config: dict[str, object]) -> None:
     files = ("model.pt", "maps.npz", "metrics.json", "heatmaps.png")
     leave("efficientad", 0, files=(*files, "run.json"), log=STEP.format(400, 0))
@@ -77,6 +96,22 @@ def test_time_left_counts_what_runs_at_once() -> None:
     done, waiting = Model(name, "done", 1, seconds=100), Model(name, "waiting")
     assert seconds_left([*running, done, waiting]) == pytest.approx(100)
     assert seconds_left([waiting]) is None
+
+
+def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
+    config: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([0.0, 5.0, 45.0])
+    monkeypatch.setattr("dfsc.stages.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    report, lines = plain_progress("coin_tray, EfficientAD, seed 0"), []
+    for step in (60_000, 60_400):
+        report(step, 70_000, {"hard": 1.0})
+        lines.append(capsys.readouterr().out)
+    leave("efficientad", 0, log=lines[0])
+    leave("efficientad", 1, log="".join(lines))
+    first, second = read_grid(config)[:2]
+    assert first.state == second.state == "running"
+    assert first.seconds_left is None and second.seconds_left == 960  # 9,600 steps at 40 s for 400
 
 
 def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, object], tmp_path: Path) -> None:
