@@ -1,13 +1,29 @@
-"""Slurm jobs that outlived the Snakemake that submitted them."""
+"""Slurm before a workflow starts: whether it answers, and jobs that outlived the Snakemake that submitted them."""
 
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
-from dfsc.errors import RunFailed
+from dfsc.errors import RunFailed, UserError
 
 SECONDS_TO_END = 120  # from SIGTERM to the end: a checkpoint is written in between
+
+
+def check_reachable() -> None:
+    """Raise UserError if no job can be submitted from this machine."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "sbatch is not on this machine, which is no login node of a Slurm cluster; on one machine run "
+            "`snakemake --profile profiles/workstation`, or without a GPU `snakemake --cores all`"
+        )
+    try:
+        subprocess.run(["squeue", "--me"], capture_output=True, text=True, timeout=60, check=True)
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip() or "squeue failed").splitlines()[-1]
+        raise UserError(f"Slurm does not answer ({reason}); run again once `squeue` does") from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError("Slurm does not answer within a minute; run again once `squeue` does") from error
 
 
 def cancel_leftovers(folder: Path) -> int:

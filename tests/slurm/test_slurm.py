@@ -12,6 +12,9 @@ import pytest
 import yaml
 from checkout import CHECKOUT, Checkout
 
+from dfsc.errors import UserError
+from dfsc.slurm import check_reachable
+
 CONFIG = "tests/slurm/shrunk.yaml"
 RESULTS = "results/shrunk"
 MODELS = [
@@ -190,3 +193,14 @@ def test_trainings_share_a_gpu_where_the_profile_asks_for_shards(tmp_path: Path)
     assert len(trainings) == 4 and all("TresPerNode=gres:shard:1" in line for line in trainings)
     starts, ends = (re.findall(rf"{name}=(\S+)", "\n".join(trainings)) for name in ("StartTime", "EndTime"))
     assert max(starts) < min(ends), "four trainings on two GPUs, but not all at once"
+
+
+def test_a_controller_that_is_down_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_reachable()
+    here = Path("/etc/slurm/slurm.conf").read_text()
+    (tmp_path / "slurm.conf").write_text(here.replace("SlurmctldPort=26817", "SlurmctldPort=26999"))
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    with pytest.raises(
+        UserError, match=r"^Slurm does not answer \(.*connect failure.*\); run again once `squeue` does$"
+    ):
+        check_reachable()

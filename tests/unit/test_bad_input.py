@@ -11,6 +11,9 @@ import torch
 from conftest import DFSC, TRAINING, Outcome, Prepared, dfsc
 from PIL import Image
 
+from dfsc.errors import UserError
+from dfsc.slurm import check_reachable
+
 
 def assert_refused(outcome: Outcome, *named: str) -> None:
     """One line, exit code 2, every name in it."""
@@ -146,3 +149,9 @@ def test_index_of_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert_refused(dfsc(*arguments, tmp_path / "empty"), "empty")
     assert not (tmp_path / "index").exists()
+
+
+def test_the_cluster_profile_on_a_machine_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match=r"sbatch is not on this machine.*--profile profiles/workstation"):
+        check_reachable()

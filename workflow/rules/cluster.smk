@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 
-from dfsc.slurm import cancel_leftovers
+from dfsc.errors import RunFailed
+from dfsc.slurm import cancel_leftovers, check_reachable
 
 if workflow.remote_exec:
     # Inside a job, Snakemake has one thing to run. Its default limit of 100 jobs a second holds the job, and its GPU, for
@@ -17,9 +18,15 @@ container: "dfsc.sif"
 
 
 onstart:
-    # Without a cluster this does nothing. Snakemake's lock on the folder is held by now.
-    if number := cancel_leftovers(Path.cwd()):
-        print(
-            f"dfsc: {number} jobs of an earlier run were cancelled; they go on from their checkpoints",
-            file=sys.stderr,
-        )
+    try:
+        if workflow.executor_plugin.name == "slurm":
+            check_reachable()
+        # Without a cluster this does nothing. Snakemake's lock on the folder is held by now.
+        if number := cancel_leftovers(Path.cwd()):
+            print(
+                f"dfsc: {number} jobs of an earlier run were cancelled; they go on from their checkpoints",
+                file=sys.stderr,
+            )
+    except (UserError, RunFailed) as error:
+        print(f"dfsc: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
