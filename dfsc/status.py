@@ -121,6 +121,10 @@ def seconds_left(models: list[Model]) -> float | None:
     return (sum(running) + sum(mean(paces) * (1 - model.share) for model in unfinished)) / max(1, len(running))
 
 
+def _duration(seconds: float) -> str:
+    return f"about {seconds / 3600:.1f} hours" if seconds > 5400 else f"about {seconds / 60:.0f} minutes"
+
+
 def print_status(config: Mapping[str, Any]) -> None:
     """Print the grid, a cell per model; what failed, with its log's last lines; and how long it will still take."""
     from rich.console import Console
@@ -145,6 +149,6 @@ def print_status(config: Mapping[str, Any]) -> None:
             console.print(*(f"  {line}" for line in model.words[1:]), sep="\n", markup=False, soft_wrap=True)
     for teacher in teachers:
         if teacher.seconds_left:
-            console.print(f"teacher {teacher.name[0]}: about {teacher.seconds_left / 3600:.1f} hours left")
+            console.print(f"teacher {teacher.name[0]}: {_duration(teacher.seconds_left)} left")
     if left := seconds_left(models):
-        console.print(f"trainings: about {left / 3600:.1f} hours left, if as many run at once as now")
+        console.print(f"trainings: {_duration(left)} left, if as many run at once as now")

@@ -62,7 +62,7 @@ def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFix
     assert states(config)[3] == "silent"
     print_status(config)
     shown = capsys.readouterr().out
-    assert "MemoryError: no more" in shown and "running 10%" in shown and "hours left" in shown
+    assert "MemoryError: no more" in shown and "running 10%" in shown and "about 6 minutes left" in shown
 
 
 def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
