@@ -13,6 +13,7 @@ from dfsc.errors import UserError
 from dfsc.files import write_json, write_text
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.tables import (
+    DIFFERENCE,
     STYLE,
     Context,
     build_tables,
@@ -102,8 +103,10 @@ def print_tables(folder: Path) -> None:
     """Print every method's image AUROC and AU-sPRO, and its difference from the baseline, to the terminal."""
     _, comparison, context = read_paper_tables(folder)
     for metric in ("image_auroc", "au_spro_0.05"):
-        table = method_table(comparison, context.grid.methods, metric, context)
-        _print(table.drop(columns="note"), caption(metric, context))
+        table = method_table(comparison, context.grid.methods, metric, context).drop(columns="note")
+        # For 80 columns: the interval says more of a difference than its spread, which is in the files.
+        table[DIFFERENCE] = table[DIFFERENCE].str.replace(r" ± \S+", "", regex=True)
+        _print(table, caption(metric, context))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:
@@ -136,19 +139,20 @@ def print_comparison(folder: Path, metric: str, method: str | None) -> None:
 
 
 def _print(table: pd.DataFrame, text: str) -> None:
+    """Print a table that fits 80 columns: a block per size and category, under its name."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    if "size" in table and table["size"].nunique() == 1:
-        table = table.drop(columns="size")
-    printed = Table(caption=text, caption_justify="left")
-    for column in table.columns:
-        printed.add_column(column, justify="left" if column in ("status", "size", "category", "") else "right")
-    blocks = starts_block(table)
-    for number, row in enumerate(table.to_dict("records")):
-        if blocks[number]:
+    names = [name for name in ("size", "category") if name == "category" or table.get(name, pd.Series()).nunique() > 1]
+    cells = table.drop(columns=["status", "size", "category"], errors="ignore").join(table.filter(["status"]))
+    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
+    for number, column in enumerate(cells.columns):
+        printed.add_column(column.replace("P(DFSC better)", "P(DFSC\nbetter)"), justify="right" if number else "left")
+    for number, begins in enumerate(starts_block(table)):
+        if begins:
             printed.add_section()
-        elif number > 0:
-            row["category"] = ""
-        printed.add_row(*map(str, row.values()))
+        if begins or number == 0:
+            printed.add_row(", ".join(str(table.iloc[number][name]) for name in names), style="bold")
+        printed.add_row(*map(str, cells.iloc[number]))
     Console().print(printed)

@@ -17,6 +17,7 @@ REFERENCE = Path(__file__).parents[1] / "config" / "reference_results.csv"
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
+DIFFERENCE = "difference of mean [95 %]"  # of Tables 3 and 4
 STYLE = (
     "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
@@ -124,7 +125,7 @@ def method_table(comparison: pd.DataFrame, methods: list[str], metric: str, cont
                     "category": category,
                     "": display_name(str(method)),
                     **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS if name in cells.index},
-                    "difference of mean [95 %]": gain(cells.loc["mean"]),
+                    DIFFERENCE: gain(cells.loc["mean"]),
                     "P(DFSC better)": probability(cells.loc["mean"]),
                     "note": ", ".join(filter(None, notes)),
                 }

@@ -58,7 +58,7 @@ def test_show_prints_the_tables_and_where_things_are(checkout: Checkout) -> None
     shown = subprocess.run(
         ["dfsc", "show", "results/smallest"],
         cwd=checkout.root,
-        env={**checkout.environment, "COLUMNS": "160"},
+        env=checkout.environment,
         capture_output=True,
         text=True,
         check=True,

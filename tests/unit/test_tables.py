@@ -1,6 +1,7 @@
 """Tables from a real SQLite store with image scores: what they hold, and what they refuse by name."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -158,12 +159,19 @@ def test_the_latex_compiles(folder: Path) -> None:
     assert "Overfull" not in run.stdout
 
 
-def test_the_terminal_shows_pairs_and_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_narrow_terminal_shows_pairs_and_tables_whole(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     print_comparison(folder, "au_spro_0.05", "dfsc-q0.9")
-    text = capsys.readouterr().out
-    assert "DFSC τ'=0.9 against EfficientAD" in text and text.count("│") > 30
+    pairs = capsys.readouterr().out
+    assert "DFSC τ'=0.9 against EfficientAD" in pairs
+    assert len(re.findall(r"^\d .* [+−]\d+\.\d +$", pairs, re.MULTILINE)) >= 4, pairs
     print_tables(folder)
-    assert "P(DFSC" in capsys.readouterr().out
+    tables = capsys.readouterr().out
+    whole = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
+    assert len(re.findall(whole, tables, re.MULTILINE)) >= 4, tables
+    assert "…" not in pairs + tables
     for metric, method, named in (("auroc", None, "au_spro_0.05"), ("image_auroc", "dfsc-q0.5", "dfsc-q0.99")):
         with pytest.raises(UserError, match=named):
             print_comparison(folder, metric, method)
