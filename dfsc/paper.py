@@ -13,7 +13,6 @@ from dfsc.errors import UserError
 from dfsc.files import write_json, write_text
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.tables import (
-    DIFFERENCE,
     STYLE,
     Context,
     build_tables,
@@ -103,10 +102,9 @@ def print_tables(folder: Path) -> None:
     """Print every method's image AUROC and AU-sPRO, and its difference from the baseline, to the terminal."""
     _, comparison, context = read_paper_tables(folder)
     for metric in ("image_auroc", "au_spro_0.05"):
-        table = method_table(comparison, context.grid.methods, metric, context).drop(columns="note")
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
-        table[DIFFERENCE] = table[DIFFERENCE].str.replace(r" ± \S+", "", regex=True)
-        _print(table, caption(metric, context))
+        table = method_table(comparison, context.grid.methods, metric, context, spread=False)
+        _print(table.drop(columns="note"), caption(metric, context))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:
@@ -144,7 +142,7 @@ def _print(table: pd.DataFrame, text: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = [name for name in ("size", "category") if name == "category" or table.get(name, pd.Series()).nunique() > 1]
+    names = ["size", "category"] if table["size"].nunique() > 1 else ["category"]
     cells = table.drop(columns=["status", "size", "category"], errors="ignore").join(table.filter(["status"]))
     printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
     for number, column in enumerate(cells.columns):

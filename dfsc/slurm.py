@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from dfsc.errors import RunFailed, UserError
@@ -17,13 +18,7 @@ def check_reachable() -> None:
             "sbatch is not on this machine, which is no login node of a Slurm cluster; on one machine run "
             "`snakemake --profile profiles/workstation`, or without a GPU `snakemake --cores all`"
         )
-    try:
-        subprocess.run(["squeue", "--me"], capture_output=True, text=True, timeout=60, check=True)
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip() or "squeue failed").splitlines()[-1]
-        raise UserError(f"Slurm does not answer ({reason}); run again once `squeue` does") from error
-    except subprocess.TimeoutExpired as error:
-        raise UserError("Slurm does not answer within a minute; run again once `squeue` does") from error
+    _answer_of("squeue", "--me")
 
 
 def cancel_leftovers(folder: Path) -> int:
@@ -34,7 +29,8 @@ def cancel_leftovers(folder: Path) -> int:
     """
     if shutil.which("squeue") is None or not (jobs := _jobs_of(folder)):
         return 0
-    _answer_of("scancel", *jobs)
+    with suppress(UserError):  # of a job that has ended meanwhile
+        _answer_of("scancel", *jobs)
     began = time.monotonic()
     while _jobs_of(folder):
         if time.monotonic() - began > SECONDS_TO_END:
@@ -45,14 +41,20 @@ def cancel_leftovers(folder: Path) -> int:
 
 def _jobs_of(folder: Path) -> list[str]:
     # Snakemake's comment on each job tells its jobs from others submitted here by hand.
-    answer = _answer_of("squeue", "--me", "--noheader", "--format=%i|%k|%Z")
+    try:
+        answer = _answer_of("squeue", "--me", "--noheader", "--format=%i|%k|%Z")
+    except UserError:  # without a cluster in reach there is nothing to cancel, and nothing that could write here
+        return []
     jobs = [line.split("|") for line in answer.splitlines()]
     return [number for number, comment, place in jobs if comment.startswith("rule_") and Path(place) == folder]
 
 
 def _answer_of(*command: str) -> str:
-    # Without a cluster in reach there is nothing to cancel, and nothing that could write here.
+    """What a command of Slurm's prints. Raises UserError if Slurm does not answer."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return ""
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip() or f"{command[0]} failed").splitlines()[-1]
+        raise UserError(f"Slurm does not answer ({reason}); run again once `squeue` does") from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError("Slurm does not answer within a minute; run again once `squeue` does") from error

@@ -17,7 +17,6 @@ REFERENCE = Path(__file__).parents[1] / "config" / "reference_results.csv"
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
-DIFFERENCE = "difference of mean [95 %]"  # of Tables 3 and 4
 STYLE = (
     "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
@@ -44,13 +43,13 @@ def per_cent(row: pd.Series) -> str:
     return f"{100 * row['value']:.1f}" + ("" if pd.isna(row["value_std"]) else f" ± {100 * row['value_std']:.1f}")
 
 
-def gain(row: pd.Series) -> str:
-    """A difference, its standard deviation over seeds and its 95 % interval, in points of per cent."""
+def gain(row: pd.Series, spread: bool = True) -> str:
+    """A difference, with `spread` its standard deviation over seeds, and its 95 % interval, in points of per cent."""
     if pd.isna(row.get("difference")):
         return ""
-    spread = "" if pd.isna(row["difference_std"]) else f" ± {100 * row['difference_std']:.1f}"
+    deviation = "" if not spread or pd.isna(row["difference_std"]) else f" ± {100 * row['difference_std']:.1f}"
     bounds = "" if pd.isna(row["low"]) else f" [{points(row['low'])}, {points(row['high'])}]"
-    return points(row["difference"]) + spread + bounds
+    return points(row["difference"]) + deviation + bounds
 
 
 def points(difference: float) -> str:
@@ -108,8 +107,13 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
     )
 
 
-def method_table(comparison: pd.DataFrame, methods: list[str], metric: str, context: Context) -> pd.DataFrame:
-    """Tables 3 and 4: a row per method, with its difference from the baseline; the best is named as chosen late."""
+def method_table(
+    comparison: pd.DataFrame, methods: list[str], metric: str, context: Context, spread: bool = True
+) -> pd.DataFrame:
+    """Tables 3 and 4: a row per method, with its difference from the baseline; the best is named as chosen late.
+
+    `spread`: with the difference's standard deviation, as `gain`.
+    """
     rows = []
     chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(methods)]
     for (size, category), group in chosen.groupby(["size", "category"], sort=False):
@@ -125,7 +129,7 @@ def method_table(comparison: pd.DataFrame, methods: list[str], metric: str, cont
                     "category": category,
                     "": display_name(str(method)),
                     **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS if name in cells.index},
-                    DIFFERENCE: gain(cells.loc["mean"]),
+                    "difference of mean [95 %]": gain(cells.loc["mean"], spread),
                     "P(DFSC better)": probability(cells.loc["mean"]),
                     "note": ", ".join(filter(None, notes)),
                 }

@@ -96,6 +96,8 @@ def test_time_left_counts_what_runs_at_once() -> None:
     done, waiting = Model(name, "done", 1, seconds=100), Model(name, "waiting")
     assert seconds_left([*running, done, waiting]) == pytest.approx(100)
     assert seconds_left([waiting]) is None
+    # A resumed training that has not shown its pace yet runs all the same, and has its share left to do.
+    assert seconds_left([*running, Model(name, "running", 0.5), done, waiting]) == pytest.approx(250 / 3)
 
 
 def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 
-from dfsc.errors import RunFailed
 from dfsc.slurm import cancel_leftovers, check_reachable
 
 if workflow.remote_exec:
@@ -18,7 +17,7 @@ container: "dfsc.sif"
 
 
 onstart:
-    try:
+    with stopping_in_one_line():
         if workflow.executor_plugin.name == "slurm":
             check_reachable()
         # Without a cluster this does nothing. Snakemake's lock on the folder is held by now.
@@ -27,6 +26,3 @@ onstart:
                 f"dfsc: {number} jobs of an earlier run were cancelled; they go on from their checkpoints",
                 file=sys.stderr,
             )
-    except (UserError, RunFailed) as error:
-        print(f"dfsc: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

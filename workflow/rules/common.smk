@@ -5,17 +5,26 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 from dfsc import config as configuration
-from dfsc.errors import UserError
+from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
 
-try:
-    if workflow.is_main_process:  # a job's configuration was checked by the run that submitted it
+
+@contextmanager
+def stopping_in_one_line():
+    """Ends the workflow with a line and an exit code, in place of a traceback."""
+    try:
+        yield
+    except (UserError, RunFailed) as error:
+        print(f"dfsc: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if workflow.is_main_process:  # a job's configuration was checked by the run that submitted it
+    with stopping_in_one_line():
         configuration.check(config)
-except UserError as error:
-    print(f"dfsc: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
 
 BENCHMARK = config["benchmark"]
 RESULTS = f"results/{BENCHMARK}"
