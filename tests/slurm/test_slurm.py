@@ -27,7 +27,9 @@ pytestmark = pytest.mark.usefixtures("cluster")
 
 def answer_of(*command: str) -> str:
     """Run a command of Slurm's."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr}"
+    return answer.stdout
 
 
 def wait_for(what: str, find: Callable[[], Any], seconds: float = 240) -> Any:
