@@ -13,6 +13,7 @@ from dfsc.errors import UserError
 from dfsc.files import write_json, write_text
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.tables import (
+    PARTIAL,
     STYLE,
     Context,
     build_tables,
@@ -137,14 +138,16 @@ def print_comparison(folder: Path, metric: str, method: str | None) -> None:
 
 
 def _print(table: pd.DataFrame, text: str) -> None:
-    """Print a table that fits 80 columns: a block per size and category, under its name."""
+    """Print a table that fits 80 columns: a block per size and category, under its name; PARTIAL on top, if it is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     names = ["size", "category"] if table["size"].nunique() > 1 else ["category"]
-    cells = table.drop(columns=["status", "size", "category"], errors="ignore").join(table.filter(["status"]))
+    cells = table.drop(columns=["status", "size", "category"], errors="ignore")
     printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
+    if "status" in table:
+        printed.title, printed.title_style = f"{PARTIAL}: runs of the grid are missing", "bold red"
     for number, column in enumerate(cells.columns):
         printed.add_column(column.replace("P(DFSC better)", "P(DFSC\nbetter)"), justify="right" if number else "left")
     for number, begins in enumerate(starts_block(table)):

@@ -2,7 +2,6 @@
 
 import base64
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from local_server import free_port, wait_until_healthy
 
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -74,25 +74,6 @@ class Browser:
         path.write_bytes(base64.b64decode(requests.get(f"{self.session}/screenshot", timeout=90).json()["value"]))
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def wait_until_answering(address: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    """Wait until an address answers; fails if the process that should answer ends first."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            requests.get(address, timeout=5)
-            return
-        except requests.ConnectionError:
-            assert process.poll() is None and time.monotonic() < end, f"{address} does not answer"
-            time.sleep(0.2)
-
-
 @contextmanager
 def running_browser(folder: Path) -> Iterator[Browser]:
     """A browser with a profile of its own in `folder`; skips the test where Chromium is not installed."""
@@ -100,11 +81,12 @@ def running_browser(folder: Path) -> Iterator[Browser]:
     if binary is None or shutil.which("chromedriver") is None:
         pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
     port = free_port()
-    with (folder / "chromedriver.log").open("wb") as log:
-        driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=log, stderr=log)
+    log = folder / "chromedriver.log"
+    with log.open("wb") as stream:
+        driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=stream, stderr=stream)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_answering(f"{address}/status", driver)
+        wait_until_healthy(f"{address}/status", driver, log)
         options = {"binary": binary, "args": [*OPTIONS, f"--user-data-dir={folder / 'profile'}"]}
         capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
         made = requests.post(f"{address}/session", json={"capabilities": capabilities}, timeout=120).json()["value"]

@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser import Browser, free_port, running_browser, wait_until_answering
+from browser import Browser, running_browser
 from checkout import Checkout
+from local_server import free_port, wait_until_healthy
 from mlflow import MlflowClient
 
 
@@ -38,13 +39,14 @@ def mlflow(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Address of an MLflow server on the checkout's store."""
     address = f"http://127.0.0.1:{free_port()}"
     command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{checkout.root}/mlflow.db", "--workers", "1"]
-    with (tmp_path_factory.mktemp("mlflow") / "log").open("wb") as log:
+    log = tmp_path_factory.mktemp("mlflow") / "log"
+    with log.open("wb") as stream:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
-            cwd=checkout.root, stdout=log, stderr=log, start_new_session=True,
+            cwd=checkout.root, stdout=stream, stderr=stream, start_new_session=True,
         )  # fmt: skip
         try:
-            wait_until_answering(f"{address}/health", server)
+            wait_until_healthy(f"{address}/health", server, log)
             yield address
         finally:
             os.killpg(server.pid, signal.SIGTERM)

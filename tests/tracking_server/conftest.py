@@ -3,20 +3,18 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
-import requests
+from debian import install
+from local_server import free_port, wait_until_healthy
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "tracking_server"
-AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 PASSWORD = token_hex(8)
 
 
@@ -25,9 +23,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.trusted: Path | None = None  # certificate
         self.arguments: list[str] = []
@@ -48,15 +44,10 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command, place = [SCRIPT, *self.arguments], {"cwd": self.folder, "env": self.environment}
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, **place, stdout=log, stderr=log)
-        end = time.monotonic() + 120
-        while time.monotonic() < end and self.process.poll() is None:
-            with suppress(requests.RequestException):
-                if requests.get(f"{self.uri}/health", timeout=5, verify=str(self.trusted) if self.trusted else True).ok:
-                    return
-            time.sleep(0.5)
-        raise AssertionError((self.folder / "log").read_text())
+        log = self.folder / "log"
+        with log.open("ab") as stream:
+            self.process = subprocess.Popen(command, **place, stdout=stream, stderr=stream)
+        wait_until_healthy(f"{self.uri}/health", self.process, log, self.trusted)
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does, database included."""
@@ -66,21 +57,11 @@ class Server:
             self.process = None
 
 
-def _install() -> None:
-    if list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb"):
-        return
-    if shutil.which("apt-get") is None or subprocess.run([*AS_ROOT, "true"], check=False).returncode != 0:
-        pytest.skip("PostgreSQL is not installed, and cannot be: that takes apt-get install postgresql, as root")
-    wait = ("-o", "DPkg::Lock::Timeout=300")
-    subprocess.run([*AS_ROOT, "apt-get", *wait, "update", "--quiet"], check=True)
-    command = [*AS_ROOT, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *wait, "install", "--yes", "--quiet"]
-    subprocess.run([*command, "--no-install-recommends", "postgresql"], check=True)
-
-
 @contextmanager
 def new_server() -> Iterator[Server]:
     """A tracking server of the tests' own, yet to be started; installed where missing, stopped whatever happens."""
-    _install()
+    if not (list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb")):
+        install("postgresql")
     # Not pytest's own folder: as root, the database belongs to another user, who must be let in.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

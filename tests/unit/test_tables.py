@@ -24,6 +24,8 @@ METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]
 SEEDS = [0, 1, 2]
 GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
+# A line of the terminal's tables that was neither wrapped nor cut off, down to the probability at its end.
+WHOLE = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
 Store = tuple[str, dict[str, Path]]  # the store's address, and run's name -> its receipt
 
 
@@ -169,8 +171,7 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
     assert len(re.findall(r"^\d .* [+−]\d+\.\d +$", pairs, re.MULTILINE)) >= 4, pairs
     print_tables(folder)
     tables = capsys.readouterr().out
-    whole = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
-    assert len(re.findall(whole, tables, re.MULTILINE)) >= 4, tables
+    assert len(re.findall(WHOLE, tables, re.MULTILINE)) >= 4, tables
     assert "…" not in pairs + tables
     for metric, method, named in (("auroc", None, "au_spro_0.05"), ("image_auroc", "dfsc-q0.5", "dfsc-q0.99")):
         with pytest.raises(UserError, match=named):
@@ -195,7 +196,11 @@ def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> N
     "change", [lambda receipts: receipts.pop("picture_wall/dfsc-q0.9/1"), lambda receipts: receipts]
 )
 def test_gaps_are_refused_by_name_or_marked_on_every_line(
-    store: Store, tmp_path: Path, change: Callable[[Any], Any]
+    store: Store,
+    tmp_path: Path,
+    change: Callable[[Any], Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uri, receipts = store
     receipts.pop("coin_tray/efficientad/2")
@@ -214,6 +219,12 @@ def test_gaps_are_refused_by_name_or_marked_on_every_line(
     _, comparison, context = read_paper_tables(tmp_path / "tables")
     pairs = comparison[(comparison["category"] == "coin_tray") & (comparison["method"] == "dfsc-q0.99")]["pairs"]
     assert context.partial and set(pairs) == {2}, "a seed without its baseline takes no part"
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    print_tables(tmp_path / "tables")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^ +PARTIAL: runs of the grid are missing +$", printed, re.MULTILINE)) == 2, printed
+    assert len(re.findall(WHOLE, printed, re.MULTILINE)) >= 3, printed
 
 
 @pytest.mark.parametrize("changed", [{"data_digest": "x"}, {"teacher_digest": "x"}, {"code_digest": "x"},
