@@ -13,7 +13,7 @@ from dfsc.compare import COLUMNS
 from dfsc.config import BASELINE, ablation_of, display_name, quantile_of
 from dfsc.data import TEST_FOLDERS
 from dfsc.plotting import BLACK, BLUE, COLOURS, save_figure
-from dfsc.tables import HEADINGS, Context
+from dfsc.tables import HEADINGS, RUNS_MISSING, Context
 
 # Told apart without colour, too.
 HISTOGRAMS: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ HISTOGRAMS: dict[str, dict[str, Any]] = {
 
 def footnote(figure: Figure, text: str, context: Context) -> None:
     """Write below a figure how to read it, what its runs were pretrained on, and whether runs are missing."""
-    mark = "PARTIAL: runs of the grid are missing. " if context.partial else ""
+    mark = f"{RUNS_MISSING}. " if context.partial else ""
     figure.supxlabel(f"{mark}{text}\npretraining images: {context.pretraining_images}", fontsize=8)
 
 

@@ -13,7 +13,7 @@ from dfsc.errors import UserError
 from dfsc.files import write_json, write_text
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.tables import (
-    PARTIAL,
+    RUNS_MISSING,
     STYLE,
     Context,
     build_tables,
@@ -147,7 +147,7 @@ def _print(table: pd.DataFrame, text: str) -> None:
     cells = table.drop(columns=["status", "size", "category"], errors="ignore")
     printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
     if "status" in table:
-        printed.title, printed.title_style = f"{PARTIAL}: runs of the grid are missing", "bold red"
+        printed.title, printed.title_style = RUNS_MISSING, "bold red"
     for number, column in enumerate(cells.columns):
         printed.add_column(column.replace("P(DFSC better)", "P(DFSC\nbetter)"), justify="right" if number else "left")
     for number, begins in enumerate(starts_block(table)):

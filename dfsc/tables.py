@@ -17,6 +17,7 @@ REFERENCE = Path(__file__).parents[1] / "config" / "reference_results.csv"
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
+RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
 STYLE = (
     "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
@@ -190,7 +191,7 @@ def caption(metric: str, context: Context) -> str:
         f"{TITLES.get(metric, metric)} in per cent, {spread}. Difference: DFSC minus EfficientAD in points, paired by "
         f"category and seed, with its 95 % interval ({source}). "
         f"Pretraining and penalty images: {context.pretraining_images}."
-        + (" PARTIAL: runs of the grid are missing." if context.partial else "")
+        + (f" {RUNS_MISSING}." if context.partial else "")
     )
 
 
