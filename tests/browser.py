@@ -53,17 +53,21 @@ class Browser:
         return text
 
     def click(self, path: str, seconds: float = 30) -> None:
-        """Click on what an XPath finds, once it is there."""
-        end = time.monotonic() + seconds
+        """Click on what an XPath finds, once it is there and rests: on a page that still moves, the click misses."""
+        end, place = time.monotonic() + seconds, None
         while True:
             try:
-                (element,) = self._call("element", using="xpath", value=path).values()
-                self._call(f"element/{element}/click")
-                return
+                found = self._call("element", using="xpath", value=path)
+                before, place = place, self.run("return arguments[0].getBoundingClientRect().toJSON()", found)
+                if place == before:
+                    (element,) = found.values()
+                    self._call(f"element/{element}/click")
+                    return
             except RuntimeError:
                 if time.monotonic() > end:
                     raise
-                time.sleep(0.3)
+            assert time.monotonic() < end + 1, f"{path} does not come to rest"
+            time.sleep(0.2)
 
     def frame(self, path: str | None) -> None:
         """Go into the frame that an XPath finds; None goes back to the page."""
