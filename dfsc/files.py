@@ -70,14 +70,29 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; raises UserError naming the file if it is missing or not JSON."""
+@contextmanager
+def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
+    """Around the reading of a file: whatever its reader stumbles over becomes one line that names the file.
+
+    `what` says what the file should be ("an archive of anomaly maps"), `remedy` what to do ("delete it and run again").
+    Raises UserError for a file that is missing, cannot be opened, is cut short, damaged or something else.
+    """
+    advice = f"; {remedy}" if remedy else ""
     try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: {what} is missing{advice}") from error
+    except Exception as error:  # damaged bytes surface as whatever the reader stumbles over
+        reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+        raise UserError(f"{path}: cannot be read as {what} ({reason}){advice}") from error
+
+
+def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:
+    """Read JSON; raises UserError as `reading` does."""
+    with reading(path, what, remedy):
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({error})") from error
 
 
 def sha256_of(path: Path) -> str:
