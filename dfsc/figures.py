@@ -29,12 +29,13 @@ def footnote(figure: Figure, text: str, context: Context) -> None:
     figure.supxlabel(f"{mark}{text}\npretraining images: {context.pretraining_images}", fontsize=8)
 
 
-def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> None:
+def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
     """Image AUROC over the quantile: a row of panels per anomaly type and mean, a column per category.
 
     The band is the 95 % interval of the paired difference, drawn around DFSC: it leaves out the baseline's line where
-    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'.
+    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'; returns them by size, as saved.
     """
+    figures: dict[str, Figure] = {}
     ablations = comparison["method"].map(ablation_of) != ""
     shown = comparison[(comparison["metric"] == "image_auroc") & ~ablations]
     for size, of_size in shown.groupby("size"):
@@ -57,6 +58,8 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
         footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
         save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures
 
 
 def _draw_sweep(axis: Axes, summary: pd.DataFrame, context: Context) -> None:
@@ -78,12 +81,14 @@ def _draw_sweep(axis: Axes, summary: pd.DataFrame, context: Context) -> None:
     axis.grid(axis="y", linewidth=0.3)
 
 
-def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> None:
+def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
     """Image scores of good, logical and structural test images, EfficientAD above the declared DFSC.
 
     `scores` has columns size, category, method, seed, path, image_score; seeds are drawn together. One figure per
-    size, `path` with '_<size>'. Every hundredth of the highest scores lies beyond the axis.
+    size, `path` with '_<size>'; returns them by size, as saved. Every hundredth of the highest scores lies beyond the
+    axis.
     """
+    figures: dict[str, Figure] = {}
     methods = [BASELINE, context.grid.headline]
     scores = scores[scores["method"].isin(methods)].assign(folder=scores["path"].str.split("/").str[1])
     for size, of_size in scores.groupby("size"):
@@ -109,3 +114,5 @@ def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) ->
         axes[0][0].legend(fontsize=7)
         footnote(figure, "image score (maximum of the anomaly map), test images, all seeds", context)
         save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures
