@@ -196,9 +196,11 @@ def write_model(cell: Cell, root: Path) -> Path:
         "fingerprint": f"{cell.number:012}-and-more",
         "settings": told_settings(cell),
         "code": "code-of-all",
+        "penalty_digest": "penalty-of-all",
         **told_provenance(cell),
         **told_cost(cell),
         "finished": "2026-11-02T10:00:00Z",
+        "python": "3.1",
         "versions": told_versions(),
     }
     (folder / "training.json").write_text(json.dumps(training))
