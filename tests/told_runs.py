@@ -229,11 +229,13 @@ def track_told_teacher(root: Path, uri: str) -> Path:
         "digest": "teacher-of-M",
         "commit": "commit-of-teacher",
         "hardware": "cuda (card 9)",
+        "code": "code-of-teachers",
         "settings": {"size": "M", "steps": 40, "learning_rate": 2e-4},
         "seconds": 11.0,
         "gpu_seconds": 12.0,
         "peak_memory_bytes": 13.0,
         "finished": "2026-11-02T10:00:00Z",
+        "python": "3.1",
         "versions": told_versions(),
     }
     teacher = root / "teacher.pt"
