@@ -92,7 +92,7 @@ class Trainer:
     def _channel_mean(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         total, positions = torch.zeros((), dtype=torch.float64, device=self.device), 0
         for batch in self.images.split(INFERENCE_BATCH):
-            with torch.no_grad():
+            with torch.no_grad(), computing(self.device, self.settings.precision):
                 features = function(self.modules.teacher(normalise_images(batch)).double())
             total = total + features.sum(dim=(0, 2, 3), keepdim=True)
             positions += features[:, 0].numel()
