@@ -22,7 +22,14 @@ TOLERANCE = 5e-4
 # Every setting is large enough to matter within these steps.
 CHANGED = {"steps": 10, "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.9}
 LONG_TRAINING = {**TRAINING, **CHANGED, "weight_decay": 1e-2, "jitter": 0.3}
-LONG_TEACHER = {**TEACHER, "steps": 10, "weight_decay": 1e-2, "grey_probability": 0.5, "normalisation_images": 7}
+LONG_TEACHER = {
+    **TEACHER,
+    "backbone_weights": "imagenet",
+    "steps": 10,
+    "weight_decay": 1e-2,
+    "grey_probability": 0.5,
+    "normalisation_images": 7,
+}
 MARGINS = {
     ("element", "squared"): 4.0,
     ("element", "root"): 2.0,
