@@ -15,6 +15,7 @@ from dfsc.checkpoint import Checkpoint, save_tensors
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
+from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
 from dfsc.loop import Progress, TrainingLog
 from dfsc.pretraining_images import PretrainingImages
@@ -33,7 +34,13 @@ def run_pretraining(
     device: torch.device,
     **loop: Any,
 ) -> None:
-    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json)."""
+    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json).
+
+    Raises UserError if there are weights for a backbone that the settings call random, or none for another.
+    """
+    if (settings.backbone_weights == "random") != (backbone_weights is None):
+        needed = "no file" if settings.backbone_weights == "random" else "their file"
+        raise UserError(f"--backbone-weights: `backbone_weights` is {settings.backbone_weights}; pass {needed}")
     images = PretrainingImages(index)
     backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
     inputs = {

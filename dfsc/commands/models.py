@@ -30,7 +30,7 @@ def pretrain(
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     output: Output,
     checkpoints: Checkpoints,
-    backbone_weights: Annotated[Path | None, typer.Option(help="State dict; without it, random.")] = None,
+    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,

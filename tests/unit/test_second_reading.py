@@ -113,6 +113,17 @@ def test_teacher(scene: Prepared) -> None:
     assert made["backbone_weights"] == f"sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()}"
 
 
+@pytest.mark.parametrize(("kind", "given"), [("imagenet", False), ("random", True)])
+def test_a_backbone_is_what_its_settings_call_it(scene: Prepared, tmp_path: Path, kind: str, given: bool) -> None:
+    outcome = dfsc(
+        *("teacher", "pretrain", "--settings", json.dumps({**TEACHER, "backbone_weights": kind}), "--device", "cpu"),
+        *("--pretraining-index", scene.root / "index", "--checkpoints", tmp_path),
+        *("--output", tmp_path / "teacher.pt", *(("--backbone-weights", scene.root / "backbone.pth") if given else ())),
+    )
+    assert outcome.code == 2 and f"`backbone_weights` is {kind}" in outcome.errors
+    assert outcome.errors.count("\n") == 1 and not (tmp_path / "teacher.pt").exists()
+
+
 @pytest.mark.parametrize("number", range(len(READINGS) + 2))
 def test_training(scene: Prepared, tmp_path: Path, number: int) -> None:
     chosen: dict[str, Any] | None = [None, None, *READINGS][number]
