@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from checkout import CHECKOUT
-from conftest import TRAINING, Prepared, dfsc
+from conftest import TEACHER, TRAINING, Prepared, dfsc
+from torchvision.models import resnet18
 
 from dfsc import provenance
 
@@ -92,6 +93,40 @@ def forget_code() -> None:
     """Let the code be read again."""
     provenance.code_digest.cache_clear()
     provenance._parsed.cache_clear()
+
+
+@pytest.mark.parametrize("changed", ["backbone", "images", "code", "nothing"])
+def test_a_teachers_checkpoint_too(
+    prepared: Prepared, tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    backbone, settings = resnet18(), {**TEACHER, "backbone_weights": "imagenet", "learning_rate": 1e9, "steps": 300}
+    index = Path(shutil.copy(prepared.root / "index", tmp_path))
+
+    def kept_checkpoints() -> set[str]:
+        """Of a pretraining that stops, since its loss is no number."""
+        torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
+        outcome = dfsc(
+            *("teacher", "pretrain", "--settings", json.dumps(settings), "--pretraining-index", index),
+            *("--backbone-weights", tmp_path / "backbone.pth", "--output", tmp_path / "teacher.pt"),
+            *("--checkpoints", tmp_path / "checkpoints", "--checkpoint-seconds", "0", "--device", "cpu"),
+        )
+        assert outcome.code == 1, outcome.errors
+        return {path.name for path in (tmp_path / "checkpoints").glob("*.pt")}
+
+    before = kept_checkpoints()
+    if changed == "backbone":
+        with torch.no_grad():
+            backbone.layer2[0].conv1.weight[0, 0, 0, 0] += 1e-3
+    elif changed == "images":
+        edit(index, "sizes: ", "sizes: 0")
+    elif changed == "code":
+        edit(package / "backbone.py", "POOLED = 1024", "POOLED = 1023")
+        monkeypatch.setattr(provenance, "PACKAGE", package)
+        forget_code()
+    after = kept_checkpoints()
+    forget_code()
+    assert len(before) == 1 and before <= after
+    assert len(after) == (1 if changed == "nothing" else 2)
 
 
 def test_every_setting_has_a_checkpoint_of_its_own(prepared: Prepared, tmp_path: Path) -> None:
