@@ -29,6 +29,7 @@ LONG_TEACHER = {
     "weight_decay": 1e-2,
     "grey_probability": 0.5,
     "normalisation_images": 7,
+    "seed": 2,
 }
 MARGINS = {
     ("element", "squared"): 4.0,
