@@ -3,10 +3,14 @@
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfsc.data import ANOMALY_TYPES
 from dfsc.files import write_text
 from dfsc.metrics.summary import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HEADLINE_LIMIT = 0.05  # of the false positive rate, as in Bergmann et al., IJCV 2022
 STYLES = ("-", "--", "-.", ":")
@@ -34,8 +38,11 @@ def curves_as_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def draw_curves(path: Path, evaluation: Evaluation) -> None:
-    """ROC of images, sPRO of regions, and the sPRO of each anomaly type's defects up to the headline limit."""
+def draw_curves(path: Path, evaluation: Evaluation) -> "Figure":
+    """ROC of images, sPRO of regions, and the sPRO of each anomaly type's defects up to the headline limit.
+
+    Returns the figure as saved.
+    """
     import matplotlib.pyplot as plt
 
     from dfsc.plotting import COLOURS, save_figure
@@ -66,3 +73,4 @@ def draw_curves(path: Path, evaluation: Evaluation) -> None:
         axis.grid(linewidth=0.3)
         axis.legend(fontsize=7, title="area", title_fontsize=7)
     save_figure(figure, path)
+    return figure

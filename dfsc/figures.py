@@ -29,17 +29,19 @@ def footnote(figure: Figure, text: str, context: Context) -> None:
     figure.supxlabel(f"{mark}{text}\npretraining images: {context.pretraining_images}", fontsize=8)
 
 
-def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> None:
+def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
     """Image AUROC over the quantile: a row of panels per anomaly type and mean, a column per category.
 
     The band is the 95 % interval of the paired difference, drawn around DFSC: it leaves out the baseline's line where
-    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'.
+    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'; returns them by size, as saved.
     """
+    figures: dict[str, Figure] = {}
     ablations = comparison["method"].map(ablation_of) != ""
     shown = comparison[(comparison["metric"] == "image_auroc") & ~ablations]
     for size, of_size in shown.groupby("size"):
         categories = list(dict.fromkeys(of_size["category"]))
         names = [name for name in COLUMNS if (of_size["anomaly_type"] == name).any()]
+        quantiles = sorted(of_size["method"].map(quantile_of).dropna().unique())
         figure, axes = plt.subplots(
             len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
             sharex=True, sharey="row", squeeze=False, layout="constrained",
@@ -47,7 +49,7 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         for row, name in zip(axes, names, strict=True):
             of_type = of_size[of_size["anomaly_type"] == name]
             for axis, category in zip(row, categories, strict=True):
-                _draw_sweep(axis, of_type[of_type["category"] == category], context)
+                _draw_sweep(axis, of_type[of_type["category"] == category], quantiles, context)
             values = 100 * of_type["value"]
             row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
             row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
@@ -57,14 +59,17 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
         footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
         save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures
 
 
-def _draw_sweep(axis: Axes, summary: pd.DataFrame, context: Context) -> None:
+def _draw_sweep(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
+    """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
     baseline, dfsc = (summary[(summary["method"] == BASELINE) == is_it] for is_it in (True, False))
     for value in 100 * baseline["value"]:
         axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label="EfficientAD")
     dfsc = dfsc.assign(quantile=dfsc["method"].map(quantile_of)).sort_values("quantile")
-    places = np.arange(len(dfsc))
+    places = np.searchsorted(quantiles, dfsc["quantile"])
     value = 100 * dfsc["value"]
     start = value - 100 * dfsc["difference"]
     low, high = start + 100 * dfsc["low"], start + 100 * dfsc["high"]
@@ -72,18 +77,22 @@ def _draw_sweep(axis: Axes, summary: pd.DataFrame, context: Context) -> None:
     axis.errorbar(places, value, yerr=[value - low, high - value], fmt="none", color=BLUE, linewidth=0.7)
     axis.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of the difference")
     declared = np.flatnonzero(dfsc["method"] == context.grid.headline)
-    axis.plot(declared, value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK)
-    axis.set_xticks(places, [f"{quantile:g}" for quantile in dfsc["quantile"]], fontsize=8)
-    axis.set_xlim(-0.5, max(len(dfsc), 1) - 0.5)
+    axis.plot(
+        places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK
+    )
+    axis.set_xticks(range(len(quantiles)), [f"{quantile:g}" for quantile in quantiles], fontsize=8)
+    axis.set_xlim(-0.5, max(len(quantiles), 1) - 0.5)
     axis.grid(axis="y", linewidth=0.3)
 
 
-def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> None:
+def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
     """Image scores of good, logical and structural test images, EfficientAD above the declared DFSC.
 
     `scores` has columns size, category, method, seed, path, image_score; seeds are drawn together. One figure per
-    size, `path` with '_<size>'. Every hundredth of the highest scores lies beyond the axis.
+    size, `path` with '_<size>'; returns them by size, as saved. Every hundredth of the highest scores lies beyond the
+    axis.
     """
+    figures: dict[str, Figure] = {}
     methods = [BASELINE, context.grid.headline]
     scores = scores[scores["method"].isin(methods)].assign(folder=scores["path"].str.split("/").str[1])
     for size, of_size in scores.groupby("size"):
@@ -109,3 +118,5 @@ def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) ->
         axes[0][0].legend(fontsize=7)
         footnote(figure, "image score (maximum of the anomaly map), test images, all seeds", context)
         save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures

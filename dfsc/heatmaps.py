@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dfsc.config import display_name
@@ -43,12 +44,12 @@ def draw_heatmaps(
     source: str = "",
     worst: bool = False,
     chosen: list[str] | None = None,
-) -> None:
+) -> Figure:
     """Rows of image, ground truth, and each method's anomaly map; colours shared along a column.
 
     `maps`: method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<name>.png'), else those
-    that the last method ranks lowest if `worst`, else the first of each type. Raises UserError naming an image that
-    has no map.
+    that the last method ranks lowest if `worst`, else the first of each type. Returns the figure as saved. Raises
+    UserError naming an image that has no map.
     """
     archives = {method: read_maps(path) for method, path in maps.items()}
     last = list(archives.values())[-1]
@@ -82,6 +83,7 @@ def draw_heatmaps(
     images = source and f" (pretraining images: {source})"
     figure.suptitle(f"{category_folder.name.replace('_', ' ')}{which}{images}", fontsize=9)
     save_figure(figure, output)
+    return figure
 
 
 def ground_truth(category_folder: Path, path: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from dfsc.data import ANOMALY_TYPES, decode_image, load_images
 from dfsc.difference_log import novel_share, read_differences, squared_difference
@@ -17,11 +18,14 @@ from dfsc.score import load_model
 GREYS = "Greys"
 
 
-def draw_novelty(models: list[Path], category_folder: Path, quantiles: list[float], output: Path, source: str) -> None:
+def draw_novelty(
+    models: list[Path], category_folder: Path, quantiles: list[float], output: Path, source: str
+) -> Figure:
     """Draw a training image and a test image of each type: image, ground truth, difference map, novel sets.
 
     `models` are model.pt of the baseline and of DFSC, after training, a row each per image. Darker is more; the
     difference's grey runs from 0 to its largest channel mean in either model, the novel share's to its own largest.
+    Returns the figure as saved.
     """
     folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
     paths = [_first(category_folder, folder) for folder in folders if (category_folder / folder).is_dir()]
@@ -47,12 +51,14 @@ def draw_novelty(models: list[Path], category_folder: Path, quantiles: list[floa
     category = category_folder.name.replace("_", " ")
     figure.suptitle(f"{category.replace('_', ' ')}, after training (pretraining images: {source})", fontsize=9)
     save_figure(figure, output)
+    return figure
 
 
-def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output: Path, title: str) -> None:
+def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output: Path, title: str) -> Figure:
     """Draw what `DifferenceLog` kept of a training image: a row per method and step, as in `draw_novelty`.
 
     `logs` are those of the baseline and of DFSC. Each row's difference runs from 0 to its own largest.
+    Returns the figure as saved.
     """
     kept = [(name, step, squared) for name, path in zip(("EfficientAD", "DFSC"), logs, strict=False)
             for step, squared in read_differences(path).items()]  # fmt: skip
@@ -75,6 +81,7 @@ def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output:
     _finish(axes, ["image", "(T' − A)²", *(f"novel, τ'={quantile:g}" for quantile in quantiles)])
     figure.suptitle(title.replace("_", " "), fontsize=9)
     save_figure(figure, output)
+    return figure
 
 
 def _finish(axes: Any, titles: list[str]) -> None:
