@@ -33,7 +33,7 @@ SAME = {
     "teacher_digest": ["size"],
     "code_digest": [],
     "pretraining_images": [],
-    "backbone": [],
+    "penalty_digest": [],
 }
 OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that differ from run to run
 Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
