@@ -1,5 +1,6 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
+import io
 import re
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dfsc.config import quantile_of
-from dfsc.files import read_json, reading, write_json
+from dfsc.files import read_json, read_lines, reading, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -120,7 +121,7 @@ def costs_of(made: dict[str, Any]) -> dict[str, float]:
 
 def _read_curve(path: Path) -> list[dict[str, float]]:
     with reading(path, "a training curve", AGAIN):
-        curve = pd.read_csv(path)
+        curve = pd.read_csv(io.StringIO(read_lines(path)))
         return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
 
 

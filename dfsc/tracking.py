@@ -1,6 +1,7 @@
 """Runs in MLflow: one per trained model, written in one go, and read back as they were written."""
 
 import csv
+import io
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfsc.errors import UserError, listed
-from dfsc.files import digest_of, read_json, reading
+from dfsc.files import digest_of, read_json, read_lines, reading
 from dfsc.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
 
 if TYPE_CHECKING:
@@ -207,8 +208,8 @@ def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]
                 with reading(Path(SCORES), "image scores"):
                     place = artifacts_of(run, uri)
                     file = Path(place.download_artifacts(SCORES, folder))  # type: ignore[no-untyped-call]
-                    with file.open(encoding="utf-8", newline="") as stream:
-                        scores[run_id] = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
+                    rows = csv.DictReader(io.StringIO(read_lines(file), newline=""))
+                    scores[run_id] = {row["path"]: float(row["image_score"]) for row in rows}
             except UserError:
                 faults.append(str(run.info.run_name))
     if faults:
