@@ -50,7 +50,7 @@ def tracking_client(uri: str, reading: bool = False) -> Iterator["MlflowClient"]
     try:
         with _opened(uri, reading) as address:
             yield MlflowClient(address)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = re.sub(r"^\([\w.]+\) ", "", (str(error).strip().splitlines() or [type(error).__name__])[0])
         raise UserError(masked(f"tracking store {uri}: {reason}; {LATER}")) from None
 
@@ -60,25 +60,29 @@ def _opened(uri: str, reading: bool) -> Iterator[str]:
     """The address under which MLflow finds the store, once it is known to answer."""
     from mlflow import MlflowClient
 
-    with tempfile.TemporaryDirectory() as temporary:
-        database = database_of(uri)
-        if database is None:
-            if uri.startswith("postgresql"):
-                _probe(uri)
-        else:
-            if database.exists() and not database.is_file():
-                raise UserError(f"tracking store {uri}: {database} is no file; move it away")
-            home = database.parent
-            if reading and database.exists() and not is_writable(uri):
-                database = Path(shutil.copy(database, temporary))
-                uri = f"{SQLITE}{database}"
-            database.parent.mkdir(parents=True, exist_ok=True)
-            with Path(f"{database}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if database.exists():
-                    _probe(uri, home)
-                MlflowClient(uri).search_experiments(max_results=1)  # makes the tables of a new store
+    database = database_of(uri)
+    if database is None:
+        if re.search(r"://[^@]*:.*[/@?#].*@", uri):
+            raise UserError(f"tracking store {masked(uri)}: write / @ ? # in a password as %2F %40 %3F %23")
+        if uri.startswith("postgresql"):
+            _probe(uri)
         yield uri
+        return
+    if database.exists() and not database.is_file():
+        raise UserError(f"tracking store {uri}: {database} is no file; move it away")
+    with tempfile.TemporaryDirectory() as temporary:
+        home, query = database.parent, uri.partition("?")[2]
+        if reading and database.exists() and not is_writable(uri):
+            database = Path(shutil.copyfile(database, Path(temporary, database.name)))
+        # MLflow remembers a store by its address: a relative one would be that of the folder that one was in.
+        address = f"{SQLITE}{database}" + (f"?{query}" if query else "")
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with Path(f"{database}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if database.exists():
+                _probe(address, home)
+            MlflowClient(address).search_experiments(max_results=1)  # makes the tables of a new store
+        yield address
 
 
 def database_of(uri: str) -> Path | None:
