@@ -136,8 +136,11 @@ def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
 
 
 def metric_name(text: str) -> str:
-    """Any text as part of a metric's name, in which MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone."""
-    return re.sub(r"[^\w.\- :]", lambda sign: f"_x{ord(sign[0]):02x}_", text)
+    """Any text as part of a metric's name, where MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone.
+
+    Other signs become '_x<hexadecimal>_', '&' for example '_x26_'; different texts stay different.
+    """
+    return re.sub(r"[^\w.\- :]|_(?=x[0-9a-f]+_)", lambda sign: f"_x{ord(sign[0]):02x}_", text)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

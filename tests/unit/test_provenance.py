@@ -132,7 +132,9 @@ def test_every_form_of_import_is_followed(package: Path, form: str) -> None:
     loop = package / "loop.py"
     loop.write_text(loop.read_text() + f"\n{form}\n")
     assert {"train", "teacher pretrain"} <= changed_by(rewrite(package / "added/inner.py", "1", "2"))
-    assert {"train", "teacher pretrain"} <= changed_by(rewrite(package / "added/__init__.py", "from .", "X = 1\nfrom ."))
+    assert {"train", "teacher pretrain"} <= changed_by(
+        rewrite(package / "added/__init__.py", "from .", "X = 1\nfrom .")
+    )
 
 
 def test_no_module_is_imported_by_a_name_made_at_run_time() -> None:

@@ -205,7 +205,10 @@ def assert_refused_at_once(uri: str, reading: bool, named: str) -> None:
     [
         ("postgresql://me:pa:s/s@@host:5432/db", "postgresql://me:***@host:5432/db"),
         ("failed for https://me:token@host/api, again", "failed for https://me:***@host/api, again"),
-        ("postgresql://host/db?sslmode=require&password=x&a=b", "postgresql://host/db?sslmode=require&password=***&a=b"),
+        (
+            "postgresql://host/db?sslmode=require&password=x&a=b",
+            "postgresql://host/db?sslmode=require&password=***&a=b",
+        ),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
