@@ -136,7 +136,8 @@ def print_tables(folder: Path) -> None:
     for metric in ("image_auroc", "au_spro_0.05"):
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
-        _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
+        if not table.empty:  # without masks, nothing is localised
+            _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:
@@ -151,13 +152,13 @@ def print_comparison(folder: Path, metric: str, method: str | None) -> None:
     if method not in context.grid.methods or method == BASELINE:
         others = ", ".join(name for name in context.grid.methods if name != BASELINE)
         raise UserError(f"--method: {method} is none of {others}")
-    column, rows = f"{metric}.mean", []
-    values = runs.set_index(["method", "size", "category", "seed"])[column]
     shown = comparison[
         (comparison["metric"] == metric) & (comparison["method"] == method) & (comparison["anomaly_type"] == "mean")
     ]
     if shown.empty:
         raise UserError(f"{folder}: no {metric} of {method} yet; run the workflow to its end")
+    values = runs.set_index(["method", "size", "category", "seed"])[f"{metric}.mean"]
+    rows = []
     for row in shown.to_dict("records"):
         start = {**context.mark, "size": row["size"], "category": row["category"]}
         for seed in context.grid.seeds if row["category"] != ALL else ():
