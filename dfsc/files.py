@@ -95,6 +95,14 @@ def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def read_lines(path: Path) -> str:
+    """The text of a file of lines, for example CSV. Raises ValueError if the last line is cut short."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut short")
+    return text
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with Path(path).open("rb") as stream:

@@ -47,7 +47,7 @@ def run_pretraining(
         "settings": asdict(settings),
         "pretraining_images": {"source": images.source, "digest": images.digest, "count": len(images)},
         "backbone_weights": weights,
-        "code": code_digest("teacher"),
+        "code": code_digest("teacher pretrain"),
     }
     checkpoint = Checkpoint(checkpoints, digest_of(inputs))
     state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, **loop)

@@ -70,12 +70,10 @@ def histograms(
     output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
 ) -> None:
     """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
-    import pandas as pd
-
     from dfsc.figures import draw_score_histograms
-    from dfsc.paper import read_paper_tables
+    from dfsc.paper import read_paper_tables, read_table
 
-    draw_score_histograms(pd.read_csv(tables / "scores.csv"), read_paper_tables(tables)[2], output)
+    draw_score_histograms(read_table(tables / "scores.csv"), read_paper_tables(tables)[2], output)
 
 
 @app.command()
@@ -131,11 +129,12 @@ def show(
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
     from dfsc.paper import print_tables
+    from dfsc.store import masked
 
     print_tables(results / "tables")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
-    print(f"runs:    {where}  (experiment {results.name})")
+    print(f"runs:    {masked(where)}  (experiment {results.name})")
 
 
 @app.command()

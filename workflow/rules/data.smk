@@ -41,7 +41,7 @@ if GENERATED:
         params:
             folder=DATASET,
             settings=as_json(config["dataset"]["generated"]),
-            code=code_digest("synthetic"),
+            code=code_digest("synthesize"),
         message:
             "synthesize the generated data set in {params.folder}"
         shell:
@@ -59,7 +59,7 @@ if config["dataset"]["source"] == "mvtec_ad":
         params:
             original=f"{config['dataset'].get('original')}/{{category}}",
             folder=f"{DATASET}/{{category}}",
-            code=code_digest("mvtec_ad"),
+            code=code_digest("arrange"),
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
@@ -95,6 +95,7 @@ rule index_pretraining:
     params:
         folder=config["pretraining"]["folder"],
         source=config["pretraining"]["images"],
+        code=code_digest("index"),
     message:
         "list the pretraining images in {params.folder}"
     shell:

@@ -50,7 +50,7 @@ rule evaluate:
         dataset=DATASET,
         padding=config["inference"]["padding"],
         curves=f"{MODEL}/curves",
-        code=code_digest("evaluate", "curves"),
+        code=code_digest("evaluate"),
     message:
         "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:

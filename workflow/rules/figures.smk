@@ -77,7 +77,7 @@ rule draw_novelty_over_training:
         stem=f"{RESULTS}/figures/novelty_over_training_{{size}}_{{category}}",
         quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
         source=config["pretraining"]["images"],
-        code=code_digest("novelty"),
+        code=code_digest("novelty-over-training"),
     message:
         "draw what the constraint acts on over training, {wildcards.category}, size {wildcards.size}"
     shell:

@@ -31,7 +31,7 @@ rule pretrain_teacher:
         settings=lambda wildcards: as_json(configuration.teacher_settings(config, wildcards.size)),
         weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
-        code=code_digest("teacher"),
+        code=code_digest("teacher pretrain"),
     message:
         "pretrain teacher {wildcards.size}"
     shell:
@@ -51,7 +51,7 @@ rule import_teacher:
     wildcard_constraints:
         size="|".join(PUBLISHED) or "none",
     params:
-        code=code_digest("published_teachers"),
+        code=code_digest("teacher import"),
     message:
         "take over the published teacher {input}"
     shell:

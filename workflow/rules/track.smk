@@ -20,7 +20,7 @@ rule track:
         uri=config["tracking"]["uri"],
         experiment=BENCHMARK,
         folder=MODEL,
-        code=code_digest("runs"),
+        code=code_digest("track"),
     message:
         "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
@@ -40,7 +40,7 @@ rule track_teacher:
     params:
         uri=config["tracking"]["uri"],
         benchmark=BENCHMARK,
-        code=code_digest("runs"),
+        code=code_digest("teacher track"),
     message:
         "track teacher {wildcards.size}"
     shell:
