@@ -1,12 +1,13 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dfsc.config import quantile_of
-from dfsc.files import read_json, write_json
+from dfsc.files import digest_of, read_json, sha256_of, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -21,17 +22,24 @@ ARTIFACT_FILES = {
 }
 
 
-RECORDED = ("commit", "data_digest", "teacher_digest", "model_digest", "pretraining_images", "teacher", "hardware")
+RECORDED = ("commit", "teacher_digest", "model_digest", "pretraining_images", "teacher", "hardware")
 
 
-def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
-    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt."""
+def track_model(
+    folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path, manifests: Sequence[Path] = ()
+) -> None:
+    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt.
+
+    `manifests`: of all that the model was trained and judged on; without, the run names its training's alone.
+    """
     training, measured = read_json(folder / "training.json"), read_json(folder / "metrics.json")
     settings = training["settings"]
     size, seed = settings["size"], settings["seed"]
     metrics = flat_metrics(measured)
-    # The model's fingerprint tells runs of one grid cell under changed settings apart.
-    key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{training['fingerprint'][:12]}"
+    data_digest = digest_of(sorted(map(sha256_of, manifests))) if manifests else training["data_digest"]
+    # Tells runs of one grid cell under changed settings, or on changed test images, apart.
+    made_from = digest_of([training["fingerprint"], data_digest])
+    key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
     quantile = quantile_of(method)
     tags = {
         "benchmark": experiment,
@@ -41,6 +49,7 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
         "seed": str(seed),
         "size": size,
         **{name: str(training[name]) for name in RECORDED},
+        "data_digest": data_digest,
         "code_digest": str(training["code"]),
         **{f"version.{name}": value for name, value in training["versions"].items()},
     }

@@ -31,10 +31,11 @@ def run_pretraining(
     output: Path,
     checkpoints: Path,
     device: torch.device,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json)."""
-    images = PretrainingImages(index)
+    images = PretrainingImages(index, pretraining_folder)
     backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
     inputs = {
         "settings": asdict(settings),
@@ -70,6 +71,7 @@ def run_training(
     checkpoints: Path,
     device: torch.device,
     workers: int,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
@@ -80,7 +82,7 @@ def run_training(
         )
         for split in ("train/good", "validation/good")
     )
-    penalty = PretrainingImages(index)
+    penalty = PretrainingImages(index, pretraining_folder)
     made = read_json(teacher.with_suffix(".json"))
     inputs = {
         "settings": asdict(settings),
