@@ -7,7 +7,6 @@
 # or the text of its command changes, and this text holds the global's name, not its value.
 # Priorities: what is wrong with the images is said before the first training.
 
-import functools
 from pathlib import Path
 
 from dfsc import changes
@@ -30,30 +29,8 @@ def marker_of(source):
     if source == "generated":
         return f"{RESULTS}/synthesized.json"
     if source == "mvtec_ad":
-        return DATASET.replace("{", "{{").replace("}", "}}") + "/{category}/defects_config.json"
+        return f"{RESULTS}/arranged/{{category}}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
-
-
-@functools.cache
-def content(category):
-    """The content of a category of the user's own, by part."""
-    listed = all(Path(manifest.format(category=category)).exists() for manifest in MANIFESTS)
-    if workflow.dryrun and not listed:  # it does not matter yet, and reading takes time
-        return dict.fromkeys(changes.PARTS)
-    folder = Path(DATASET if SOURCE == "folder" else ORIGINAL, category)
-    with stopping_in_one_line():
-        return changes.category_content(folder, Path(RESULTS, f"seen/{category}.json"), keep=not workflow.dryrun)
-
-
-@functools.cache
-def pretraining_content():
-    """The content of pretraining images of the user's own; nothing for what is fetched or generated."""
-    if marker_of(PRETRAINING_SOURCE) or (workflow.dryrun and not Path(INDEX).exists()):
-        return ""
-    with stopping_in_one_line():
-        return changes.pretraining_content(
-            Path(PRETRAINING_FOLDER), Path(RESULTS, "seen/pretraining.json"), keep=not workflow.dryrun
-        )
 
 
 def digest_of_source(wildcards):
@@ -102,7 +79,7 @@ if SOURCE == "mvtec_ad":
 
     rule arrange:
         output:
-            marker_of("mvtec_ad"),
+            touch(marker_of("mvtec_ad")),
         log:
             f"{LOGS}/arrange/{{category}}.log",
         priority: 100
