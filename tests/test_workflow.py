@@ -131,6 +131,7 @@ class Own:
     """A folder of one's own, of a name that shells and patterns may trip over; the smallest configuration for it."""
 
     NAME = "it's {mine} & *ö"
+    first_run = ""
 
     def __init__(self, checkout: Checkout, disk: Path) -> None:
         self.checkout = checkout
@@ -156,7 +157,14 @@ def own(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Own:
     own = Own(checkout, tmp_path_factory.mktemp("disk"))
     run = own.run()
     assert run.returncode == 0, run.stdout
+    own.first_run = run.stdout
     return own
+
+
+def test_images_are_checked_before_the_first_training(own: Own) -> None:
+    jobs = [line for line in own.first_run.splitlines() if line.startswith("Job ")]
+    checks = [number for number, line in enumerate(jobs) if ": check every file" in line or ": list the" in line]
+    assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
 
 
 JUDGED = {"evaluate": 2, "track": 2, "tables": 1, "draw_model_heatmaps": 2}
