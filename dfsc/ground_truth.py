@@ -48,7 +48,7 @@ def list_test_images(category_folder: Path) -> list[LabelledImage]:
         files = sorted((category_folder / "test" / folder).glob("*.png"))
         if not files and folder == "good":
             raise UserError(f"{category_folder / 'test' / folder}: holds no PNG image; the metrics need at least one")
-        images += [LabelledImage(folder, file.stem, *_size(file)) for file in files]
+        images += [LabelledImage(folder, file.stem, *image_size(file)) for file in files]
         masks = {entry.name for entry in (category_folder / "ground_truth" / folder).glob("*/")}
         for stem in sorted(masks - {file.stem for file in files}):
             raise UserError(
@@ -101,7 +101,7 @@ def _read_region(file: Path, image: LabelledImage, defects: Mapping[int, Mapping
     return Region(mask, saturation_area(area, threshold, bool(entry["relative_saturation"])), str(entry["defect_name"]))
 
 
-def _size(file: Path) -> tuple[int, int]:
+def image_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             return image.size

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dfsc.changes import is_of
 from dfsc.data import ANOMALY_TYPES, IMAGE_FOLDERS, FileRecord, decode_image, images_of, read_defects
 from dfsc.errors import UserError
-from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
+from dfsc.ground_truth import list_test_images, read_regions
 
 REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
 COLUMNS = ("train", "validation", "good", "logical", "structural")  # of the published table, as IMAGE_FOLDERS
 
 
 def scan_category(
-    category_folder: Path, progress: Callable[[int, int], None] = lambda done, total: None, workers: int = 1
+    category_folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int = 1,
+    part: str | None = None,
 ) -> list[FileRecord]:
-    """Read and check every file of one category; return their records, sorted by path.
+    """Read and check every file of one category, or of one of `changes.PARTS`; return their records, sorted by path.
 
     Every image and mask is decoded once, so that a damaged file is named here and not hours later.
     Raises UserError naming the file or folder: a missing folder, an empty split, an image that cannot be decoded, and
@@ -32,17 +36,17 @@ def scan_category(
     labelled = {image.path: image for image in list_test_images(category_folder)}
 
     def check(file: Path) -> list[FileRecord]:
-        record = _record(category_folder, file)
-        image = labelled.get(record.path, LabelledImage("good", file.stem, record.width, record.height))
-        read_regions(category_folder, image, defects)
-        masks = category_folder / "ground_truth" / image.folder / image.stem
-        return [
-            record,
-            *(_record(category_folder, mask) for mask in masks.glob("*.png") if image.folder in ANOMALY_TYPES),
-        ]
+        path = file.relative_to(category_folder).as_posix()
+        listed = [file] if is_of(part, path) else []
+        if is_of(part, "ground_truth") and path in labelled and labelled[path].folder in ANOMALY_TYPES:
+            image = labelled[path]
+            read_regions(category_folder, image, defects)
+            listed += (category_folder / "ground_truth" / image.folder / image.stem).glob("*.png")
+        return [_record(category_folder, path) for path in listed]
 
     files = [file for folder in IMAGE_FOLDERS for file in sorted((category_folder / folder).glob("*.png"))]
-    records = [_record(category_folder, category_folder / "defects_config.json")]
+    config = category_folder / "defects_config.json"
+    records = [_record(category_folder, config)] if is_of(part, config.name) else []
     with ThreadPoolExecutor(workers) as pool:
         for done, checked in enumerate(pool.map(check, files), start=1):
             records += checked
@@ -50,10 +54,19 @@ def scan_category(
     return sorted(records, key=lambda record: record.path)
 
 
-def check_counts(records: list[FileRecord], category: str, published: Path) -> None:
+def check_counts(
+    records: list[FileRecord],
+    category: str,
+    published: Path,
+    part: str | None = None,
+    where: str = "",
+    advice: str = "fetch it again",
+) -> None:
     """Compare a category's images with the published table, CSV of category, width, height and images per folder.
 
-    Raises UserError naming the first folder or image that differs.
+    `part`: the one of `changes.PARTS` that `records` holds; without, all.
+
+    Raises UserError naming the first folder or image that differs, after `where`, and ending with `advice`.
     """
     with published.open(newline="", encoding="utf-8") as stream:
         rows = {row["category"]: row for row in csv.DictReader(stream)}
@@ -61,16 +74,18 @@ def check_counts(records: list[FileRecord], category: str, published: Path) -> N
         raise UserError(f"{published}: has no category {category}; it has {', '.join(rows)}")
     row = rows[category]
     for folder, column in zip(IMAGE_FOLDERS, COLUMNS, strict=True):
+        if not is_of(part, folder):
+            continue
         images = images_of(records, folder)
         if len(images) != int(row[column]):
             raise UserError(
-                f"{category}/{folder}: holds {len(images)} images, but {row[column]} are published; fetch it again"
+                f"{where}{category}/{folder}: holds {len(images)} images, but {row[column]} are published; {advice}"
             )
         for image in images:
             if (image.width, image.height) != (int(row["width"]), int(row["height"])):
                 raise UserError(
-                    f"{category}/{image.path}: is {image.width} x {image.height} pixels, but {row['width']} x "
-                    f"{row['height']} is published; fetch it again"
+                    f"{where}{category}/{image.path}: is {image.width} x {image.height} pixels, but {row['width']} x "
+                    f"{row['height']} is published; {advice}"
                 )
 
 

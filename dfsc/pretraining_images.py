@@ -56,18 +56,19 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
 class PretrainingImages:
     """Random access to an indexed set.
 
-    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`.
+    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`. `folder`: where the images lie,
+    if they were moved since they were indexed.
     """
 
-    def __init__(self, index: Path) -> None:
+    def __init__(self, index: Path, folder: Path | None = None) -> None:
         try:
-            self.source, folder, *paths, last = index.read_text(encoding="utf-8").splitlines()
+            self.source, listed, *paths, last = index.read_text(encoding="utf-8").splitlines()
             self.digest = last.removeprefix("sha256 of paths and sizes: ")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{index}: is no index of pretraining images ({error}); write it with `dfsc index-pretraining`"
             ) from error
-        self.folder, self.paths = Path(folder), paths
+        self.folder, self.paths = folder or Path(listed), paths
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dfsc.config import quantile_of
-from dfsc.files import read_json, read_lines, reading, write_json
+from dfsc.files import digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -24,15 +25,18 @@ ARTIFACT_FILES = {
 }
 # Keys of training.json that each run has as tags.
 RECORDED = (
-    *("commit", "data_digest", "teacher_digest", "penalty_digest", "model_digest"),
+    *("commit", "teacher_digest", "penalty_digest", "model_digest"),
     *("pretraining_images", "teacher", "hardware"),
 )
 AGAIN = "delete it and run the workflow again"
 
 
-def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
+def track_model(
+    folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path, manifests: Sequence[Path] = ()
+) -> None:
     """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt.
 
+    `manifests`: of all that the model was trained and judged on; without, the run names its training's alone.
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
     path = folder / "training.json"
@@ -41,8 +45,10 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
     with reading(path, "the record of a training", AGAIN):
         settings = training["settings"]
         size, seed = settings["size"], settings["seed"]
-        # The model's fingerprint tells runs of one grid cell under changed settings apart.
-        key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{training['fingerprint'][:12]}"
+        data_digest = digest_of(sorted(map(sha256_of, manifests))) if manifests else str(training["data_digest"])
+        # Tells runs of one grid cell under changed settings, or on changed test images, apart.
+        made_from = digest_of([training["fingerprint"], data_digest])
+        key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
         tags = {
             "benchmark": experiment,
             "category": category,
@@ -51,6 +57,7 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
             "seed": str(seed),
             "size": size,
             **{name: str(training[name]) for name in RECORDED},
+            "data_digest": data_digest,
             "code_digest": str(training["code"]),
             **{f"version.{name}": value for name, value in _versions(training).items()},
         }

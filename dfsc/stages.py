@@ -32,6 +32,7 @@ def run_pretraining(
     output: Path,
     checkpoints: Path,
     device: torch.device,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json).
@@ -41,7 +42,7 @@ def run_pretraining(
     if (settings.backbone_weights == "random") != (backbone_weights is None):
         needed = "no file" if settings.backbone_weights == "random" else "their file"
         raise UserError(f"--backbone-weights: `backbone_weights` is {settings.backbone_weights}; pass {needed}")
-    images = PretrainingImages(index)
+    images = PretrainingImages(index, pretraining_folder)
     backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
     inputs = {
         "settings": asdict(settings),
@@ -77,6 +78,7 @@ def run_training(
     checkpoints: Path,
     device: torch.device,
     workers: int,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
@@ -87,7 +89,7 @@ def run_training(
         )
         for split in ("train/good", "validation/good")
     )
-    penalty = PretrainingImages(index)
+    penalty = PretrainingImages(index, pretraining_folder)
     made = read_json(teacher.with_suffix(".json"))
     inputs = {
         "settings": asdict(settings),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import Checkout
+from checkout import Checkout, job_counts
 from http_server import running_server
 
 from dfsc.manifest import COLUMNS
@@ -66,6 +66,32 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert checkout.snakemake("--configfile", "fetched.yaml").stdout.count("Nothing to be done") == 1
 
 
+def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    checkout = Checkout(tmp_path / "checkout")
+    table = checkout.root / "config/mvtec_loco.csv"
+    table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
+    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump({**small, **yaml.safe_load(CONFIG)}))
+    (checkout.root / "data").mkdir()
+    (checkout.root / "data/mvtec_loco").symlink_to(tmp_path / "made")
+    manifest = "results/fetched/manifests/coin_tray/test.csv"
+    run = checkout.snakemake("--configfile", "fetched.yaml", "--", manifest)
+    assert run.returncode == 0, run.stdout
+    assert "data/mvtec_loco: was not fetched, but fits config/mvtec_loco.csv; it is adopted" in run.stdout
+    assert len((checkout.root / manifest).read_text().splitlines()) == 1 + 3 + 3 + 3
+    assert not (checkout.root / ".dvc/cache").exists()
+    # Named by the configuration instead, it is the same copy.
+    (checkout.root / "data/mvtec_loco").unlink()
+    config = yaml.safe_load((checkout.root / "fetched.yaml").read_text())
+    config["dataset"]["folder"] = str(tmp_path / "made")
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump(config))
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "fetched.yaml", "--", manifest).stdout
+    shutil.rmtree(checkout.root / "results")
+    run = checkout.snakemake("--configfile", "fetched.yaml", "--", manifest)
+    assert run.returncode == 0 and f"{tmp_path / 'made'}: was not fetched, but fits" in run.stdout
+
+
 def test_published_counts_are_checked(tmp_path: Path) -> None:
     synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
     checkout = Checkout(tmp_path / "checkout")
@@ -112,3 +138,11 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
     assert "structural" in table and "other (6 images)" in table
     metrics = json.loads((checkout.root / "results/own/tiny/coins/efficientad/seed0/metrics.json").read_text())
     assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml").stdout
+    for file in original.rglob("*"):
+        file.touch()
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml", "--dry-run").stdout
+    mask = next(original.glob("ground_truth/damaged/*"))
+    mask.write_bytes(mask.read_bytes() + b"more")
+    planned = job_counts(checkout.snakemake("--configfile", "own.yaml", "--dry-run"))
+    assert planned["arrange"] == 1 and planned["manifest"] == 3

@@ -1,13 +1,14 @@
 """Images: fetched, generated or arranged, and listed in manifests."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dfsc.commands.options import Category, Dataset, Output, Settings, progress_bar
 
 app = typer.Typer()
+Part = Literal["training", "test", "ground_truth"]  # `changes.PARTS`
 
 
 @app.command()
@@ -26,11 +27,13 @@ def synthesize(
 def fetch(
     name: Annotated[str, typer.Argument(help="A source listed in the file of sources.")],
     sources: Annotated[Path, typer.Option(help="YAML file that lists sources.")] = Path("config/sources.yaml"),
+    output: Annotated[Path | None, typer.Option(help="Where to put it, instead of the listed place.")] = None,
+    dvc: Annotated[bool, typer.Option("--dvc", help="Let DVC keep a copy; its stage calls this without.")] = False,
 ) -> None:
-    """Bring a source from outside to its place: downloaded, verified, unpacked. DVC's stages call this."""
+    """Bring a source from outside to its place, or take over what is there: downloaded, verified, unpacked."""
     from dfsc.sources import fetch_source
 
-    fetch_source(name, sources)
+    fetch_source(name, sources, output, dvc)
 
 
 @app.command()
@@ -50,15 +53,16 @@ def manifest(
     category: Category,
     output: Output,
     published: Annotated[Path | None, typer.Option(help="Table of published counts and sizes to check, CSV.")] = None,
+    part: Annotated[Part | None, typer.Option(help="Only the files that this reads.")] = None,
     workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Check every file of a category, and list path, size, digest and pixels of each."""
     from dfsc.data import write_manifest
     from dfsc.manifest import check_counts, scan_category
 
-    records = scan_category(dataset / category, progress_bar("images checked"), workers)
+    records = scan_category(dataset / category, progress_bar("images checked"), workers, part)
     if published is not None:
-        check_counts(records, category, published)
+        check_counts(records, category, published, part)
     write_manifest(output, records)
 
 

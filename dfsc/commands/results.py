@@ -18,11 +18,12 @@ def track(
     category: Category,
     method: Annotated[str, typer.Option(help="efficientad or dfsc-q<quantile>.")],
     output: Output,
+    manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
     from dfsc.runs import track_model
 
-    track_model(model_folder, uri, experiment, category, method, output)
+    track_model(model_folder, uri, experiment, category, method, output, manifest or [])
 
 
 @app.command()

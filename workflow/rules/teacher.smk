@@ -9,7 +9,7 @@ PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 
 rule pretrain_teacher:
     input:
-        index=f"{RESULTS}/pretraining.index",
+        index=INDEX,
         backbone=marker_of("wide_resnet101_2") if FROM_IMAGENET else [],
     output:
         teacher=f"{RESULTS}/{{size}}/teacher.pt",
@@ -35,8 +35,8 @@ rule pretrain_teacher:
     message:
         "pretrain teacher {wildcards.size}"
     shell:
-        "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} {params.weights} "
-        "--output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
+        "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} "
+        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 
 
