@@ -13,9 +13,9 @@ from PIL import Image
 
 import dfsc.evaluate
 from dfsc.curves import curves_as_csv, write_curves
-from dfsc.data import decode_image
 from dfsc.errors import UserError
 from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.images import decode_grey
 from dfsc.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS
 
@@ -169,7 +169,7 @@ def spoil(category, path, value):
 
 
 def two_grey_values(category):
-    mask = np.asarray(decode_image(category.folder / MASK, "L")).copy()
+    mask = decode_grey(category.folder / MASK).copy()
     mask[0, 0] = 255
     category.save(MASK, mask)
 

@@ -3,6 +3,12 @@
 # Later rules depend on the manifests and the index, not on thousands of files.
 
 GENERATED = config["dataset"]["source"] == "generated"
+# A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
+LARGE_MASKS = (
+    "--large-masks"
+    if config["dataset"].get("large_masks") or config["dataset"]["source"] in ("mvtec_loco", "generated")
+    else ""
+)
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
 FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
 
@@ -59,11 +65,18 @@ if config["dataset"]["source"] == "mvtec_ad":
         params:
             original=f"{config['dataset'].get('original')}/{{category}}",
             folder=f"{DATASET}/{{category}}",
+            threshold=(
+                f"--mask-threshold {config['dataset']['mask_threshold']}"
+                if config["dataset"].get("mask_threshold")
+                else ""
+            ),
+            large_masks=LARGE_MASKS,
             code=code_digest("mvtec_ad"),
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
-            "dfsc arrange --folder {params.original:q} --output {params.folder:q} > {log} 2>&1"
+            "dfsc arrange --folder {params.original:q} --output {params.folder:q} {params.threshold} "
+            "{params.large_masks} > {log} 2>&1"
 
 
 rule manifest:
@@ -77,12 +90,13 @@ rule manifest:
     params:
         folder=DATASET,
         published=("--published config/mvtec_loco.csv" if config["dataset"]["source"] == "mvtec_loco" else ""),
+        large_masks=LARGE_MASKS,
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category}"
     shell:
         "dfsc manifest --dataset {params.folder:q} --category {wildcards.category} --output {output} "
-        "{params.published} --workers {threads} > {log} 2>&1"
+        "{params.published} {params.large_masks} --workers {threads} > {log} 2>&1"
 
 
 rule index_pretraining:
@@ -95,6 +109,7 @@ rule index_pretraining:
     params:
         folder=config["pretraining"]["folder"],
         source=config["pretraining"]["images"],
+        code=code_digest("pretraining_images"),
     message:
         "list the pretraining images in {params.folder}"
     shell:
