@@ -53,7 +53,7 @@ class Defect:
 
 def read_defects(path: Path) -> dict[int, Defect]:
     """Read defects_config.json: grey value -> its entry. Raises UserError naming the file, the entry and its key."""
-    entries = read_json(path)
+    entries = read_json(path, "a list of defect types", "each category has one")
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path}: is not a list of entries, one per defect type")
     defects: dict[int, Defect] = {}

@@ -104,7 +104,8 @@ def read_mask(file: Path, size: tuple[int, int], image: str, threshold: int | No
     marked = np.count_nonzero(grey == grey.max()) if grey.max() > 0 else 0
     if not marked or marked != np.count_nonzero(grey):
         raise UserError(
-            f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one"
+            f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one (in MVTec "
+            "AD's layout, `mask_threshold` in `dataset` says from which value on grey is defect)"
         )
     return grey
 

@@ -2,7 +2,8 @@
 
 An image is read as what it shows, at 8 bits a channel:
 - Its EXIF orientation is applied, to images and masks alike, so that width and height are those it is looked at with.
-- Of 16 bits a channel the upper 8 are taken, v // 256, as Pillow itself does of colours. 1 bit is black or white.
+- Of 16 bits a channel the upper 8 are taken, v // 256, as Pillow itself does of colours; of a TIFF's 12 likewise. 1 bit
+  is black or white.
 - Palettes, CMYK and the like become the colours they stand for; an alpha channel or a transparent colour that leaves
   every pixel opaque is dropped.
 - A phone's JPEG that holds a second picture (MPO, a preview or a depth map) is its first one.
@@ -12,7 +13,7 @@ Refused by name is what shows no one thing: partly transparent images, several p
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -29,7 +30,8 @@ from dfsc.files import reading
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "IM", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN",
            "TGA", "TIFF", "WEBP")  # fmt: skip
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-NUMBERS = {"I": "32-bit integers", "F": "floating point numbers"}
+TIFF_BITS, TIFF_COLOURS, WHITE_IS_ZERO = 258, 262, 0  # Pillow heeds them up to 8 bits only
+NUMBERS = {"I": "signed or 32-bit integers", "F": "floating point numbers"}
 ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
            5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -96,18 +98,21 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def require_folders(folder: Path, allowed: Iterable[str]) -> None:
-    """Raise UserError naming what a folder holds beside the sub-folders `allowed`, since nothing would look at it."""
+def require_folders(folder: Path, allowed: Collection[str], files: bool = False) -> None:
+    """Raise UserError naming what a folder holds beside the sub-folders `allowed`, since nothing would look at it.
+
+    With `files`, files may lie beside them.
+    """
     for entry in visible(folder):
-        if entry.name not in allowed or not entry.is_dir():
+        if (entry.is_dir() and entry.name not in allowed) or not (files or entry.is_dir()):
             raise UserError(f"{entry}: would be left out; {folder} holds only the folders {', '.join(allowed)}")
 
 
 def decode_image(path: Path) -> Image.Image:
     """Decode a whole image file to a PIL image of mode 'RGB', upright. Raises UserError naming the file."""
-    image = _decoded(path)
-    if image.mode == "I":
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image, bits = _decoded(path)
+    if bits > 8:
+        image = Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
     return image.convert("RGB") if image.mode != "RGB" else image
 
 
@@ -116,7 +121,7 @@ def decode_grey(path: Path) -> NDArray[np.integer]:
 
     Raises UserError naming the file, one that holds colours included.
     """
-    pixels: NDArray[np.integer] = np.asarray(_decoded(path))
+    pixels: NDArray[np.integer] = np.asarray(_decoded(path)[0])
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any():
             raise UserError(f"{path}: holds colours; a mask is grey")
@@ -155,8 +160,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _decoded(path: Path) -> Image.Image:
-    """The image upright: 'RGB' or 'L' of 8 bits, or 'I', whose values are then of 16 bits."""
+def _decoded(path: Path) -> tuple[Image.Image, int]:
+    """The image upright, and its bits a channel: 'RGB' or 'L' of 8 bits, or 'I' of more."""
     with _opened(path) as image:
         image.load()
         orientation = _orientation(image, decode=True)
@@ -167,11 +172,14 @@ def _decoded(path: Path) -> Image.Image:
             image = image.convert("RGBA")
         if image.has_transparency_data and (wide or image.getchannel("A").getextrema() != (255, 255)):
             raise UserError(f"{path}: is partly transparent; save it on a background, without transparency")
+        tags = getattr(image, "tag_v2", {})
+        bits = tags.get(TIFF_BITS, (16,))[0] if wide else 8
         if wide:
-            image = Image.fromarray(np.asarray(image).astype(np.int32))
+            values = np.asarray(image).astype(np.int32)
+            image = Image.fromarray(2**bits - 1 - values if tags.get(TIFF_COLOURS) == WHITE_IS_ZERO else values)
         elif image.mode not in ("RGB", "L"):
             image = image.convert("RGB")
-        return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image.copy()
+        return (image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image.copy()), bits
 
 
 def _orientation(image: Image.Image, decode: bool) -> object:

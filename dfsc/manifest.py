@@ -31,6 +31,7 @@ def scan_category(
     """
     if not category_folder.is_dir():
         raise UserError(f"{category_folder}: no such category; check `dataset.categories` and `dataset.folder`")
+    require_folders(category_folder, ("train", "validation", "test", "ground_truth"), files=True)
     for split in ("train", "validation"):
         require_folders(category_folder / split, ["good"])
     for folder in REQUIRED_FOLDERS:

@@ -31,6 +31,7 @@ def arrange(category_folder: Path, output: Path, mask_threshold: int | None = No
     defect. Raises UserError naming the folder or file that is missing or would be left out, a mask that
     `dfsc.ground_truth.read_mask` refuses, and one of more than half of its image unless `large_masks`.
     """
+    require_folders(category_folder, ("train", "test", "ground_truth"), files=True)
     require_folders(category_folder / "train", ["good"])
     training = image_files(category_folder / "train" / "good")
     if len(training) < VALIDATION_EVERY:

@@ -90,8 +90,8 @@ class Trainer:
         variance = self._channel_mean(lambda features: (features - mean).square())
         if bool((variance.sqrt() <= SMALLEST_SPREAD * mean.abs()).any()):
             raise UserError(
-                "training images: a feature of the teacher is the same in all of them, so that it cannot be normalised; "
-                "are they all of one colour? replace them"
+                "training images: a feature of the teacher is the same in all of them, which cannot be normalised; are "
+                "they all of one colour? replace them"
             )
         self.modules.feature_mean.copy_(mean)
         self.modules.feature_std.copy_(variance.sqrt())
@@ -227,8 +227,8 @@ def train(
     lower, upper = quantiles.T
     if not (upper - lower > SMALLEST_SPREAD * np.abs(upper)).all():
         raise UserError(
-            "validation images: the model's anomaly maps of them are the same everywhere, so that scores cannot be scaled "
-            f"by their quantiles {MAP_QUANTILES}; are they all of one colour? replace them and train again"
+            "validation images: the anomaly maps of them are the same everywhere, so that scores cannot be scaled by "
+            f"their quantiles {MAP_QUANTILES}; are they all of one colour? replace them and train again"
         )
     model.map_quantiles.copy_(torch.from_numpy(quantiles))
     return log

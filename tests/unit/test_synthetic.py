@@ -58,7 +58,7 @@ def test_every_defect_occurs_and_every_grey_value_is_listed(generated: Path, cat
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_both_kinds_of_saturation_occur(generated: Path, category: str) -> None:
     defects = read_defects(generated / category / "defects_config.json").values()
-    assert {defect["relative_saturation"] for defect in defects} == {True, False}
+    assert {defect.relative_saturation for defect in defects} == {True, False}
     for defect in defects:
         threshold = defect["saturation_threshold"]
         if defect["relative_saturation"]:
