@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from small_sets import loco_category, plain_name, save_as_it_is
+from small_sets import loco_category, save_as_it_is
 
 from dfsc.errors import UserError
 from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
@@ -170,7 +171,7 @@ UNFAITHFUL: dict[str, tuple[Callable[[Path], object], str]] = {
     "palette_key.gif": (lambda path: Image.fromarray(GREY).convert("P").save(path, transparency=3), "transparent"),
     "text.png": (lambda path: path.write_text("hello"), "cannot be read as an image"),
     "empty.jpg": (lambda path: path.touch(), "cannot be read as an image"),
-    "drawing.png": (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "cannot be read"),
+    "drawing.png": (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "cannot be"),
     "broken_link.png": (lambda path: path.symlink_to("nowhere"), "is missing"),
     "loop.png": (lambda path: path.symlink_to(path), "cannot be read as an image"),
 }  # fmt: skip
@@ -278,4 +279,16 @@ def test_a_folder_that_is_a_link_is_followed(tmp_path: Path) -> None:
     save_as_it_is(tmp_path / "there/000.png", COLOUR)
     (tmp_path / "here").symlink_to("there")
     assert image_files(tmp_path / "here") == [tmp_path / "here/000.png"]
-    assert plain_name(0) == "000.png"
+
+
+def test_an_unreadable_folder_is_named() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        (Path(place) / "n01").mkdir(mode=0)
+        try:
+            os.seteuid(user or 65534)  # root may read every folder
+            with pytest.raises(UserError, match="n01: cannot be read as a folder"):
+                image_files(Path(place) / "n01")
+        finally:
+            os.seteuid(user)

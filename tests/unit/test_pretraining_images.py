@@ -48,8 +48,8 @@ UNLISTABLE = {
     "a loop of folders": (loop, "round"),
     "a line break": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\nc.png"), "line break"),
     "a line separator": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\x85c.png"), "line break"),
-    "not UTF-8": (lambda folder: os.rename(folder / "n01/b.png", os.fsencode(folder) + b"/n01/\xff.png"), "not UTF-8"),
-    "a folder not UTF-8": (lambda folder: os.rename(folder / "n01", os.fsencode(folder) + b"/n\xff"), "not UTF-8"),
+    "not UTF-8": (lambda folder: (folder / "n01/b.png").rename(folder / os.fsdecode(b"n01/\xff.png")), "not UTF-8"),
+    "a folder not UTF-8": (lambda folder: (folder / "n01").rename(folder / os.fsdecode(b"n\xff")), "not UTF-8"),
 }  # fmt: skip
 
 
@@ -60,14 +60,6 @@ def test_what_cannot_be_listed_is_named_in_one_line(folder: Path, tmp_path: Path
     outcome = dfsc("index", "--folder", folder, "--source", "other", "--output", tmp_path / "index")
     assert outcome.code == 2 and outcome.errors.count("\n") == 1 and named in outcome.errors, outcome.errors
     assert not (tmp_path / "index").exists()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_an_unreadable_folder_is_named(folder: Path, tmp_path: Path) -> None:
-    (folder / "n01").chmod(0)
-    with pytest.raises(UserError, match="n01: cannot be read as a folder"):
-        write_index(folder, "other", tmp_path / "index")
-    (folder / "n01").chmod(0o755)
 
 
 def test_two_links_to_one_folder_are_no_loop(folder: Path, tmp_path: Path) -> None:
@@ -91,6 +83,6 @@ def test_a_damaged_index_is_refused(folder: Path, tmp_path: Path, damage: str) -
     index = tmp_path / "index"
     write_index(folder, "other", index)
     index.write_bytes(DAMAGES[damage](index.read_bytes()))
-    with pytest.raises(UserError, match="index: .*delete it and run again; `dfsc index` writes it") as error:
+    with pytest.raises(UserError, match=r"index: .*delete it and run again; `dfsc index` writes it") as error:
         PretrainingImages(index)
     assert "\n" not in str(error.value)
