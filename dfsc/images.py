@@ -154,7 +154,12 @@ def load_images(paths: Iterable[Path], size: int, workers: int = 1) -> NDArray[n
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    with reading(path, "an image", "replace the file"), Image.open(path, formats=FORMATS) as image:
+    # As a stream: of a file known by name, Pillow maps a grey TIFF into memory, and garbles one stored on its side.
+    with (
+        reading(path, "an image", "replace the file"),
+        path.open("rb") as stream,
+        Image.open(stream, formats=FORMATS) as image,
+    ):
         if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
             raise UserError(f"{path}: holds {frames} pages or frames; a file holds one image")
         yield image

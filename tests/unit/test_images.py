@@ -69,8 +69,12 @@ def test_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp", "avif"])
-def test_orientation_is_applied_to_images_and_masks(tmp_path: Path, ending: str, orientation: int) -> None:
+@pytest.mark.parametrize(
+    ("ending", "mode"),
+    [("jpg", "L"), ("webp", "RGB"), ("avif", "RGB")]
+    + [(ending, mode) for ending in ("png", "tif") for mode in ("RGB", "L", "I;16")],
+)
+def test_orientation_is_applied_to_images_and_masks(tmp_path: Path, ending: str, mode: str, orientation: int) -> None:
     upright = np.zeros((40, 60), np.uint8)
     upright[:20, :30] = 200  # the upper left quarter is light
     stored = {
@@ -80,10 +84,12 @@ def test_orientation_is_applied_to_images_and_masks(tmp_path: Path, ending: str,
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{ending}"
-    Image.fromarray(np.ascontiguousarray(stored)).convert("RGB").save(path, exif=exif)
+    values = stored.astype(np.uint16) * 257 if mode == "I;16" else stored
+    image = Image.fromarray(np.ascontiguousarray(values))
+    (image if mode == "I;16" else image.convert(mode)).save(path, exif=exif)
     np.testing.assert_allclose(shown(path), as_colour(upright), atol=60)
     if ending in ("png", "tif"):
-        np.testing.assert_array_equal(decode_grey(path), upright)
+        np.testing.assert_array_equal(decode_grey(path), upright.astype(int) * (257 if mode == "I;16" else 1))
 
 
 def test_orientation_behind_the_pixels_of_a_png(tmp_path: Path) -> None:
