@@ -9,9 +9,8 @@ from dfsc.archive import digests_of
 from dfsc.data import IMAGE_FOLDERS, FileRecord
 from dfsc.errors import UserError
 from dfsc.files import digest_of, reading, write_json
-from dfsc.ground_truth import image_size
+from dfsc.images import image_files, image_size, is_image_name
 from dfsc.manifest import check_counts
-from dfsc.pretraining_images import ENDINGS
 
 
 def adopt(folder: Path, published: Path | None) -> None:
@@ -52,15 +51,14 @@ def _check_categories(folder: Path, names: list[str], published: Path) -> None:
         for needed in ("defects_config.json", "ground_truth"):
             if not (category / needed).exists():
                 raise UserError(f"{category / needed}: is missing; {_advice(folder)}")
-        files = [file for split in IMAGE_FOLDERS for file in sorted((category / split).glob("*.png"))]
+        files = [file for split in IMAGE_FOLDERS for file in image_files(category / split)]
         records = [FileRecord(file.relative_to(category).as_posix(), 0, "", *image_size(file)) for file in files]
         check_counts(records, name, published, where=f"{folder}/", advice=_advice(folder))
 
 
 def _check_folders(folder: Path, rows: list[dict[str, str]]) -> None:
     for row in rows:
-        files = (folder / row["folder"]).rglob("[!.]*")
-        found = sum(1 for file in files if file.suffix.lower() in ENDINGS)
+        found = sum(1 for file in (folder / row["folder"]).rglob("[!.]*") if is_image_name(file.name))
         if found != int(row["images"]):
             raise UserError(
                 f"{folder / row['folder']}: holds {found} images, but {row['images']} are published; {_advice(folder)}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json
+from dfsc.images import is_hidden
 
 # What is read of a category in LOCO's layout or in MVTec AD's: files and folders below the category's.
 PARTS = {
@@ -87,17 +88,13 @@ def _files(top: Path, name: str = "") -> Iterator[tuple[str, os.stat_result]]:
         if top.is_file():
             yield name, top.stat()
         for folder, folders, files in os.walk(top, followlinks=True, onerror=_refuse):
-            folders[:] = sorted(sub for sub in folders if _is_shown(sub) and not _leads_up(Path(folder, sub)))
-            for file in sorted(filter(_is_shown, files)):
+            folders[:] = sorted(sub for sub in folders if not is_hidden(sub) and not _leads_up(Path(folder, sub)))
+            for file in sorted(files):
                 path = Path(folder, file)
-                if path.exists():
+                if not is_hidden(file) and path.exists():
                     yield Path(name, path.relative_to(top)).as_posix(), path.stat()
     except OSError as error:
         _refuse(error)
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name != "Thumbs.db"
 
 
 def _leads_up(folder: Path) -> bool:

@@ -12,11 +12,12 @@ import torch
 
 from dfsc.backbone import load_backbone
 from dfsc.checkpoint import Checkpoint, save_tensors
-from dfsc.data import images_of, load_images, read_manifest
+from dfsc.data import images_of, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
+from dfsc.images import load_images
 from dfsc.loop import Progress, TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from checkout import Checkout, job_counts
 from http_server import running_server
+from PIL import Image
 
 from dfsc.manifest import COLUMNS
 from dfsc.synthetic import SyntheticSettings, synthesize
@@ -118,7 +119,10 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
     for masks in (made / "ground_truth/structural_anomalies").iterdir():
         mask = original / f"ground_truth/damaged/{masks.name}_mask.png"
         mask.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(masks / "000.png", mask)
+        soft = Image.open(masks / "000.png").resize((99, 99)).resize((320, 240), Image.Resampling.BILINEAR)
+        soft.save(mask)  # greys at its edges
+    for folder, file in (("test/damaged", "000"), ("ground_truth/damaged", "000_mask"), ("test/good", "000")):
+        (original / folder / f"{file}.png").rename(original / folder / f"part 7, {file}.PNG")
     checkout = Checkout(tmp_path / "checkout")
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
     own = {
@@ -128,12 +132,14 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
             "original": str(original.parent),
             "folder": "data/arranged",
             "categories": ["coins"],
+            "mask_threshold": 20,
         },
         "pretraining": {"images": "other", "folder": str(tmp_path / "made/pretraining")},
     }
     (checkout.root / "own.yaml").write_text(yaml.safe_dump({**small, **own}))
     run = checkout.snakemake("--configfile", "own.yaml")
     assert run.returncode == 0, run.stdout
+    assert "part 7, 000.PNG" in (checkout.root / "results/own/tables/scores.csv").read_text()
     table = (checkout.root / "results/own/tables/table1_image_auroc.md").read_text()
     assert "structural" in table and "other (6 images)" in table
     metrics = json.loads((checkout.root / "results/own/tiny/coins/efficientad/seed0/metrics.json").read_text())

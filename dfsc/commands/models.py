@@ -91,7 +91,7 @@ def train(
     dataset: Dataset,
     category: Category,
     manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
-    teacher: Annotated[Path, typer.Option(help="Written by `dfsc pretrain`.")],
+    teacher: Annotated[Path, typer.Option(help="Written by `dfsc teacher pretrain` or `dfsc teacher import`.")],
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     output: Output,
     checkpoints: Checkpoints,

@@ -85,8 +85,10 @@ def heatmaps(
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     padding: Annotated[str, typer.Option(help="zero, minimum or replicate.")] = "zero",
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
-    worst: Annotated[bool, typer.Option("--worst", help="What the last method ranks lowest, not the first.")] = False,
-    images: Annotated[list[str] | None, typer.Option(help="test/<type>/<name>.png to draw, instead.")] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="scores.csv of the last method: draw what it ranks lowest, not the first.")
+    ] = None,
+    images: Annotated[list[str] | None, typer.Option(help="test/<type>/<file> to draw, instead.")] = None,
 ) -> None:
     """Draw images, ground truth and anomaly maps side by side."""
     from dfsc.heatmaps import draw_heatmaps

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from test_train import trainer
 
 from dfsc.checkpoint import Checkpoint, save_tensors
-from dfsc.data import load_images
 from dfsc.difference_log import DifferenceLog, novel_share, read_differences, squared_difference
+from dfsc.images import load_images
 from dfsc.loop import run_steps
 from dfsc.networks import EfficientAD, normalise_images
 from dfsc.novelty import draw_novelty, draw_novelty_over_training

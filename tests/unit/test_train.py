@@ -15,8 +15,9 @@ from conftest import DFSC, TRAINING, Prepared, dfsc
 from dfsc import cli
 from dfsc.checkpoint import load_tensors
 from dfsc.config import build
-from dfsc.data import images_of, load_images, read_manifest
+from dfsc.data import images_of, read_manifest
 from dfsc.files import read_json, sha256_of
+from dfsc.images import load_images
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.teacher import load_teacher
 from dfsc.train import Trainer, TrainingSettings

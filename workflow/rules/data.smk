@@ -17,6 +17,9 @@ SOURCE = config["dataset"]["source"]
 ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout
 PRETRAINING_SOURCE = config["pretraining"]["images"]
 PRETRAINING_FOLDER = config["pretraining"]["folder"]
+# A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
+LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
+LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
 FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
@@ -85,12 +88,18 @@ if SOURCE == "mvtec_ad":
         priority: 100
         params:
             content=lambda wildcards: digest_of(content(wildcards.category)),
+            threshold=(
+                f"--mask-threshold {config['dataset']['mask_threshold']}"
+                if config["dataset"].get("mask_threshold")
+                else ""
+            ),
+            large_masks=LARGE_MASKS,
             code=code_digest("arrange"),
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
             "dfsc arrange --folder {ORIGINAL:q}/{wildcards.category} --output {DATASET:q}/{wildcards.category} "
-            "> {log} 2>&1"
+            "{params.threshold} {params.large_masks} > {log} 2>&1"
 
 
 rule manifest:
@@ -107,12 +116,13 @@ rule manifest:
     params:
         content=lambda wildcards: content(wildcards.category)[wildcards.part] if SOURCE == "folder" else "",
         published="--published config/mvtec_loco.csv" if SOURCE == "mvtec_loco" else "",
+        large_masks=LARGE_MASKS,
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category} that is read for {wildcards.part}"
     shell:
         "dfsc manifest --dataset {DATASET:q} --category {wildcards.category} --part {wildcards.part} "
-        "--output {output} {params.published} --workers {threads} > {log} 2>&1"
+        "--output {output} {params.published} {params.large_masks} --workers {threads} > {log} 2>&1"
 
 
 rule index_pretraining:

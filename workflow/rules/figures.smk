@@ -5,6 +5,7 @@
 rule draw_heatmaps:
     input:
         maps=expand(f"{MODEL}/maps.npz", method=PAIR, seed=SEEDS[0], allow_missing=True),
+        scores=expand(f"{MODEL}/scores.csv", method=PAIR[-1], seed=SEEDS[0], allow_missing=True),
         ground_truth=GROUND_TRUTH,
     output:
         f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}.pdf",
@@ -20,7 +21,7 @@ rule draw_heatmaps:
         choice="heatmaps|worst",
     params:
         maps=lambda wildcards, input: [f"{method}={path}" for method, path in zip(PAIR, input.maps)],
-        choice=lambda wildcards: "--worst" if wildcards.choice == "worst" else "",
+        choice=lambda wildcards, input: f"--worst {input.scores}" if wildcards.choice == "worst" else "",
         stem=f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}",
         padding=config["inference"]["padding"],
         source=config["pretraining"]["images"],
