@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from timing import CPU, Row, circumstances, seconds, table
 
+from dfsc.data import Defect
 from dfsc.evaluate import evaluate, read_official_map
 from dfsc.ground_truth import LabelledImage, read_regions
 from dfsc.maps import pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS, au_spro
 
-DEFECTS = {
-    255: {"defect_name": "missing", "saturation_threshold": 0.5, "relative_saturation": True, "pixel_value": 255},
-    254: {"defect_name": "scratch", "saturation_threshold": 1.0, "relative_saturation": True, "pixel_value": 254},
-}
+DEFECTS = {255: Defect("missing", 255, 0.5, True), 254: Defect("scratch", 254, 1.0, True)}
 MEMORY_MAPS = 100, 1024, 1024  # number, width, height
 NATIVE_MAPS = 312, 1700, 1000  # a test set such as pushpins'
 SHARES = {"good": 0.44, "logical_anomalies": 0.3, "structural_anomalies": 0.26}  # as in pushpins
@@ -45,11 +44,11 @@ class Category:
         bounds = np.cumsum([0.0, *SHARES.values()]).round(2) * number
         self.folder = folder
         self.images = [
-            LabelledImage(name, f"{index:03d}", width, height)
+            LabelledImage(name, f"{index:03d}.png", width, height)
             for name, (start, stop) in zip(SHARES, itertools.pairwise(bounds.astype(int)), strict=True)
             for index in range(stop - start)
         ]
-        (folder / "defects_config.json").write_text(json.dumps(list(DEFECTS.values())))
+        (folder / "defects_config.json").write_text(json.dumps(list(map(asdict, DEFECTS.values()))))
         random = np.random.default_rng(0)
         self.small_maps: dict[LabelledImage, NDArray[np.float32]] = {}
         for image in self.images:

@@ -19,10 +19,10 @@ from plain import PenaltyImages, TrainingImages, endless, plain_losses
 from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfsc.data import load_images
 from dfsc.device import Precision, choose_device, computing, placed
+from dfsc.images import load_images
 from dfsc.networks import SIZES, EfficientAD, pdn
-from dfsc.pretraining_images import PretrainingImages, prefetched
+from dfsc.pretraining_images import PretrainingImages, prefetched, write_index
 from dfsc.train import Draw, Trainer, TrainingSettings
 
 IMAGES = 4
@@ -54,8 +54,9 @@ def trainer(
 ) -> Trainer:
     """A trainer with a random teacher."""
     index = penalty[0].parent.parent / "index"
-    listed = [path.name for path in penalty] * (LISTED // len(penalty))
-    index.write_text("\n".join(["random", str(penalty[0].parent), *listed, "sha256 of paths and sizes: none"]) + "\n")
+    write_index(penalty[0].parent, "random", index)
+    listed = PretrainingImages(index)
+    listed.paths *= LISTED // len(listed)
     settings = TrainingSettings(
         size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
@@ -64,7 +65,7 @@ def trainer(
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
     decoded = load_images(images, image_size)
-    return Trainer(settings, decoded, PretrainingImages(index), teacher, device)
+    return Trainer(settings, decoded, listed, teacher, device)
 
 
 def our_steps(ours: Trainer, steps: int, workers: int) -> Iterator[Draw]:

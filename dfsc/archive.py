@@ -47,7 +47,7 @@ def extract(archive: Path, output: Path, sha256: str) -> None:
         temporary.mkdir(parents=True)
         unpack = _unpack_zip if zipfile.is_zipfile(archive) else _unpack_tar
         unpack(archive, temporary)
-        write_json(temporary / RECEIPT, {"archive_sha256": sha256, "files": _digests(temporary)})
+        write_json(temporary / RECEIPT, {"archive_sha256": sha256, "files": digests_of(temporary)})
         temporary.replace(output)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
@@ -67,13 +67,13 @@ def require_intact(folder: Path, sha256: str, advice: str) -> None:
     actual = receipt["archive_sha256"]
     if not actual.startswith(sha256.lower()):
         raise UserError(f"{folder}: is from an archive with SHA-256 {actual}, not {sha256}; {advice}")
-    differing = sorted({name for name, _ in _digests(folder).items() ^ receipt["files"].items()})
+    differing = sorted({name for name, _ in digests_of(folder).items() ^ receipt["files"].items()})
     if differing:
         count = f", the first of {len(differing)}" if len(differing) > 1 else ""
         raise UserError(f"{folder / differing[0]}: changed, removed or added since it was fetched{count}; {advice}")
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests_of(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but the receipt, by its path below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / RECEIPT)
     digests = {}

@@ -18,14 +18,20 @@ from numpy.typing import NDArray
 
 from dfsc.config import BASELINE, ablation_of, quantile_of
 from dfsc.data import ANOMALY_TYPES
-from dfsc.errors import UserError
+from dfsc.errors import UserError, listed
 from dfsc.metrics.auroc import auroc
 from dfsc.metrics.spro import FPR_LIMITS
 from dfsc.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
+from dfsc.tracking import TRACK_AGAIN
 
 KEYS = ["size", "category", "method", "seed"]
 COLUMNS = (*ANOMALY_TYPES, "mean")
 ALL = "mean of categories"
+# Columns of a comparison.
+COMPARED = [
+    *("metric", "size", "category", "method", "anomaly_type", "value", "value_std", "seeds", "pairs"),
+    *("difference", "difference_std", "low", "high", "probability"),
+]
 METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in FPR_LIMITS))
 # What runs must have in common, and within what.
 SAME = {
@@ -33,7 +39,7 @@ SAME = {
     "teacher_digest": ["size"],
     "code_digest": [],
     "pretraining_images": [],
-    "backbone": [],
+    "penalty_digest": [],
 }
 OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that differ from run to run
 Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
@@ -105,9 +111,8 @@ def _refuse_doubles_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> 
         raise UserError(f"tables: run of {_name(strangers[0])} is not of the grid; leave its receipt out")
     missing = [_name(cell) for cell in wanted if cell not in cells]
     if missing and not partial:
-        listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
         raise UserError(
-            f"tables: {len(missing)} of {len(wanted)} runs are missing: {listed}; "
+            f"tables: {len(missing)} of {len(wanted)} runs are missing: {listed(missing)}; "
             "run the workflow to its end, or ask for --partial tables"
         )
 
@@ -131,43 +136,48 @@ def _difference(tag: str, first: "pd.Series[Any]", other: "pd.Series[Any]") -> s
     return f"setting {key} ({two.get(key)}, {one.get(key)})"
 
 
-def columns_of(frame: pd.DataFrame) -> list[str]:
-    """Those of COLUMNS that the data set has: all of LOCO, but no logical anomalies of MVTec AD."""
-    return [column for column in COLUMNS if f"image_auroc.{column}" in frame]
-
-
 def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
-    """Raise UserError naming the run whose image scores are of other images, or do not give its tracked AUROC."""
+    """Raise UserError naming the runs whose image scores are of other images, or do not give their tracked AUROC."""
     paths: dict[str, list[str]] = {}
+    faults = []
     for run in frame.to_dict("records"):
-        found = scores[run["run_id"]]
+        found, name = scores[run["run_id"]], _name(run[key] for key in KEYS)
         if sorted(found) != paths.setdefault(run["category"], sorted(found)):
-            raise UserError(f"tables: {_name(run[key] for key in KEYS)}: its scores are of other test images")
-        by_folder = split_scores(found)
-        for kind in columns_of(frame)[:-1]:
-            if abs(auroc(by_folder["good"], by_folder[kind]) - run[f"image_auroc.{kind}"]) > 1e-9:
-                raise UserError(
-                    f"tables: {_name(run[key] for key in KEYS)}: its image scores do not give its tracked AUROC; "
-                    "delete its receipt and run the workflow again"
-                )
+            faults.append(f"{name}: its scores are of other test images")
+        elif not _gives_tracked_auroc(split_scores(found), run):
+            faults.append(f"{name}: its image scores do not give its tracked AUROC")
+    if faults:
+        raise UserError(f"tables: {listed(faults)}; {TRACK_AGAIN}")
+
+
+def _gives_tracked_auroc(by_folder: Mapping[str, NDArray[np.float64]], run: Mapping[str, Any]) -> bool:
+    if not len(by_folder["good"]):
+        return False
+    for kind in ANOMALY_TYPES:
+        tracked = run.get(f"image_auroc.{kind}", np.nan)
+        if not len(by_folder[kind]):
+            if not np.isnan(tracked):
+                return False
+        elif not abs(auroc(by_folder["good"], by_folder[kind]) - tracked) <= 1e-9:
+            return False
+    return True
 
 
 def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
     """'good' and the anomaly types -> image scores, in the order of the paths."""
     folders: dict[str, list[float]] = {folder: [] for folder in ("good", *ANOMALY_TYPES)}
     for path, score in sorted(scores.items()):
-        folders[Path(path).parent.name].append(score)
+        folders.setdefault(Path(path).parts[1], []).append(score)
     return {folder: np.array(values) for folder, values in folders.items()}
 
 
 def resample_differences(frame: pd.DataFrame, scores: Scores) -> dict[tuple[Any, ...], NDArray[np.float64]]:
     """(size, category, method, seed) -> the run's AUROC minus its baseline's under resampled images.
 
-    float64 [RESAMPLES, 3], the columns those of `columns_of`. All runs of a category see the same resamples, drawn
-    from a seed that only the category's name gives.
+    float64 [RESAMPLES, 3], the columns COLUMNS; NaN of an anomaly type that the category lacks, and the mean is of
+    those it has. All runs of a category see the same resamples, drawn from a seed that only the category's name gives.
     """
     identities = frame.set_index(KEYS)["run_id"]
-    anomaly_types = columns_of(frame)[:-1]
     gained: dict[tuple[Any, ...], NDArray[np.float64]] = {}
     for category, of_category in frame.groupby("category"):
         images = split_scores(scores[of_category["run_id"].iloc[0]])
@@ -177,15 +187,19 @@ def resample_differences(frame: pd.DataFrame, scores: Scores) -> dict[tuple[Any,
         won = {}
         for size, method, seed in of_category[["size", "method", "seed"]].itertuples(index=False, name=None):
             split = split_scores(scores[identities[size, category, method, seed]])
-            won[size, method, seed] = {kind: wins(split["good"], split[kind]) for kind in anomaly_types}
+            won[size, method, seed] = {
+                kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn
+            }
         for size, method, seed in won:
             if (paired := won.get((size, BASELINE, seed))) is None:
                 continue
-            by_type = [
-                resampled_auroc(won[size, method, seed][kind] - paired[kind], counts[kind], counts["good"])
-                for kind in anomaly_types
-            ]
-            gained[size, category, method, seed] = np.stack([*by_type, np.mean(by_type, axis=0)], axis=1)
+            by_type = {
+                kind: resampled_auroc(mine - paired[kind], counts[kind], counts["good"])
+                for kind, mine in won[size, method, seed].items()
+            }
+            lacking = np.full(RESAMPLES, np.nan)
+            by_type["mean"] = np.mean(list(by_type.values()) or [lacking], axis=0)
+            gained[size, category, method, seed] = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
     return gained
 
 
@@ -194,14 +208,15 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
 
     Columns beside those: value and value_std (over `seeds` seeds), difference, difference_std, low, high and
     probability (over `pairs` pairs, as `dfsc.statistics.interval`; empty for the baseline). Metrics in 0..1.
-    A mean of categories is over all of the grid's, and of the seeds that all of them have.
+    A mean of categories is over all of the grid's, and of the seeds that all of them have. What was not measured has no
+    row: an anomaly type that a category lacks, and its mean of categories.
     """
     check_scores(frame, scores)
     resampled = resample_differences(frame, scores)
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
-        columns = [f"{metric}.{column}" for column in columns_of(frame)]
-        values = {cell: frame.iloc[number][columns].to_numpy(float) for number, cell in enumerate(_cells(frame))}
+        measured = frame.reindex(columns=[f"{metric}.{column}" for column in COLUMNS]).to_numpy(float)
+        values = dict(zip(_cells(frame), measured, strict=True))
         images = resampled if metric == "image_auroc" else None
         for size in grid.sizes:
             for name in (*grid.categories, ALL):
@@ -209,11 +224,8 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
                 for method in grid.methods:
                     cell = {"metric": metric, "size": size, "category": name, "method": method}
                     summary = _summary(values, images, size, categories, method, grid.seeds)
-                    rows += [
-                        cell | {"anomaly_type": name} | row
-                        for name, row in zip(columns_of(frame) if summary else (), summary, strict=True)
-                    ]
-    return pd.DataFrame(rows)
+                    rows += [cell | {"anomaly_type": name} | row for name, row in summary.items()]
+    return pd.DataFrame(rows, columns=COMPARED)
 
 
 def _cells(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -227,8 +239,8 @@ def _summary(
     categories: list[str],
     method: str,
     seeds: list[int],
-) -> list[dict[str, Any]]:
-    """A row per column of `values`; none if no seed has the method in all `categories`."""
+) -> dict[str, dict[str, Any]]:
+    """Of COLUMNS, those that were measured in all `categories` with some seed, each with its row."""
 
     def mean(source: Mapping[tuple[Any, ...], NDArray[np.float64]], method: str, seed: int) -> NDArray[np.float64]:
         chosen = [source[size, category, method, seed] for category in categories]
@@ -239,9 +251,11 @@ def _summary(
 
     own = present(method)
     paired = [seed for seed in present(BASELINE) if seed in own and method != BASELINE]
-    rows = []
-    for column in range(next(iter(values.values())).size if own else 0):
+    rows = {}
+    for column, name in enumerate(COLUMNS):
         measured = np.array([mean(values, method, seed)[column] for seed in own])
+        if not own or np.isnan(measured).any():
+            continue
         row: dict[str, Any] = {
             "value": measured.mean(),
             "value_std": measured.std(ddof=1) if len(own) > 1 else np.nan,
@@ -254,17 +268,19 @@ def _summary(
             found = interval(gain, np.stack(by_image, axis=1) if by_image else None)
             row |= {"difference": found.mean, "difference_std": found.std, "low": found.low, "high": found.high}
             row |= {"probability": found.probability}
-        rows.append(row)
+        rows[name] = row
     return rows
 
 
 def paired_differences(frame: pd.DataFrame) -> dict[str, tuple[str, dict[str, float]]]:
     """DFSC run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05."""
-    names = [f"{metric}.{column}" for metric in ("image_auroc", "au_spro_0.05") for column in columns_of(frame)]
+    wanted = (f"{metric}.{column}" for metric in ("image_auroc", "au_spro_0.05") for column in COLUMNS)
+    names = [name for name in wanted if name in frame]
     runs = dict(zip(_cells(frame), frame.to_dict("records"), strict=True))
     found = {}
     for (size, category, method, seed), run in runs.items():
         baseline = runs.get((size, category, BASELINE, seed))
         if method != BASELINE and baseline is not None:
-            found[run["run_id"]] = baseline["run_id"], {name: run[name] - baseline[name] for name in names}
+            gained = {name: run[name] - baseline[name] for name in names}
+            found[run["run_id"]] = baseline["run_id"], {name: by for name, by in gained.items() if not np.isnan(by)}
     return found

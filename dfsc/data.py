@@ -2,26 +2,26 @@
 
 Layout (Bergmann et al., IJCV 2022), below a category's folder:
     train/good/NNN.png  validation/good/NNN.png  test/{good,logical_anomalies,structural_anomalies}/NNN.png
+                                                 or any other image format (see `dfsc.images`)
     ground_truth/<anomaly type>/NNN/KKK.png      one file per defect region; grey value = defect type, 0 = normal
     defects_config.json                          [{defect_name, pixel_value, saturation_threshold, relative_saturation}]
 """
 
 import csv
 import io
+import json
+import math
+import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from dfsc.errors import UserError
-from dfsc.files import read_json, write_text
+from dfsc.files import read_json, reading, write_text
 
 ANOMALY_TYPES = ("logical_anomalies", "structural_anomalies")
 TEST_FOLDERS = ("good", *ANOMALY_TYPES)
+REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
 IMAGE_FOLDERS = ("train/good", "validation/good", *(f"test/{folder}" for folder in TEST_FOLDERS))
 
 
@@ -41,49 +41,57 @@ class FileRecord:
         return self.path.rsplit("/", 1)[0]
 
 
-def decode_image(path: Path, mode: str) -> Image.Image:
-    """Decode a whole image file to a PIL image of `mode` ('RGB' or 'L').
+@dataclass(frozen=True)
+class Defect:
+    """An entry of defects_config.json: a type of defect, by its grey value in the masks."""
 
-    Raises UserError naming the file if it is missing, truncated or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.convert(mode) if image.mode != mode else image.copy()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: image is missing; fetch the data set again") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: image cannot be decoded ({error}); replace the file") from error
+    defect_name: str
+    pixel_value: int  # 1..255
+    saturation_threshold: float  # share of a region's area in 0..1 if relative, else pixels; above 0
+    relative_saturation: bool
 
 
-def load_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """Decode an image and resize it to `size` x `size` pixels whatever its aspect (EfficientAD).
-
-    Returns uint8 [size, size, 3], RGB, resized bilinearly with antialiasing. Raises UserError naming the file.
-    """
-    image = decode_image(path, "RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def load_images(paths: Iterable[Path], size: int, workers: int = 1) -> NDArray[np.uint8]:
-    """Load images as uint8 [n, size, size, 3], in the order given. Raises UserError naming the first bad file."""
-    with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(lambda path: load_image(path, size), paths)))
-
-
-def read_defects(path: Path) -> dict[int, dict[str, object]]:
-    """Read defects_config.json: grey value -> its entry. Raises UserError naming the file and the entry at fault."""
-    entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{path}: is not a list of mappings, one per defect type")
-    defects: dict[int, dict[str, object]] = {}
+def read_defects(path: Path) -> dict[int, Defect]:
+    """Read defects_config.json: grey value -> its entry. Raises UserError naming the file, the entry and its key."""
+    entries = read_json(path, "a list of defect types", "each category has one")
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: is not a list of entries, one per defect type")
+    defects: dict[int, Defect] = {}
     for number, entry in enumerate(entries):
-        if missing := {"defect_name", "pixel_value", "saturation_threshold", "relative_saturation"} - set(entry):
-            raise UserError(f"{path}: entry {number} lacks {', '.join(sorted(missing))}")
-        if entry["pixel_value"] in defects:
-            raise UserError(f"{path}: pixel_value {entry['pixel_value']} is listed twice")
-        defects[entry["pixel_value"]] = entry
+        defect = _defect(entry, f"{path}: entry {number}")
+        if defect.pixel_value in defects:
+            raise UserError(f"{path}: entry {number}: pixel_value {defect.pixel_value} is listed twice")
+        defects[defect.pixel_value] = defect
     return defects
+
+
+def _defect(entry: object, where: str) -> Defect:
+    keys = [field.name for field in fields(Defect)]
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: is not a mapping of {', '.join(keys)}")
+    if missing := [key for key in keys if key not in entry]:
+        raise UserError(f"{where}: lacks {', '.join(missing)}")
+    if unknown := [key for key in entry if key not in keys]:
+        raise UserError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(keys)}")
+    name, value, threshold, relative = (entry[key] for key in keys)
+    number = type(threshold) in (int, float) and 0 < threshold < math.inf
+    allowed = {
+        # Each defect has metrics of its own, in MLflow, which takes no other characters.
+        "defect_name": (
+            isinstance(name, str) and re.fullmatch(r"[\w .:-]*\w[\w .:-]*", name) is not None,
+            "letters, digits, spaces and _ - . :",
+        ),
+        "pixel_value": (type(value) is int and 1 <= value <= 255, "a whole number from 1 to 255"),
+        "relative_saturation": (isinstance(relative, bool), "true or false"),
+        "saturation_threshold": (
+            number and (relative is not True or threshold <= 1),
+            "above 0 and at most 1, a share of the region" if relative is True else "a number of pixels above 0",
+        ),
+    }
+    for key, (right, what) in allowed.items():
+        if not right:
+            raise UserError(f"{where}: {key}: is {json.dumps(entry[key])}; it must be {what}")
+    return Defect(name, value, threshold, relative)
 
 
 def write_manifest(path: Path, records: list[FileRecord]) -> None:
@@ -96,17 +104,17 @@ def write_manifest(path: Path, records: list[FileRecord]) -> None:
 
 
 def read_manifest(path: Path) -> list[FileRecord]:
-    """Read a manifest written by `write_manifest`. Raises UserError naming the file."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [
-                FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
-                for row in csv.DictReader(stream)
-            ]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: manifest is missing; write it with `dfsc manifest`") from error
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: is not a manifest of `dfsc manifest` ({error})") from error
+    """Read a manifest written by `write_manifest`. Raises UserError naming the file, one cut short too."""
+    with reading(path, "a manifest", "delete it and write it with `dfsc manifest`"):
+        text = path.read_text(encoding="utf-8")
+        records = [
+            FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+        absent = [folder for folder in REQUIRED_FOLDERS if not images_of(records, folder)]
+        if absent or not text.endswith("\n"):
+            raise ValueError(f"it is cut short: no image in {absent[0]}" if absent else "its last line is cut short")
+        return records
 
 
 def images_of(records: Iterable[FileRecord], folder: str) -> list[FileRecord]:

@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dfsc.data import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
+from dfsc.images import is_hidden
 from dfsc.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
 from dfsc.metrics.summary import Evaluation, summarise
@@ -38,12 +39,12 @@ def evaluate_official_maps(
     """
     images = list_test_images(dataset / category)
     folder = maps / category
-    files = (folder / "test").rglob("*")
-    found = {file.relative_to(folder).as_posix() for file in files if file.suffix in (".tif", ".tiff")}
-    _check_complete({image.path: image.path.removesuffix("png") + "tiff" for image in images}, found, folder)
+    found = _official_maps(folder)
+    names = {image.path: _map_name(image.path) for image in images}
+    _check_complete(names, set(found), folder)
 
     def load(image: LabelledImage) -> Scores:
-        return read_official_map(folder / "test" / image.folder / f"{image.stem}.tiff")
+        return read_official_map(found[names[image.path]])
 
     return evaluate(dataset / category, images, load, workers=workers, progress=progress)
 
@@ -69,6 +70,22 @@ def evaluate_small_maps(
         return resize_map(pad_map(maps[image.path], padding), image.height, image.width)
 
     return evaluate(dataset / category, images, load, workers=workers, progress=progress)
+
+
+def _official_maps(folder: Path) -> dict[str, Path]:
+    """The TIFFs below `folder`/test, of any case and spelling of the ending, by the name that they should have."""
+    found: dict[str, Path] = {}
+    for file in sorted((folder / "test").rglob("*")):
+        path = file.relative_to(folder)
+        if file.suffix.lower() in (".tif", ".tiff") and not any(map(is_hidden, path.parts)):
+            other = found.setdefault(_map_name(path.as_posix()), file)
+            if other is not file:
+                raise UserError(f"{file}: is a second map beside {other.name}; remove one of them")
+    return found
+
+
+def _map_name(path: str) -> str:
+    return PurePosixPath(path).with_suffix(".tiff").as_posix()
 
 
 def read_official_map(path: Path) -> Scores:

@@ -55,7 +55,10 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
             row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
         for axis, category in zip(axes[0], categories, strict=True):
             axis.set_title(str(category).replace("_", " "), fontsize=10)
-        axes[0][0].legend(fontsize=7, loc="best")
+        handles = {
+            label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
         text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
         footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
         save_figure(figure, path.with_name(f"{path.name}_{size}"))
@@ -65,6 +68,9 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
 
 def _draw_sweep(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
     """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
+    if summary.empty:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
+        return
     baseline, dfsc = (summary[(summary["method"] == BASELINE) == is_it] for is_it in (True, False))
     for value in 100 * baseline["value"]:
         axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label="EfficientAD")

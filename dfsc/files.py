@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,27 @@ def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:
     """Read JSON; raises UserError as `reading` does."""
     with reading(path, what, remedy):
         return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_lines(path: Path) -> str:
+    """The text of a file of lines, for example CSV. Raises ValueError if the last line is cut short."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut short")
+    return text
+
+
+def expanded(path: str, where: str) -> str:
+    """A path of the user's with `~`, `$NAME` and `${NAME}` replaced by what they stand for.
+
+    Raises UserError naming `where` it stands, and the variable that is not set, or the user there is none of.
+    """
+    if unset := [name for name in re.findall(r"\$\{?(\w+)\}?", path) if name not in os.environ]:
+        raise UserError(f"{where}: the variable ${unset[0]} is not set; set it, or write the path itself")
+    try:
+        return str(Path(os.path.expandvars(path)).expanduser())
+    except RuntimeError as error:
+        raise UserError(f"{where}: {path}: no such home folder is known; write the path itself") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dfsc.config import display_name
-from dfsc.data import ANOMALY_TYPES, decode_image
+from dfsc.data import ANOMALY_TYPES
 from dfsc.errors import UserError
+from dfsc.ground_truth import mask_files
+from dfsc.image_scores import read_scores
+from dfsc.images import decode_grey, decode_image
 from dfsc.maps import pad_map, read_maps, resize_map
 from dfsc.plotting import save_figure
-
-Maps = Mapping[str, NDArray[np.float32]]
 
 
 def first_examples(paths: list[str], per_type: int) -> list[str]:
@@ -22,9 +23,8 @@ def first_examples(paths: list[str], per_type: int) -> list[str]:
     return [path for kind in ANOMALY_TYPES for path in sorted(_of_folder(paths, kind))[:per_type]]
 
 
-def worst_examples(maps: Maps, padding: str, per_type: int) -> list[str]:
-    """The `per_type` anomalous test images of each type that have the lowest maxima of their maps."""
-    scores = {path: float(pad_map(small, padding).max()) for path, small in maps.items()}
+def worst_examples(scores: Mapping[str, float], per_type: int) -> list[str]:
+    """The `per_type` anomalous test images of each type that have the lowest image scores."""
     return [
         path for kind in ANOMALY_TYPES for path in sorted(_of_folder(scores, kind), key=lambda x: scores[x])[:per_type]
     ]
@@ -42,18 +42,20 @@ def draw_heatmaps(
     *,
     per_type: int = 3,
     source: str = "",
-    worst: bool = False,
+    worst: Path | None = None,
     chosen: list[str] | None = None,
 ) -> Figure:
     """Rows of image, ground truth, and each method's anomaly map; colours shared along a column.
 
-    `maps`: method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<name>.png'), else those
-    that the last method ranks lowest if `worst`, else the first of each type. Returns the figure as saved. Raises
-    UserError naming an image that has no map.
+    `maps`: method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<file>'), else those that
+    the last method ranks lowest, by its image scores in the file `worst`, else the first of each type. Returns the
+    figure as saved. Raises UserError naming an image that has no map.
     """
     archives = {method: read_maps(path) for method, path in maps.items()}
     last = list(archives.values())[-1]
-    examples = chosen or (worst_examples(last, padding, per_type) if worst else first_examples(list(last), per_type))
+    examples = chosen or (
+        worst_examples(read_scores(worst), per_type) if worst else first_examples(list(last), per_type)
+    )
     for path in examples:
         if path not in last:
             raise UserError(f"{path}: has no anomaly map in {list(maps.values())[-1]}")
@@ -65,9 +67,9 @@ def draw_heatmaps(
     good = {method: np.concatenate([archive[path].ravel() for path in _of_folder(list(archive), "good")])
             for method, archive in archives.items()}  # fmt: skip
     for row, path in zip(axes, examples, strict=True):
-        image = np.asarray(decode_image(category_folder / path, "RGB"))
+        image = np.asarray(decode_image(category_folder / path))
         row[0].imshow(image)
-        row[0].set_ylabel(path.removeprefix("test/").removesuffix(".png").replace("_anomalies", ""), fontsize=7)
+        row[0].set_ylabel(str(Path(path).with_suffix("")).removeprefix("test/").replace("_anomalies", ""), fontsize=7)
         row[1].imshow(ground_truth(category_folder, path, image.shape[:2]), cmap="gray", vmin=0, vmax=1)
         for axis, (method, archive) in zip(row[2:], archives.items(), strict=True):
             full = resize_map(pad_map(archive[path], padding), *image.shape[:2])
@@ -90,6 +92,6 @@ def ground_truth(category_folder: Path, path: str, shape: tuple[int, ...]) -> ND
     """Union of the regions of a test image, [height, width]; empty for a good one."""
     kind, stem = Path(path).parent.name, Path(path).stem
     union = np.zeros(shape, bool)
-    for mask in sorted((category_folder / "ground_truth" / kind / stem).glob("*.png")):
-        union |= np.asarray(decode_image(mask, "L")) > 0
+    for mask in mask_files(category_folder, kind, stem):
+        union |= decode_grey(mask) > 0
     return union

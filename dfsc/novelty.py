@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from dfsc.data import ANOMALY_TYPES, decode_image, load_images
+from dfsc.data import ANOMALY_TYPES
 from dfsc.difference_log import novel_share, read_differences, squared_difference
 from dfsc.errors import UserError
 from dfsc.heatmaps import ground_truth
+from dfsc.images import decode_image, image_files, load_images
 from dfsc.plotting import save_figure
 from dfsc.score import load_model
 
@@ -28,7 +29,9 @@ def draw_novelty(
     Returns the figure as saved.
     """
     folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
-    paths = [_first(category_folder, folder) for folder in folders if (category_folder / folder).is_dir()]
+    paths = [f"{folder}/{file.name}" for folder in folders for file in image_files(category_folder / folder)[:1]]
+    if not paths:
+        raise UserError(f"{category_folder}: holds no image in {', '.join(folders)}")
     loaded = [load_model(path) for path in models]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
     squared = [squared_difference(model, images) for model in loaded]
@@ -37,7 +40,7 @@ def draw_novelty(
         rows, columns, figsize=(1.6 * columns, 1.55 * rows), squeeze=False, layout="constrained"
     )
     for number, path in enumerate(paths):
-        shape = np.asarray(decode_image(category_folder / path, "RGB")).shape[:2]
+        shape = np.asarray(decode_image(category_folder / path)).shape[:2]
         highest = max(float(of_model[number].mean(dim=0).max()) for of_model in squared)
         for which, of_model in enumerate(squared):
             row = axes[len(models) * number + which]
@@ -90,9 +93,3 @@ def _finish(axes: Any, titles: list[str]) -> None:
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-
-
-def _first(category_folder: Path, folder: str) -> str:
-    for path in sorted((category_folder / folder).glob("*.png")):
-        return f"{folder}/{path.name}"
-    raise UserError(f"{category_folder / folder}: holds no PNG image")

@@ -1,8 +1,10 @@
 """From receipts and MLflow to the folder of tables, and from there to the terminal."""
 
-import json
+import html
+import io
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,8 +12,7 @@ from dfsc.compare import ALL, KEYS, METRICS, SAME, Grid, compare, paired_differe
 from dfsc.config import BASELINE, display_name
 from dfsc.cost import write_cost_table
 from dfsc.errors import UserError
-from dfsc.files import write_json, write_text
-from dfsc.provenance import RECORDED_VERSIONS
+from dfsc.files import read_json, read_lines, reading, write_json, write_text
 from dfsc.tables import (
     RUNS_MISSING,
     STYLE,
@@ -20,6 +21,7 @@ from dfsc.tables import (
     caption,
     gain,
     method_table,
+    not_measured,
     points,
     probability,
     starts_block,
@@ -27,6 +29,12 @@ from dfsc.tables import (
 )
 from dfsc.tracking import read_runs, read_scores, record_differences
 
+AGAIN = "delete it and run the workflow again"
+# Columns that hold text; all others hold numbers.
+TEXT = [
+    *("metric", "size", "category", "method", "anomaly_type", "ablation", "path", "status"),
+    *("run_id", "commit", "hardware", *SAME),
+]
 DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 \usepackage[T1]{fontenc}
 \usepackage[margin=12mm,landscape]{geometry}
@@ -51,7 +59,7 @@ def write_paper_tables(uri: str, receipts: list[Path], grid: Grid, folder: Path,
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(grid.sizes) * len(grid.categories) * len(grid.methods) * len(grid.seeds)
     context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), partial=not complete)
-    made_from, tables = provenance(frame, runs[0]["tags"]), build_tables(comparison, context)
+    made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     record_differences(uri, paired_differences(frame))
     write_json(folder / "grid.json", {**asdict(grid)})
@@ -72,30 +80,53 @@ def write_paper_tables(uri: str, receipts: list[Path], grid: Grid, folder: Path,
 
 def _page(title: str, table: pd.DataFrame) -> str:
     style = STYLE + "td{text-align:left;white-space:normal}th{text-align:left!important}"
+    with pd.option_context("display.max_colwidth", None):  # or digests are cut short
+        body = table.to_html(index=False, border=0)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
-        f"<h1>{title}</h1>{table.to_html(index=False, border=0)}</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{style}</style><h1>{html.escape(title)}</h1>{body}</html>\n"
     )
 
 
-def provenance(frame: pd.DataFrame, tags: dict[str, str]) -> pd.DataFrame:
+def provenance(runs: list[dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of (what, value): each value that the runs have of what they were made from."""
     rows = [("runs", str(len(frame)))]
-    for name in ("commit", "hardware", *(tag for tag in SAME if tag != "data_digest")):
-        rows += [(name.replace("_", " "), value) for value in sorted(frame[name].unique())]
+    for name in ("commit", "hardware", "teacher", *(tag for tag in SAME if tag != "data_digest")):
+        rows += [(name.replace("_", " "), value) for value in sorted({run["tags"].get(name, "") for run in runs})]
     for category, group in frame.groupby("category"):
         rows.append((f"data digest of {category}", ", ".join(group["data_digest"].unique())))
-    rows += [(f"version of {name}", tags.get(f"version.{name}", "unknown")) for name in RECORDED_VERSIONS]
+    versions = dict.fromkeys(tag for run in runs for tag in run["tags"] if tag.startswith("version."))
+    for tag in versions:
+        values = sorted({run["tags"].get(tag, "unknown") for run in runs})
+        rows.append((f"version of {tag.removeprefix('version.')}", ", ".join(values)))
     return pd.DataFrame(rows, columns=["what", "value"])
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """One of the CSV tables of `write_paper_tables`: text stays text, whatever it looks like, an empty number is NaN.
+
+    Raises UserError naming a file that is missing or damaged.
+    """
+    with reading(path, "a table", AGAIN):
+        table = pd.read_csv(io.StringIO(read_lines(path)), dtype=str, keep_default_na=False)
+        numbers = table.columns.difference(TEXT)
+        table[numbers] = table[numbers].replace("", "nan").astype(float)
+        return table.astype({"seed": int}) if "seed" in table else table
+
+
 def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
-    """Runs, comparison and context of a folder of tables. Raises UserError if there are none yet."""
+    """Runs, comparison and context of a folder of tables.
+
+    Raises UserError if there are none yet, and naming a file that is damaged.
+    """
     if not (folder / "comparison.csv").exists():
         raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
-    runs, comparison = (pd.read_csv(folder / name) for name in ("runs.csv", "comparison.csv"))
-    grid = Grid(**json.loads((folder / "grid.json").read_text(encoding="utf-8")))
-    images = ", ".join(sorted(runs["pretraining_images"].unique()))
+    runs, comparison = (read_table(folder / name) for name in ("runs.csv", "comparison.csv"))
+    stored = read_json(folder / "grid.json", "a grid", AGAIN)
+    with reading(folder / "grid.json", "a grid", AGAIN):
+        grid = Grid(**stored)
+    with reading(folder / "runs.csv", "a table of runs", AGAIN):
+        images = ", ".join(sorted(runs["pretraining_images"].unique()))
     return runs, comparison, Context(grid, images, "status" in runs)
 
 
@@ -105,7 +136,8 @@ def print_tables(folder: Path) -> None:
     for metric in ("image_auroc", "au_spro_0.05"):
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
-        _print(table.drop(columns="note"), caption(metric, context))
+        if not table.empty:  # without masks, nothing is localised
+            _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
 
 
 def print_comparison(folder: Path, metric: str, method: str | None) -> None:
@@ -120,11 +152,13 @@ def print_comparison(folder: Path, metric: str, method: str | None) -> None:
     if method not in context.grid.methods or method == BASELINE:
         others = ", ".join(name for name in context.grid.methods if name != BASELINE)
         raise UserError(f"--method: {method} is none of {others}")
-    column, rows = f"{metric}.mean", []
-    values = runs.set_index(["method", "size", "category", "seed"])[column]
     shown = comparison[
         (comparison["metric"] == metric) & (comparison["method"] == method) & (comparison["anomaly_type"] == "mean")
     ]
+    if shown.empty:
+        raise UserError(f"{folder}: no {metric} of {method} yet; run the workflow to its end")
+    values = runs.set_index(["method", "size", "category", "seed"])[f"{metric}.mean"]
+    rows = []
     for row in shown.to_dict("records"):
         start = {**context.mark, "size": row["size"], "category": row["category"]}
         for seed in context.grid.seeds if row["category"] != ALL else ():
@@ -134,7 +168,10 @@ def print_comparison(folder: Path, metric: str, method: str | None) -> None:
                 rows.append({**start, "seed": str(seed), **both, "difference": points(pair[1] - pair[0])})
         summary = {"seed": "all", "difference": gain(pd.Series(row)), "P(DFSC better)": probability(pd.Series(row))}
         rows.append({**start, **summary})
-    _print(pd.DataFrame(rows).fillna(""), f"{display_name(method)} against EfficientAD. {caption(metric, context)}")
+    _print(
+        pd.DataFrame(rows).fillna(""),
+        f"{display_name(method)} against EfficientAD. {caption(metric, context)}{not_measured(comparison)}",
+    )
 
 
 def _print(table: pd.DataFrame, text: str) -> None:

@@ -1,73 +1,101 @@
 """The images that the teacher is pretrained on and that the penalty loss draws from (ImageNet in the real run).
 
-A set is an index file: its source's name, its folder, and one relative path per line. Whoever trains reads the index
-and opens images one by one, so that 1.28 million files are listed once and never held in memory.
+A set is an index file: its source's name, its folder, one relative path per line, and two digests. Whoever trains reads
+the index and opens images one by one, so that 1.28 million files are listed once and never held in memory.
 """
 
 import hashlib
-import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfsc.data import decode_image
 from dfsc.errors import UserError
-from dfsc.files import written_whole
+from dfsc.files import reading, written_whole
+from dfsc.images import decode_image, is_image_name, require_plain, visible
 
-ENDINGS = {".jpeg", ".jpg", ".png"}
+DIGEST = "sha256 of paths and sizes: "
+CHECK = "sha256 of the lines above: "
 CACHE_BYTES = 2**30  # sets whose crops fit are decoded once and kept
 Item = TypeVar("Item")
 
 
-def write_index(folder: Path, source: str, output: Path) -> int:
-    """List every image below `folder` (recursively, sorted) in `output`; return how many there are.
+class Indexed(NamedTuple):
+    """How many images an index lists, and how many visible files of the folder are no images."""
 
-    Raises UserError naming the folder if it is missing or holds no image.
+    images: int
+    others: int
+
+
+def write_index(folder: Path, source: str, output: Path) -> Indexed:
+    """List every image below `folder` (recursively, sorted) in `output`.
+
+    Raises UserError naming the folder if it is missing, cannot be read or holds no image, a link that is broken or
+    leads to a folder around it, and a name that no line can carry.
     """
-    digest = hashlib.sha256()
-    count = 0
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of pretraining images; check `pretraining.folder`")
-    with written_whole(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        stream.write(f"{source}\n{folder.resolve()}\n")
-        for path, size in _walk(folder, ""):
-            digest.update(f"{path}\0{size}\n".encode())
-            stream.write(f"{path}\n")
-            count += 1
-        if not count:
-            raise UserError(f"{folder}: holds no JPEG or PNG image; check `pretraining.folder`")
-        stream.write(f"sha256 of paths and sizes: {digest.hexdigest()}\n")
-    return count
+    require_plain(str(folder.resolve()), Path())
+    require_plain(source, Path())
+    digest, check, found = hashlib.sha256(), hashlib.sha256(), [0, 0]
+    with written_whole(output) as temporary, temporary.open("wb") as stream:
+
+        def write(line: str) -> None:
+            stream.write(f"{line}\n".encode())
+            check.update(f"{line}\n".encode())
+
+        write(source)
+        write(str(folder.resolve()))
+        for path, size in _walk(folder, "", ()):
+            found[not is_image_name(path)] += 1
+            if is_image_name(path):
+                digest.update(f"{path}\0{size}\n".encode())
+                write(path)
+        if not found[0]:
+            raise UserError(f"{folder}: holds no image; check `pretraining.folder`")
+        write(f"{DIGEST}{digest.hexdigest()}")
+        stream.write(f"{CHECK}{check.hexdigest()}\n".encode())
+    return Indexed(*found)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-        elif Path(entry.name).suffix.lower() in ENDINGS:
-            yield prefix + entry.name, entry.stat().st_size
+def _walk(folder: Path, prefix: str, around: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int]]:
+    """Relative path and bytes of every visible file; `around`: device and inode of the folders that hold this one."""
+    status = folder.stat()
+    around = (*around, (status.st_dev, status.st_ino))
+    for entry in visible(folder):
+        try:
+            status = entry.stat()
+        except OSError as error:
+            raise UserError(f"{entry}: leads nowhere ({error.strerror}); remove the link or mend it") from error
+        if not stat.S_ISDIR(status.st_mode):
+            yield prefix + entry.name, status.st_size
+        elif (status.st_dev, status.st_ino) in around:
+            raise UserError(f"{entry}: leads back to a folder that holds it; remove the link")
+        else:
+            yield from _walk(entry, f"{prefix}{entry.name}/", around)
 
 
 class PretrainingImages:
     """Random access to an indexed set.
 
-    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`.
+    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`. `folder`: where the images lie,
+    if they were moved since they were indexed.
+    Raises UserError naming the index if it is missing, damaged or cut short.
     """
 
-    def __init__(self, index: Path) -> None:
-        try:
-            self.source, folder, *paths, last = index.read_text(encoding="utf-8").splitlines()
-            self.digest = last.removeprefix("sha256 of paths and sizes: ")
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{index}: is no index of pretraining images ({error}); write it with `dfsc index-pretraining`"
-            ) from error
-        self.folder, self.paths = Path(folder), paths
+    def __init__(self, index: Path, folder: Path | None = None) -> None:
+        with reading(index, "an index of pretraining images", "delete it and run again; `dfsc index` writes it"):
+            lines, mark, check = index.read_bytes().rpartition(CHECK.encode())
+            if not mark or check.decode().strip() != hashlib.sha256(lines).hexdigest():
+                raise ValueError("damaged or cut short")
+            self.source, listed, *self.paths, last = lines.decode().split("\n")[:-1]
+            self.digest = last.removeprefix(DIGEST)
+        self.folder = folder or Path(listed)
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -75,7 +103,7 @@ class PretrainingImages:
 
     def image(self, number: int) -> Image.Image:
         """Image `number`, decoded, RGB. Raises UserError naming the file."""
-        return decode_image(self.folder / self.paths[number], "RGB")
+        return decode_image(self.folder / self.paths[number])
 
     def penalty_crop(self, number: int, size: int, grey: bool) -> NDArray[np.uint8]:
         """Image resized to 2 `size` square, its central `size` square, uint8 [size, size, 3] (Batzner et al. 2024)."""

@@ -1,12 +1,16 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
+import io
+import re
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dfsc.config import quantile_of
-from dfsc.files import read_json, write_json
+from dfsc.files import digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -19,59 +23,102 @@ ARTIFACT_FILES = {
     "curves.png": "curves",
     "heatmaps.png": "",
 }
+# Keys of training.json that each run has as tags.
+RECORDED = (
+    *("commit", "teacher_digest", "penalty_digest", "model_digest"),
+    *("pretraining_images", "teacher", "hardware"),
+)
+AGAIN = "delete it and run the workflow again"
 
 
-RECORDED = ("commit", "data_digest", "teacher_digest", "model_digest", "pretraining_images", "teacher", "hardware")
+def track_model(
+    folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path, manifests: Sequence[Path] = ()
+) -> None:
+    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt.
 
-
-def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
-    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt."""
-    training, measured = read_json(folder / "training.json"), read_json(folder / "metrics.json")
-    settings = training["settings"]
-    size, seed = settings["size"], settings["seed"]
-    metrics = flat_metrics(measured)
-    # The model's fingerprint tells runs of one grid cell under changed settings apart.
-    key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{training['fingerprint'][:12]}"
+    `manifests`: of all that the model was trained and judged on; without, the run names its training's alone.
+    Raises UserError naming a file that is missing or damaged, and as `track_run` does.
+    """
+    path = folder / "training.json"
+    training = read_json(path, "the record of a training", AGAIN)
     quantile = quantile_of(method)
-    tags = {
-        "benchmark": experiment,
-        "category": category,
-        "method": method,
-        "quantile": "" if quantile is None else str(quantile),
-        "seed": str(seed),
-        "size": size,
-        **{name: str(training[name]) for name in RECORDED},
-        "code_digest": str(training["code"]),
-        **{f"version.{name}": value for name, value in training["versions"].items()},
-    }
+    with reading(path, "the record of a training", AGAIN):
+        settings = training["settings"]
+        size, seed = settings["size"], settings["seed"]
+        data_digest = digest_of(sorted(map(sha256_of, manifests))) if manifests else str(training["data_digest"])
+        # Tells runs of one grid cell under changed settings, or on changed test images, apart.
+        made_from = digest_of([training["fingerprint"], data_digest])
+        key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
+        tags = {
+            "benchmark": experiment,
+            "category": category,
+            "method": method,
+            "quantile": "" if quantile is None else str(quantile),
+            "seed": str(seed),
+            "size": size,
+            **{name: str(training[name]) for name in RECORDED},
+            "data_digest": data_digest,
+            "code_digest": str(training["code"]),
+            **{f"version.{name}": value for name, value in _versions(training).items()},
+        }
+        costs, times, parameters = costs_of(training), _times(training), _flat(settings)
+    measured = read_json(folder / "metrics.json", "metrics", AGAIN)
+    with reading(folder / "metrics.json", "metrics", AGAIN):
+        metrics = flat_metrics(measured)
     run = TrackedRun(
         name=f"{category} {method} seed{seed} {size}",
         key=key,
         tags=tags,
-        parameters=_flat(settings),
+        parameters=parameters,
         curve=_read_curve(folder / "training_curve.csv"),
         metrics=metrics,
         artifacts={folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()},
-        costs=costs_of(training),
+        costs=costs,
+        **times,
     )
     write_json(receipt, track_run(uri, experiment, run))
 
 
 def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> None:
-    """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt."""
-    made = read_json(teacher.with_suffix(".json"))
-    size, curve = made["settings"]["size"], _read_curve(teacher.with_suffix(".csv"))
-    run = TrackedRun(
-        name=f"teacher {size}",
-        key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
-        tags={name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
-        parameters=_flat(made["settings"]),
-        curve=curve,
-        metrics={"distillation": curve[-1]["distillation"]},
-        artifacts={teacher: "model", teacher.with_suffix(".json"): ""},
-        costs=costs_of(made),
-    )
+    """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt.
+
+    Raises UserError naming a file that is missing or damaged, and as `track_run` does.
+    """
+    path = teacher.with_suffix(".json")
+    made, curve = read_json(path, "the record of a teacher", AGAIN), _read_curve(teacher.with_suffix(".csv"))
+    with reading(path, "the record of a teacher", AGAIN):
+        size = made["settings"]["size"]
+        run = TrackedRun(
+            name=f"teacher {size}",
+            key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
+            tags={
+                **{name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
+                "code_digest": str(made["code"]),
+                **{f"version.{name}": value for name, value in _versions(made).items()},
+            },
+            parameters=_flat(made["settings"]),
+            curve=curve,
+            metrics={"distillation": curve[-1]["distillation"]},
+            artifacts={teacher: "model", path: ""},
+            costs=costs_of(made),
+            **_times(made),
+        )
     write_json(receipt, track_run(uri, f"{benchmark}-teachers", run))
+
+
+def _versions(made: dict[str, Any]) -> dict[str, str]:
+    return {"python": made["python"], **made["versions"]}
+
+
+def _times(made: dict[str, Any]) -> dict[str, int]:
+    """When a training began and ended, in milliseconds since 1970; before starts were recorded, `seconds` tell."""
+    finished = _milliseconds(made["finished"])
+    started = _milliseconds(made["started"]) if "started" in made else finished - round(1000 * made["seconds"])
+    return {"started": started, "finished": finished}
+
+
+def _milliseconds(time: str) -> int:
+    return round(1000 * datetime.strptime(time, "%Y-%m-%dT%H:%M:%S%z").timestamp())
 
 
 def costs_of(made: dict[str, Any]) -> dict[str, float]:
@@ -80,8 +127,9 @@ def costs_of(made: dict[str, Any]) -> dict[str, float]:
 
 
 def _read_curve(path: Path) -> list[dict[str, float]]:
-    curve = pd.read_csv(path)
-    return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
+    with reading(path, "a training curve", AGAIN):
+        curve = pd.read_csv(io.StringIO(read_lines(path)))
+        return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
 
 
 def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
@@ -90,8 +138,16 @@ def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
     for name, by_limit in measured["localization"]["auc_spro"].items():
         flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
     for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
-        flat |= {f"au_spro_0.05.{kind}.{defect}": by_limit["0.05"] for defect, by_limit in defects.items()}
+        flat |= {f"au_spro_0.05.{kind}.{metric_name(defect)}": limits["0.05"] for defect, limits in defects.items()}
     return flat
+
+
+def metric_name(text: str) -> str:
+    """Any text as part of a metric's name, where MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone.
+
+    Other signs become '_x<hexadecimal>_', '&' for example '_x26_'; different texts stay different.
+    """
+    return re.sub(r"[^\w.\- :]|_(?=x[0-9a-f]+_)", lambda sign: f"_x{ord(sign[0]):02x}_", text)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from dfsc.checkpoint import load_tensors
-from dfsc.data import FileRecord, load_images, read_manifest
+from dfsc.data import FileRecord, read_manifest
 from dfsc.device import Precision, computing
 from dfsc.errors import UserError
-from dfsc.files import write_text, written_whole
+from dfsc.files import written_whole
+from dfsc.image_scores import write_scores
+from dfsc.images import load_images
 from dfsc.maps import pad_map, resize_map, write_maps
 from dfsc.networks import EfficientAD, normalise_images
 
@@ -65,7 +67,8 @@ def score_images(
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
     """Small anomaly maps and image scores of `records` below `folder`, keyed by path.
 
-    The image score is the maximum of the padded map at the image's own size.
+    The image score is the maximum of the padded map at the image's own size. Raises UserError naming an image whose map
+    holds NaN or infinite values.
     """
     maps: dict[str, NDArray[np.float32]] = {}
     scores: dict[str, float] = {}
@@ -73,16 +76,16 @@ def score_images(
         batch = records[start : start + BATCH]
         images = load_images([folder / record.path for record in batch], model.image_size, workers)
         for record, small in zip(batch, anomaly_maps(model, images, device, settings.precision), strict=True):
+            if not np.isfinite(small).all():
+                raise UserError(
+                    f"{record.path}: its anomaly map holds NaN or infinite values; check the images that the model was "
+                    "trained and calibrated on, and train it again"
+                )
             maps[record.path] = small
             full = resize_map(pad_map(small, settings.padding), record.height, record.width)
             scores[record.path] = float(full.max())
         progress(len(maps), len(records))
     return maps, scores
-
-
-def write_scores(path: Path, scores: Mapping[str, float]) -> None:
-    """Write image scores as CSV (path, image_score), whole or not at all; digits suffice to read them back exactly."""
-    write_text(path, "path,image_score\n" + "".join(f"{name},{score!r}\n" for name, score in scores.items()))
 
 
 def write_full_size_maps(

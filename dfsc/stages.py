@@ -12,10 +12,12 @@ import torch
 
 from dfsc.backbone import load_backbone
 from dfsc.checkpoint import Checkpoint, save_tensors
-from dfsc.data import images_of, load_images, read_manifest
+from dfsc.data import images_of, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
+from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
+from dfsc.images import load_images
 from dfsc.loop import Progress, TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
@@ -31,16 +33,23 @@ def run_pretraining(
     output: Path,
     checkpoints: Path,
     device: torch.device,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
-    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json)."""
-    images = PretrainingImages(index)
+    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json).
+
+    Raises UserError if there are weights for a backbone that the settings call random, or none for another.
+    """
+    if (settings.backbone_weights == "random") != (backbone_weights is None):
+        needed = "no file" if settings.backbone_weights == "random" else "their file"
+        raise UserError(f"--backbone-weights: `backbone_weights` is {settings.backbone_weights}; pass {needed}")
+    images = PretrainingImages(index, pretraining_folder)
     backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
     inputs = {
         "settings": asdict(settings),
         "pretraining_images": {"source": images.source, "digest": images.digest, "count": len(images)},
         "backbone_weights": weights,
-        "code": code_digest("teacher"),
+        "code": code_digest("teacher pretrain"),
     }
     checkpoint = Checkpoint(checkpoints, digest_of(inputs))
     state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, **loop)
@@ -70,6 +79,7 @@ def run_training(
     checkpoints: Path,
     device: torch.device,
     workers: int,
+    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
@@ -80,7 +90,7 @@ def run_training(
         )
         for split in ("train/good", "validation/good")
     )
-    penalty = PretrainingImages(index)
+    penalty = PretrainingImages(index, pretraining_folder)
     made = read_json(teacher.with_suffix(".json"))
     inputs = {
         "settings": asdict(settings),

@@ -1,6 +1,7 @@
 """The four tables, as CSV, Markdown, LaTeX (booktabs) and HTML, from the comparison of the tracked runs."""
 
 import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,12 @@ def probability(row: pd.Series) -> str:
     return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
 
 
+def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
+    """Heading -> what is shown of an anomaly type or the mean; empty for what was not measured."""
+    cells = of_method.set_index("anomaly_type")
+    return {heading: shown(cells.loc[name]) if name in cells.index else "" for name, heading in HEADINGS.items()}
+
+
 def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
     """Tables 1 and 2: EfficientAD, the declared DFSC, their difference, and what others report."""
     grid = context.grid
@@ -79,8 +86,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
             (grid.headline, "P(DFSC better)", probability),
         ]
         for method, label, shown in lines:
-            cells = group[group["method"] == method].set_index("anomaly_type")
-            numbers = {HEADINGS[name]: shown(cells.loc[name]) for name in COLUMNS if name in cells.index}
+            numbers = _numbers(group[group["method"] == method], shown)
             rows.append({**context.mark, "size": size, "category": category, "": label, **numbers, "source": "ours"})
     return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
 
@@ -121,7 +127,6 @@ def method_table(
         means = group[(group["anomaly_type"] == "mean") & (group["method"] != BASELINE)]
         best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
         for method, of_method in group.groupby("method", sort=False):
-            cells = of_method.set_index("anomaly_type")
             notes = ["declared" if method == context.grid.headline else "", OPTIMISTIC if method == best else ""]
             rows.append(
                 {
@@ -129,13 +134,16 @@ def method_table(
                     "size": size,
                     "category": category,
                     "": display_name(str(method)),
-                    **{HEADINGS[name]: per_cent(cells.loc[name]) for name in COLUMNS if name in cells.index},
-                    "difference of mean [95 %]": gain(cells.loc["mean"], spread),
-                    "P(DFSC better)": probability(cells.loc["mean"]),
+                    **_numbers(of_method, per_cent),
+                    "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
+                    "P(DFSC better)": _numbers(of_method, probability)["mean"],
                     "note": ", ".join(filter(None, notes)),
                 }
             )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.drop(
+        columns=[heading for heading in HEADINGS.values() if heading in table and not any(table[heading])]
+    )
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     readings = [BASELINE, grid.headline, *(method for method in grid.methods if ablation_of(method))]
     pair = [BASELINE, grid.headline]
     declared = f" {display_name(grid.headline)} was declared before the run."
+    lacking = not_measured(comparison)
     others = "" if grid.dataset == "mvtec_loco" else " Others' numbers are of MVTec LOCO AD, other data than ours."
     none = "" if len(readings) > 2 else " No other reading was run: config/ablations.yaml has them ready."
     chosen: list[tuple[str, str, str, str, list[str], pd.DataFrame]] = [
@@ -173,7 +182,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
         numbers = comparison[comparison["method"].isin(methods)].assign(pretraining_images=context.pretraining_images)
         family = numbers["metric"].str.startswith("au_spro") == (metric != "image_auroc")
         numbers = numbers[family] if number < 4 else numbers
-        text = caption(metric, context) + more
+        text = caption(metric, context) + more + lacking
         tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
     return tables
 
@@ -195,10 +204,29 @@ def caption(metric: str, context: Context) -> str:
     )
 
 
+def not_measured(comparison: pd.DataFrame) -> str:
+    """Says which categories lack an anomaly type that others have, and what that does to the means; empty if none."""
+    types = comparison[comparison["category"] != ALL].groupby("category", sort=False)["anomaly_type"].agg(set)
+    names = [name for name in COLUMNS if any(name in of_category for of_category in types)]
+    lacking = [
+        f"{category} has no {HEADINGS[name]} anomalies"
+        for category, of_category in types.items()
+        for name in names
+        if name not in of_category
+    ]
+    if not lacking:
+        return ""
+    return (
+        f" {'; '.join(lacking)}: its mean is of the type it has, and no mean of categories is given of a type that one "
+        "of them lacks."
+    )
+
+
 def write_table(table: Table, folder: Path) -> None:
     """Write <name>.csv (numbers), .md, .tex (to be included; wants booktabs and longtable) and .html."""
     write_text(folder / f"{table.name}.csv", table.numbers.to_csv(index=False))
-    markdown = table.shown.to_markdown(index=False, disable_numparse=True)
+    cells = table.shown.map(lambda cell: str(cell).replace("|", r"\|"))
+    markdown = cells.to_markdown(index=False, disable_numparse=True)
     write_text(folder / f"{table.name}.md", f"**{table.title}** {table.caption}\n\n{markdown}\n")
     write_text(folder / f"{table.name}.tex", to_latex(table))
     write_text(folder / f"{table.name}.html", to_html(table))
@@ -214,27 +242,32 @@ def starts_block(table: pd.DataFrame) -> list[bool]:
     return [bool(begins) and number > 0 for number, begins in enumerate(changed)]
 
 
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$",
+    "τ'": r"$\tau'$", "±": r"$\pm$", "−": "$-$",
+}  # fmt: skip
+
+
+def latex(text: object) -> str:
+    """Text for LaTeX, each of its signs escaped at once, so that no escape is escaped again."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda sign: LATEX[sign[0]], str(text))
+
+
 def to_latex(table: Table) -> str:
     """A longtable with booktabs rules; numbers right, words left."""
-
-    def escape(text: object) -> str:
-        for sign, command in (("%", r"\%"), ("_", r"\_"), ("τ'", r"$\tau'$"), ("±", r"$\pm$"), ("−", "$-$"),
-                              ("< ", "$<$ "), ("> ", "$>$ ")):  # fmt: skip
-            text = str(text).replace(sign, command)
-        return str(text)
-
     columns = list(table.shown.columns)
-    head = " & ".join(escape(name) for name in columns) + r" \\"
+    head = " & ".join(latex(name) for name in columns) + r" \\"
     lines = [
         r"\setlength{\LTcapwidth}{\linewidth}",
         r"\begin{longtable}{" + "".join("r" if name in HEADINGS.values() else "l" for name in columns) + "}",
-        rf"\caption{{{escape(table.title.partition('. ')[2])} {escape(table.caption)}}}\\",  # LaTeX numbers it
+        rf"\caption{{{latex(table.title.partition('. ')[2])} {latex(table.caption)}}}\\",  # LaTeX numbers it
         r"\toprule", head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead",
         r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True):
         lines += [r"\midrule"] if begins else []
-        lines.append(" & ".join(escape(value) for value in row) + r" \\")
+        lines.append(" & ".join(latex(value) for value in row) + r" \\")
     return "\n".join([*lines, r"\end{longtable}", ""])
 
 

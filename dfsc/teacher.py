@@ -58,7 +58,7 @@ class _Distillation:
             self.modules.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.backbone = backbone.to(device)
-        with torch.no_grad():
+        with torch.no_grad(), computing(device, settings.precision):
             probe = backbone_features(self.backbone, torch.zeros(1, 3, 64, 64, device=device))
         self.target = TeacherTarget(probe[0].shape[1], probe[1].shape[1], size.output).to(device)
         self.mean, self.std = torch.zeros(1, device=device), torch.ones(1, device=device)

@@ -1,23 +1,22 @@
-"""MLflow: one run per trained model, written in one go. The only module that imports mlflow."""
+"""Runs in MLflow: one per trained model, written in one go, and read back as they were written."""
 
 import csv
-import fcntl
-import os
+import io
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfsc.errors import UserError
-from dfsc.files import digest_of, read_json
+from dfsc.errors import UserError, listed
+from dfsc.files import digest_of, read_json, read_lines, reading
+from dfsc.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-ARTIFACTS = Path("mlartifacts")  # of a local store; a server keeps its own
 BATCH = 1000  # metrics per call that MLflow accepts
 PARAMS_BATCH = 100
 EXPERIMENT_TAGS = {
@@ -27,37 +26,11 @@ EXPERIMENT_TAGS = {
 }
 UNDIGESTED = ("loss/", "difference.", "cost.")  # metrics that are no result of the run by itself
 SCORES = "scores.csv"
-
-# A server that is down should be reported within seconds, not after MLflow's minutes of retries.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-
-@contextmanager
-def tracking_client(uri: str) -> Iterator["MlflowClient"]:
-    """A client of the store at `uri`; a new SQLite store is created first, by one process at a time.
-
-    Raises UserError naming the address if the store cannot be reached.
-    """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        if uri.startswith("sqlite:///"):
-            database = Path(uri.removeprefix("sqlite:///"))
-            database.parent.mkdir(parents=True, exist_ok=True)
-            with Path(f"{database}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                client = MlflowClient(uri)
-                client.search_experiments(max_results=1)
-        else:
-            client = MlflowClient(uri)
-        yield client
-    except (MlflowException, SQLAlchemyError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise UserError(f"tracking store {uri}: {first_line}; results stay on disk, run again to track them") from error
+# Tracks what is missing or changed, of all runs at once, and nothing else: what is there as it should be is kept.
+TRACK_AGAIN = (
+    "run `snakemake --cores 1 --forcerun track track_teacher`, with your --configfile, to track it again from the "
+    "results on disk; nothing is trained"
+)
 
 
 @dataclass(frozen=True)
@@ -73,24 +46,31 @@ class TrackedRun:
     artifacts: Mapping[Path, str]  # file -> its folder in MLflow, '' for the top
     # These differ from run to run on equal inputs: metrics `cost.<name>`, and no part of the comparison.
     costs: Mapping[str, float] = field(default_factory=dict)
+    # Of the training, in milliseconds since 1970; without them, those of tracking.
+    started: int | None = None
+    finished: int | None = None
 
 
 def track_run(uri: str, experiment: str, run: TrackedRun) -> dict[str, str]:
     """Track one model as a finished run; return its receipt {run_id, key, experiment, metrics_digest}.
 
-    The run is found by its key: a finished one of equal metrics is kept as it is, any other of that key is deleted and
-    written anew, so that retries never leave two.
+    The run is found by its key: a finished one of equal tags and metrics is kept, and given the artifacts that it
+    lacks; any other of that key is deleted and written anew, so that retries never leave two.
     """
     with tracking_client(uri) as client:
         experiment_id = _experiment(client, uri, experiment)
+        place = client.get_experiment(experiment_id).artifact_location
         run_id = None
         for found in _runs_of(client, experiment_id, run.key):
-            if run_id is None and found.info.status == "FINISHED" and _metrics_of(found, run.metrics) == run.metrics:
+            # A run whose artifacts lie in a checkout that this one was copied from is written anew, into this one.
+            is_here = str(found.info.artifact_uri).startswith(f"{place}/")
+            if run_id is None and is_here and _is_as_tracked(found, run):
                 run_id = found.info.run_id
+                _write_artifacts(client, uri, run_id, run.artifacts)
             else:
                 client.delete_run(found.info.run_id)
         if run_id is None:
-            run_id = _write(client, experiment_id, run)
+            run_id = _write(client, uri, experiment_id, run)
     return {"run_id": run_id, "key": run.key, "experiment": experiment, "metrics_digest": digest_of(dict(run.metrics))}
 
 
@@ -99,17 +79,15 @@ def _experiment(client: "MlflowClient", uri: str, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = None if uri.startswith("http") else (ARTIFACTS / name).resolve().as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_place(uri, name), EXPERIMENT_TAGS))
         except MlflowException:  # another process was first
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        raise UserError(
-            f"tracking store {uri}: experiment `{name}` is deleted; restore it in MLflow, or rename `benchmark`"
-        )
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: experiment `{name}` is deleted; restore it in MLflow, or rename `benchmark`")
     return str(found.experiment_id)
 
 
@@ -117,15 +95,24 @@ def _runs_of(client: "MlflowClient", experiment_id: str, key: str) -> list["Run"
     return list(client.search_runs([experiment_id], f"tags.key = '{key}'"))
 
 
-def _metrics_of(run: "Run", names: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in run.data.metrics.items() if name in names}
+def _results_of(run: "Run") -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if not name.startswith(UNDIGESTED)}
 
 
-def _write(client: "MlflowClient", experiment_id: str, run: TrackedRun) -> str:
+def _is_as_tracked(found: "Run", run: TrackedRun) -> bool:
+    tags = {name: value for name, value in run.tags.items() if value}  # a server may keep no empty ones
+    return (
+        found.info.status == "FINISHED"
+        and tags.items() <= found.data.tags.items()
+        and _results_of(found) == run.metrics
+    )
+
+
+def _write(client: "MlflowClient", uri: str, experiment_id: str, run: TrackedRun) -> str:
     from mlflow.entities import Metric, Param
 
     tags = {**run.tags, "key": run.key}
-    run_id = str(client.create_run(experiment_id, run_name=run.name, tags=tags).info.run_id)
+    run_id = str(client.create_run(experiment_id, run.started, tags, run.name).info.run_id)
     values = [
         Metric(f"loss/{loss}", value, 0, int(row["step"]))
         for row in run.curve
@@ -139,52 +126,66 @@ def _write(client: "MlflowClient", experiment_id: str, run: TrackedRun) -> str:
     entries = [Param(name, str(value)) for name, value in run.parameters.items()]
     for start in range(0, len(entries), PARAMS_BATCH):
         client.log_batch(run_id, params=entries[start : start + PARAMS_BATCH])
-    for path, target in run.artifacts.items():
-        client.log_artifact(run_id, str(path), target or None)
-    client.set_terminated(run_id, "FINISHED")  # last: a run cut short before this line is written anew
+    _write_artifacts(client, uri, run_id, run.artifacts)
+    # Last: a run cut short before this line is written anew.
+    client.set_terminated(run_id, "FINISHED", run.finished)
     return run_id
+
+
+def _write_artifacts(client: "MlflowClient", uri: str, run_id: str, artifacts: Mapping[Path, str]) -> None:
+    """Write those that are not there in their length; and the scores always, since tables are made from them."""
+    place = artifacts_of(client.get_run(run_id), uri)
+    there = {
+        file.path: file.file_size for folder in {*artifacts.values()} for file in place.list_artifacts(folder or None)
+    }
+    for path, folder in artifacts.items():
+        if path.name == SCORES or there.get(f"{folder}/{path.name}".lstrip("/")) != path.stat().st_size:
+            place.log_artifact(str(path), folder or None)  # type: ignore[no-untyped-call]
 
 
 def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
     """The runs that the receipts name: tags, parameters, metrics and costs of each, in the receipts' order.
 
-    Raises UserError naming the receipt if its run is gone, unfinished, of another key, or holds other metrics than
-    were tracked; and the key if the store holds two finished runs of it.
+    Raises UserError naming the receipts whose run is gone, unfinished, of another key, of other metrics than were
+    tracked, or not the only finished one of its key; it says how to track all of these again.
     """
-    rows: list[dict[str, Any]] = []
-    with tracking_client(uri) as client:
+    rows, faults = [], []
+    with tracking_client(uri, reading=True) as client:
         for path in receipts:
-            rows.append(_verified_run(client, uri, path, read_json(path)))
+            try:
+                rows.append(_verified_run(client, path))
+            except UserError as fault:
+                faults.append(str(fault))
+    if faults:
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: {len(faults)} of {len(receipts)} runs: {listed(faults)}; {TRACK_AGAIN}")
     return rows
 
 
-def _verified_run(client: "MlflowClient", uri: str, path: Path, receipt: dict[str, str]) -> dict[str, Any]:
+def _verified_run(client: "MlflowClient", path: Path) -> dict[str, Any]:
     from mlflow.exceptions import MlflowException
 
-    again = f"delete {path} and run the workflow again"
+    receipt = read_json(path, "a receipt")
+    with reading(path, "a receipt"):
+        run_id, key, digest = (str(receipt[name]) for name in ("run_id", "key", "metrics_digest"))
     try:
-        run = client.get_run(receipt["run_id"])
+        run = client.get_run(run_id)
     except MlflowException as error:
-        raise UserError(f"{path}: its run {receipt['run_id']} is not in {uri}; {again}") from error
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(f"{path} (its run {run_id} is not there)") from error
     if run.info.lifecycle_stage == "deleted" or run.info.status != "FINISHED":
-        raise UserError(f"{path}: its run {receipt['run_id']} is deleted or unfinished; {again}")
-    if run.data.tags.get("key") != receipt["key"]:
-        raise UserError(f"{path}: run {receipt['run_id']} has another key than the receipt; {again}")
-    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(UNDIGESTED)}
-    if digest_of(metrics) != receipt["metrics_digest"]:
-        raise UserError(f"{path}: metrics of run {receipt['run_id']} were changed after tracking; {again}")
-    doubles = [
-        other.info.run_id
-        for other in _runs_of(client, run.info.experiment_id, receipt["key"])
-        if other.info.status == "FINISHED"
-    ]
-    if len(doubles) > 1:
-        raise UserError(
-            f"{path}: {len(doubles)} finished runs have the key {receipt['key']} "
-            f"({', '.join(doubles)}); delete all but {receipt['run_id']} in MLflow"
-        )
+        raise UserError(f"{path} (its run {run_id} is deleted or unfinished)")
+    if run.data.tags.get("key") != key:
+        raise UserError(f"{path} (its run {run_id} has another key)")
+    metrics = _results_of(run)
+    if digest_of(metrics) != digest:
+        raise UserError(f"{path} (metrics of its run {run_id} were changed after tracking)")
+    finished = [run for run in _runs_of(client, run.info.experiment_id, key) if run.info.status == "FINISHED"]
+    if len(finished) > 1:
+        raise UserError(f"{path} ({len(finished)} finished runs have its key)")
     return {
-        "run_id": receipt["run_id"],
+        "run_id": run_id,
         "tags": dict(run.data.tags),
         "parameters": dict(run.data.params),
         "metrics": metrics,
@@ -197,34 +198,47 @@ def _verified_run(client: "MlflowClient", uri: str, path: Path, receipt: dict[st
 def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]:
     """The image scores tracked with each run, {run id: {'test/good/000.png': score}}.
 
-    Raises UserError naming the run whose scores.csv is gone or damaged.
+    Raises UserError naming the runs whose scores.csv is gone or damaged; it says how to track all of these again.
     """
-    from mlflow.exceptions import MlflowException
-
-    scores = {}
-    with tracking_client(uri) as client, tempfile.TemporaryDirectory() as folder:
+    scores, faults = {}, []
+    with tracking_client(uri, reading=True) as client, tempfile.TemporaryDirectory() as folder:
         for run_id in run_ids:
+            run = client.get_run(run_id)
             try:
-                file = Path(client.download_artifacts(run_id, SCORES, folder))
-                with file.open(encoding="utf-8", newline="") as stream:
-                    scores[run_id] = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
-            except (MlflowException, OSError, ValueError, KeyError) as error:
-                raise UserError(f"run {run_id}: its artifact {SCORES} cannot be read; track the run again") from error
+                with reading(Path(SCORES), "image scores"):
+                    place = artifacts_of(run, uri)
+                    file = Path(place.download_artifacts(SCORES, folder))  # type: ignore[no-untyped-call]
+                    rows = csv.DictReader(io.StringIO(read_lines(file), newline=""))
+                    scores[run_id] = {row["path"]: float(row["image_score"]) for row in rows}
+            except UserError:
+                faults.append(str(run.info.run_name))
+    if faults:
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: {SCORES} of {len(faults)} runs cannot be read: {listed(faults)}; {TRACK_AGAIN}")
     return scores
 
 
 def record_differences(uri: str, differences: Mapping[str, tuple[str, Mapping[str, float]]]) -> None:
     """Give each DFSC run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
 
-    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone.
+    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone; of
+    a store that cannot be written, a line on stderr says so.
     """
     from mlflow.entities import Metric, RunTag
 
-    with tracking_client(uri) as client:
+    missing = {}
+    with tracking_client(uri, reading=True) as client:
         for run_id, (baseline, values) in differences.items():
             run = client.get_run(run_id)
             new = {f"difference.{name}": value for name, value in values.items()}
             new = {name: value for name, value in new.items() if run.data.metrics.get(name) != value}
             if new or run.data.tags.get("paired_baseline") != baseline:
-                metrics = [Metric(name, value, 0, 0) for name, value in new.items()]
+                missing[run_id] = baseline, [Metric(name, value, 0, 0) for name, value in new.items()]
+    if missing and not is_writable(uri):
+        print(
+            f"tracking store {masked(uri)}: is read only, so its runs are not given their differences", file=sys.stderr
+        )
+    elif missing:
+        with tracking_client(uri) as client:
+            for run_id, (baseline, metrics) in missing.items():
                 client.log_batch(run_id, metrics=metrics, tags=[RunTag("paired_baseline", baseline)])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dfsc.checkpoint import Checkpoint
 from dfsc.device import Precision, compiled, computing, placed
+from dfsc.errors import UserError
 from dfsc.loop import Progress, TrainingLog, run_steps
 from dfsc.losses import DfscSettings, autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.networks import EfficientAD, normalise_images, standardise
@@ -23,6 +24,7 @@ from dfsc.randomness import generator, shuffled_index, torch_seed
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
 MAP_QUANTILES = (0.9, 0.995)  # of the validation maps, scaled to 0 and 0.1 (Batzner et al. 2024)
+SMALLEST_SPREAD = 1e-6  # of features or maps, relative to their size: below, float32 holds nothing but rounding
 INFERENCE_BATCH = 16
 KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
 
@@ -86,13 +88,18 @@ class Trainer:
         # Two passes: a difference of squares would lose digits, and keeping all features would take gigabytes.
         mean = self._channel_mean(lambda features: features)
         variance = self._channel_mean(lambda features: (features - mean).square())
+        if bool((variance.sqrt() <= SMALLEST_SPREAD * mean.abs()).any()):
+            raise UserError(
+                "training images: a feature of the teacher is the same in all of them, which cannot be normalised; are "
+                "they all of one colour? replace them"
+            )
         self.modules.feature_mean.copy_(mean)
         self.modules.feature_std.copy_(variance.sqrt())
 
     def _channel_mean(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         total, positions = torch.zeros((), dtype=torch.float64, device=self.device), 0
         for batch in self.images.split(INFERENCE_BATCH):
-            with torch.no_grad():
+            with torch.no_grad(), computing(self.device, self.settings.precision):
                 features = function(self.modules.teacher(normalise_images(batch)).double())
             total = total + features.sum(dim=(0, 2, 3), keepdim=True)
             positions += features[:, 0].numel()
@@ -217,6 +224,12 @@ def train(
             ]
         )
     quantiles = np.quantile(maps.transpose(0, 1).flatten(1).double().numpy(), MAP_QUANTILES, axis=1).T
+    lower, upper = quantiles.T
+    if not (upper - lower > SMALLEST_SPREAD * np.abs(upper)).all():
+        raise UserError(
+            "validation images: the anomaly maps of them are the same everywhere, so that scores cannot be scaled by "
+            f"their quantiles {MAP_QUANTILES}; are they all of one colour? replace them and train again"
+        )
     model.map_quantiles.copy_(torch.from_numpy(quantiles))
     return log
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from conftest import Prepared
 from http_server import CONTENT, Server, running_server
 
 from dfsc.archive import RECEIPT, extract, require_intact
@@ -347,6 +350,118 @@ def test_fetch_never_replaces_a_folder(tmp_path: Path) -> None:
     assert contents(output) == PNG
 
 
+# What is there already
+
+
+@pytest.fixture
+def project(tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose source `loco` cannot be downloaded, and a copy unpacked by hand outside of it, tmp_path/copy."""
+    root = tmp_path / "project"
+    (root / "config").mkdir(parents=True)
+    (root / "data").mkdir()
+    (root / "config/loco.csv").write_text(
+        "category,width,height,train,validation,good,logical,structural\n"
+        "another,320,240,1,1,1,1,1\ncoin_tray,320,240,6,3,3,3,3\n"
+    )
+    (root / "config/photographs.csv").write_text("folder,images\npretraining,12\n")
+    list_source(root)
+    shutil.copytree(prepared.dataset, tmp_path / "copy")
+    monkeypatch.chdir(root)
+    return root
+
+
+def list_source(project: Path, **changes: object) -> None:
+    entry = {"address": "http://127.0.0.1:9/loco", "sha256": "0" * 64, "output": "data/loco", "unpack": True}
+    entry |= {"licence": "none", "published": "config/loco.csv", **changes}
+    (project / "config/sources.yaml").write_text(yaml.safe_dump({"sources": {"loco": entry}}))
+
+
+@pytest.mark.parametrize("way", ["a link", "a folder", "a read-only copy", "the address", "photographs", "elsewhere"])
+def test_a_copy_unpacked_by_hand_is_adopted(project: Path, capfd: pytest.CaptureFixture[str], way: str) -> None:
+    copy, output, elsewhere = project.parent / "copy", project / "data/loco", None
+    if way == "a folder":
+        copy = copy.rename(output)
+    elif way == "the address":
+        list_source(project, address=str(copy))
+    elif way == "elsewhere":
+        elsewhere = copy
+    else:
+        output.symlink_to(copy)
+    if way == "a read-only copy":
+        for path in [*copy.rglob("*"), copy]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    if way == "photographs":
+        list_source(project, published="config/photographs.csv")
+    before = contents(copy)
+    for _ in range(2):
+        fetch_source("loco", Path("config/sources.yaml"), elsewhere, through_dvc=True)
+        assert "it is adopted" in capfd.readouterr().err
+    assert contents(copy) == before and not (copy / RECEIPT).exists()
+    receipt = json.loads((elsewhere or output).with_name(f"{(elsewhere or output).name}.adopted.json").read_text())
+    assert set(receipt["files"]) == set(before)
+    assert receipt["files"]["coin_tray/defects_config.json"] == sha256_of(copy / "coin_tray/defects_config.json")
+    if elsewhere is None:
+        assert contents(output) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("rm -r coin_tray", "loco/another: no such folder"),
+        ("rm coin_tray/test/good/001.png", "loco/coin_tray/test/good: holds 2 images, but 3"),
+        ("rm -r coin_tray/ground_truth", "loco/coin_tray/ground_truth: is missing"),
+        ("rm coin_tray/defects_config.json", "defects_config.json: is missing"),
+        ("mkdir another", "loco/another/defects_config.json: is missing"),
+        ("cp pretraining/*00.* coin_tray/train/good/000.png", "coin_tray/train/good/000.png: is"),
+        ("cp defects coin_tray/test/good/000.png", "coin_tray/test/good/000.png: image cannot be"),
+    ],
+)
+def test_a_copy_that_does_not_fit_is_refused(project: Path, damage: str, named: str) -> None:
+    copy = project.parent / "copy"
+    (project / "data/loco").symlink_to(copy)
+    (copy / "defects").write_text("no image")
+    subprocess.run(damage, shell=True, cwd=copy, check=True)
+    with pytest.raises(UserError, match=named) as error:
+        fetch_source("loco", Path("config/sources.yaml"), through_dvc=True)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in (project / "data").iterdir() if not path.name.startswith(".")] == ["loco"]
+
+
+@pytest.mark.parametrize("linked", ["data/loco", "data"])
+@pytest.mark.parametrize("unpack", [True, False])
+def test_a_link_to_nothing_is_filled_through(tmp_path: Path, project: Path, linked: str, unpack: bool) -> None:
+    archive = tmp_path / "archive"
+    archive.write_bytes(tar("w", PNG))
+    list_source(project, address=str(archive), sha256=sha256_of(archive).upper(), unpack=unpack)
+    (project / "data").rmdir()
+    (project / linked).parent.mkdir(exist_ok=True)
+    (project / linked).symlink_to(tmp_path / "large disk/of mine")
+    for _ in range(2):
+        fetch_source("loco", Path("config/sources.yaml"), through_dvc=True)
+    assert (project / linked).is_symlink()
+    place = (tmp_path / "large disk/of mine") / Path("data/loco").relative_to(linked)
+    assert contents(place) == PNG if unpack else place.read_bytes() == archive.read_bytes()
+
+
+def test_home_and_variables_are_expanded_or_refused_by_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(project.parent))
+    monkeypatch.setenv("SCRATCH", "somewhere")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    sources = Path("config/sources.yaml")
+    list_source(project, address="~/copy", output="${SCRATCH}/loco")
+    assert read_source("loco", sources).address == str(project.parent / "copy")
+    assert read_source("loco", sources).output == Path("somewhere/loco")
+    list_source(project, address="https://host/~me/a$NOWHERE")
+    assert read_source("loco", sources).address == "https://host/~me/a$NOWHERE"
+    for key in ("address", "output"):
+        list_source(project, **{key: "$NOWHERE/loco"})
+        with pytest.raises(UserError, match=rf"sources\.loco\.{key}: the variable \$NOWHERE is not set"):
+            read_source("loco", sources)
+    list_source(project, address="~nobody-of-that-name/loco")
+    with pytest.raises(UserError, match="no such home"):
+        read_source("loco", sources)
+
+
 @pytest.mark.parametrize("name", ["mvtec_loco", "wide_resnet101_2", "imagenette"])
 def test_the_sources_of_the_project(name: str) -> None:
     source = read_source(name, PROJECT / "config" / "sources.yaml")
@@ -419,8 +534,7 @@ def copy_of_project(folder: Path, server: Server) -> None:
 
 def start_stage(folder: Path) -> subprocess.Popen[str]:
     """The command that Snakemake gives."""
-    command = "flock dvc.yaml dvc --wait-for-lock repro --single-item --pull --no-run-cache fetch@loco"
-    return start(folder, *command.split())
+    return start(folder, "dfsc", "fetch", "loco", "--dvc")
 
 
 def test_dvc_runs_a_stage_once_and_restores_it(server: Server, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import Checkout
+from checkout import Checkout, job_counts
 from http_server import running_server
+from PIL import Image
 
 from dfsc.manifest import COLUMNS
 from dfsc.synthetic import SyntheticSettings, synthesize
@@ -66,6 +67,32 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert checkout.snakemake("--configfile", "fetched.yaml").stdout.count("Nothing to be done") == 1
 
 
+def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    checkout = Checkout(tmp_path / "checkout")
+    table = checkout.root / "config/mvtec_loco.csv"
+    table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
+    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump({**small, **yaml.safe_load(CONFIG)}))
+    (checkout.root / "data").mkdir()
+    (checkout.root / "data/mvtec_loco").symlink_to(tmp_path / "made")
+    manifest = "results/fetched/manifests/coin_tray/test.csv"
+    run = checkout.snakemake("--configfile", "fetched.yaml", "--", manifest)
+    assert run.returncode == 0, run.stdout
+    assert "data/mvtec_loco: was not fetched, but fits config/mvtec_loco.csv; it is adopted" in run.stdout
+    assert len((checkout.root / manifest).read_text().splitlines()) == 1 + 3 + 3 + 3
+    assert not (checkout.root / ".dvc/cache").exists()
+    # Named by the configuration instead, it is the same copy.
+    (checkout.root / "data/mvtec_loco").unlink()
+    config = yaml.safe_load((checkout.root / "fetched.yaml").read_text())
+    config["dataset"]["folder"] = str(tmp_path / "made")
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump(config))
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "fetched.yaml", "--", manifest).stdout
+    shutil.rmtree(checkout.root / "results")
+    run = checkout.snakemake("--configfile", "fetched.yaml", "--", manifest)
+    assert run.returncode == 0 and f"{tmp_path / 'made'}: was not fetched, but fits" in run.stdout
+
+
 def test_published_counts_are_checked(tmp_path: Path) -> None:
     synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
     checkout = Checkout(tmp_path / "checkout")
@@ -92,7 +119,10 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
     for masks in (made / "ground_truth/structural_anomalies").iterdir():
         mask = original / f"ground_truth/damaged/{masks.name}_mask.png"
         mask.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(masks / "000.png", mask)
+        soft = Image.open(masks / "000.png").resize((99, 99)).resize((320, 240), Image.Resampling.BILINEAR)
+        soft.save(mask)  # greys at its edges
+    for folder, file in (("test/damaged", "000"), ("ground_truth/damaged", "000_mask"), ("test/good", "000")):
+        (original / folder / f"{file}.png").rename(original / folder / f"part 7, {file}.PNG")
     checkout = Checkout(tmp_path / "checkout")
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
     own = {
@@ -102,13 +132,23 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
             "original": str(original.parent),
             "folder": "data/arranged",
             "categories": ["coins"],
+            "mask_threshold": 20,
         },
         "pretraining": {"images": "other", "folder": str(tmp_path / "made/pretraining")},
     }
     (checkout.root / "own.yaml").write_text(yaml.safe_dump({**small, **own}))
     run = checkout.snakemake("--configfile", "own.yaml")
     assert run.returncode == 0, run.stdout
+    assert "part 7, 000.PNG" in (checkout.root / "results/own/tables/scores.csv").read_text()
     table = (checkout.root / "results/own/tables/table1_image_auroc.md").read_text()
     assert "structural" in table and "other (6 images)" in table
     metrics = json.loads((checkout.root / "results/own/tiny/coins/efficientad/seed0/metrics.json").read_text())
     assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml").stdout
+    for file in original.rglob("*"):
+        file.touch()
+    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml", "--dry-run").stdout
+    mask = next(original.glob("ground_truth/damaged/*"))
+    mask.write_bytes(mask.read_bytes() + b"more")
+    planned = job_counts(checkout.snakemake("--configfile", "own.yaml", "--dry-run"))
+    assert planned["arrange"] == 1 and planned["manifest"] == 3

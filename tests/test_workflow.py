@@ -4,11 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from checkout import Checkout, job_counts
+from PIL import Image
+
+from dfsc.synthetic import SyntheticSettings, synthesize
 
 METHODS = ("efficientad", "dfsc-q0.9")
 
@@ -17,7 +21,7 @@ def test_the_papers_grid_is_one_training_per_category_method_and_seed(checkout: 
     counts = job_counts(checkout.snakemake("--dry-run"))
     assert counts["train"] == counts["score"] == counts["evaluate"] == counts["track"] == 5 * 7 * 3
     assert counts["pretrain_teacher"] == counts["tables"] == 1
-    assert counts["manifest"] == 5
+    assert counts["manifest"] == 5 * 3
 
 
 def test_tables_and_figures_are_there(checkout: Checkout) -> None:
@@ -123,6 +127,159 @@ def test_an_edit_of_code_reruns_the_results_it_shapes(
     assert "pretrain_teacher" not in planned and "synthesize" not in planned
 
 
+class Own:
+    """A folder of one's own, of a name that shells and patterns may trip over; the smallest configuration for it."""
+
+    NAME = "it's {mine} & *ö"
+    first_run = ""
+
+    def __init__(self, checkout: Checkout, disk: Path) -> None:
+        self.checkout = checkout
+        self.settings = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+        generated = self.settings["dataset"]["generated"]
+        self.settings["benchmark"] = "own"
+        self.lie_in(disk / self.NAME)
+        synthesize(self.folder, SyntheticSettings(**generated))
+
+    def lie_in(self, folder: Path) -> None:
+        """Name another folder in the configuration."""
+        self.folder = folder
+        self.settings["dataset"] = {"source": "folder", "folder": str(folder), "categories": ["coin_tray"]}
+        self.settings["pretraining"] = {"images": "other", "folder": str(folder / "pretraining")}
+        (self.checkout.root / "own.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return self.checkout.snakemake("--configfile", "own.yaml", *arguments)
+
+
+@pytest.fixture(scope="module")
+def own(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Own:
+    own = Own(checkout, tmp_path_factory.mktemp("disk"))
+    run = own.run()
+    assert run.returncode == 0, run.stdout
+    own.first_run = run.stdout
+    return own
+
+
+def test_images_are_checked_before_the_first_training(own: Own) -> None:
+    jobs = [line for line in own.first_run.splitlines() if line.startswith("Job ")]
+    checks = [number for number, line in enumerate(jobs) if ": check every file" in line or ": list the" in line]
+    assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
+
+
+JUDGED = {"evaluate": 2, "track": 2, "tables": 1, "draw_model_heatmaps": 2}
+
+
+@pytest.mark.parametrize(
+    ("changed", "rerun", "kept"),
+    [
+        ("coin_tray/train/good/001.png", {"manifest": 1, "train": 2, "score": 2, **JUDGED}, {"pretrain_teacher"}),
+        ("coin_tray/validation/good/000.png", {"manifest": 1, "train": 2, **JUDGED}, {"pretrain_teacher"}),
+        ("coin_tray/test/good/002.png", {"manifest": 1, "score": 2, **JUDGED}, {"train", "pretrain_teacher"}),
+        (
+            "coin_tray/ground_truth/logical_anomalies/000/000.png",
+            {"manifest": 1, "draw_novelty": 1, "draw_heatmaps": 2, **JUDGED},
+            {"train", "score", "pretrain_teacher"},
+        ),
+        ("coin_tray/defects_config.json", {"manifest": 1, **JUDGED}, {"train", "score", "pretrain_teacher"}),
+    ],
+)
+def test_a_changed_byte_reruns_what_reads_it(own: Own, changed: str, rerun: dict[str, int], kept: set[str]) -> None:
+    file = own.folder / changed
+    before = file.read_bytes()
+    middle = len(before) // 2
+    file.write_bytes(before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :])
+    try:
+        planned = job_counts(own.run("--dry-run"))
+    finally:
+        file.write_bytes(before)
+    assert rerun.items() <= planned.items()
+    assert not kept & planned.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "rerun", "kept"),
+    [
+        ("coin_tray/train/good/new.png", {"train": 2}, {"pretrain_teacher"}),
+        ("coin_tray/test/structural_anomalies/new.png", {"score": 2}, {"train"}),
+        ("pretraining/deeper/new.png", {"index_pretraining": 1, "pretrain_teacher": 1, "train": 2}, {"manifest"}),
+        ("coin_tray/train/good/.new.png", {}, {"manifest", "train"}),
+        ("coin_tray/test/good/Thumbs.db", {}, {"manifest", "train"}),
+    ],
+)
+def test_an_added_image_is_noticed(own: Own, name: str, rerun: dict[str, int], kept: set[str]) -> None:
+    added = own.folder / name
+    try:
+        added.parent.mkdir(exist_ok=True)
+        shutil.copy(own.folder / "coin_tray/train/good/000.png", added)
+        planned = job_counts(own.run("--dry-run"))
+    finally:
+        added.unlink()
+    assert rerun.items() <= planned.items() if rerun else planned == {}
+    assert not kept & planned.keys()
+
+
+def test_equal_content_reruns_nothing(own: Own, tmp_path: Path) -> None:
+    for file in own.folder.rglob("*"):
+        file.touch()
+    assert job_counts(own.run("--dry-run")) == {}
+    before = own.folder
+    try:
+        own.lie_in(Path(shutil.copytree(before, tmp_path / "another {disk}")))  # all times are new
+        assert job_counts(own.run("--dry-run")) == {}
+    finally:
+        own.lie_in(before)
+
+
+def test_a_dry_run_writes_nothing(own: Own) -> None:
+    def contents() -> dict[str, float]:
+        files = (file for folder in ("results", "data", "logs") for file in (own.checkout.root / folder).rglob("*"))
+        return {str(file): file.stat().st_mtime for file in files}
+
+    before = contents()
+    own.folder.joinpath("coin_tray/train/good/000.png").touch()
+    own.run("--dry-run")
+    assert contents() == before
+
+
+def test_a_redrawn_mask_is_judged_anew(own: Own) -> None:
+    model = own.checkout.root / "results/own/tiny/coin_tray/efficientad/seed0"
+    before = {name: (model / name).stat().st_mtime_ns for name in ("model.pt", "scores.csv", "metrics.json")}
+    digest = pd.read_csv(model.parents[3] / "tables/runs.csv")["data_digest"].unique()
+    mask = own.folder / "coin_tray/ground_truth/structural_anomalies/000/000.png"
+    with Image.open(mask) as image:
+        redrawn = image.transpose(Image.Transpose.ROTATE_180)
+    redrawn.save(mask)
+    run = own.run()
+    assert run.returncode == 0, run.stdout
+    after = {name: (model / name).stat().st_mtime_ns for name in before}
+    assert [name for name in before if before[name] != after[name]] == ["metrics.json"]
+    now = pd.read_csv(model.parents[3] / "tables/runs.csv")["data_digest"].unique()
+    assert len(digest) == len(now) == 1 and digest != now
+    assert job_counts(own.run("--dry-run")) == {}
+
+
+def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named_first(
+    own: Own, tmp_path: Path
+) -> None:
+    model = own.checkout.root / "results/own/tiny/coin_tray/efficientad/seed0/model.pt"
+    before = own.folder, model.read_bytes()
+    model.unlink()
+    moved = before[0].rename(tmp_path / "moved")
+    run = own.run("--", str(model.relative_to(own.checkout.root)))
+    assert run.returncode != 0 and f"dfsc: {before[0]}/coin_tray: is not there" in run.stdout
+    assert "rule train" not in run.stdout
+    try:
+        own.lie_in(moved)
+        run = own.run("--", str(model.relative_to(own.checkout.root)))
+        assert run.returncode == 0, run.stdout
+        assert model.read_bytes() == before[1]
+        assert job_counts(run) == {"train": 1}
+    finally:
+        moved.rename(before[0])
+        own.lie_in(before[0])
+
+
 def test_nothing_keeps_a_cluster_job_after_its_work(checkout: Checkout) -> None:
     inside = ["--cores", "1", "--configfile", "tests/smallest.yaml", "--mode", "remote", "--force", "--nolock"]
     program = f"""
@@ -151,6 +308,19 @@ def test_a_wrong_configuration_is_one_line(checkout: Checkout, text: str, named:
     assert len(complaints) >= 1 and named in complaints[0], run.stdout
     if named == "stepps":
         assert run.returncode == 2
+
+
+def test_images_that_were_deleted_come_back_where_a_job_reads_them(checkout: Checkout) -> None:
+    data, maps = checkout.root / "data/smallest", checkout.model("efficientad") / "maps.npz"
+    before = maps.read_bytes(), checkout.model("dfsc-q0.9").joinpath("model.pt").stat().st_mtime_ns
+    shutil.rmtree(data)
+    assert checkout.planned() == {}
+    maps.unlink()
+    run = checkout.smallest("--", str(maps.relative_to(checkout.root)))
+    assert run.returncode == 0, run.stdout
+    assert maps.read_bytes() == before[0]
+    assert checkout.model("dfsc-q0.9").joinpath("model.pt").stat().st_mtime_ns == before[1]
+    assert not {"train", "pretrain_teacher", "manifest"} & checkout.planned().keys()
 
 
 def test_everything_again_gives_the_same_bits(checkout: Checkout) -> None:

@@ -1,13 +1,15 @@
 """Images: fetched, generated or arranged, and listed in manifests."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dfsc.commands.options import Category, Dataset, Output, Settings, progress_bar
 
 app = typer.Typer()
+Part = Literal["training", "test", "ground_truth"]  # `changes.PARTS`
+LargeMasks = Annotated[bool, typer.Option("--large-masks", help="Allow masks of more than half of their image.")]
 
 
 @app.command()
@@ -26,22 +28,28 @@ def synthesize(
 def fetch(
     name: Annotated[str, typer.Argument(help="A source listed in the file of sources.")],
     sources: Annotated[Path, typer.Option(help="YAML file that lists sources.")] = Path("config/sources.yaml"),
+    output: Annotated[Path | None, typer.Option(help="Where to put it, instead of the listed place.")] = None,
+    dvc: Annotated[bool, typer.Option("--dvc", help="Let DVC keep a copy; its stage calls this without.")] = False,
 ) -> None:
-    """Bring a source from outside to its place: downloaded, verified, unpacked. DVC's stages call this."""
+    """Bring a source from outside to its place, or take over what is there: downloaded, verified, unpacked."""
     from dfsc.sources import fetch_source
 
-    fetch_source(name, sources)
+    fetch_source(name, sources, output, dvc)
 
 
 @app.command()
 def arrange(
     folder: Annotated[Path, typer.Option(help="One category's folder in MVTec AD's layout.")],
     output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write; must not exist.")],
+    mask_threshold: Annotated[
+        int | None, typer.Option(min=1, help="Grey value from which on a mask marks defect; without it, no greys.")
+    ] = None,
+    large_masks: LargeMasks = False,
 ) -> None:
     """Arrange a category in MVTec AD's layout as one in LOCO's: structural anomalies only."""
     from dfsc.mvtec_ad import arrange as write_category
 
-    write_category(folder, output)
+    write_category(folder, output, mask_threshold, large_masks)
 
 
 @app.command()
@@ -50,25 +58,29 @@ def manifest(
     category: Category,
     output: Output,
     published: Annotated[Path | None, typer.Option(help="Table of published counts and sizes to check, CSV.")] = None,
+    part: Annotated[Part | None, typer.Option(help="Only the files that this reads.")] = None,
     workers: Annotated[int, typer.Option(min=1)] = 1,
+    large_masks: LargeMasks = False,
 ) -> None:
     """Check every file of a category, and list path, size, digest and pixels of each."""
     from dfsc.data import write_manifest
     from dfsc.manifest import check_counts, scan_category
 
-    records = scan_category(dataset / category, progress_bar("images checked"), workers)
+    records = scan_category(dataset / category, progress_bar("images checked"), workers, large_masks, part)
     if published is not None:
-        check_counts(records, category, published)
+        check_counts(records, category, published, part)
     write_manifest(output, records)
 
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Option(help="Folder of JPEG and PNG files, searched recursively.")],
+    folder: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     source: Annotated[str, typer.Option(help="The set's name in every result, for example imagenet.")],
     output: Output,
 ) -> None:
     """List the images of pretraining and penalty once, however many they are."""
     from dfsc.pretraining_images import write_index
 
-    print(f"{write_index(folder, source, output)} images of {source} listed in {output}")
+    found = write_index(folder, source, output)
+    others = f"; {found.others} other files were left out" if found.others else ""
+    print(f"{found.images} images of {source} listed in {output}{others}")

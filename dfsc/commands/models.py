@@ -19,6 +19,7 @@ from dfsc.commands.options import (
     training_progress,
 )
 
+PretrainingFolder = Annotated[Path | None, typer.Option(help="Where the images lie, if moved since they were indexed.")]
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
 app.add_typer(teacher_app, name="teacher")
@@ -30,7 +31,8 @@ def pretrain(
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     output: Output,
     checkpoints: Checkpoints,
-    backbone_weights: Annotated[Path | None, typer.Option(help="State dict; without it, random.")] = None,
+    pretraining_folder: PretrainingFolder = None,
+    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,
@@ -50,6 +52,7 @@ def pretrain(
         output,
         checkpoints,
         choose_device(device, threads),
+        pretraining_folder,
         workers=workers,
         checkpoint_seconds=checkpoint_seconds,
         progress=training_progress(f"teacher {parsed.size}"),
@@ -88,10 +91,11 @@ def train(
     dataset: Dataset,
     category: Category,
     manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
-    teacher: Annotated[Path, typer.Option(help="Written by `dfsc pretrain`.")],
+    teacher: Annotated[Path, typer.Option(help="Written by `dfsc teacher pretrain` or `dfsc teacher import`.")],
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     output: Output,
     checkpoints: Checkpoints,
+    pretraining_folder: PretrainingFolder = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,
@@ -115,6 +119,7 @@ def train(
         checkpoints,
         choose_device(device, threads),
         workers,
+        pretraining_folder,
         checkpoint_seconds=checkpoint_seconds,
         progress=training_progress(f"{category}, {method}, seed {parsed.seed}"),
     )

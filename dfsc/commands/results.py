@@ -18,11 +18,12 @@ def track(
     category: Category,
     method: Annotated[str, typer.Option(help="efficientad or dfsc-q<quantile>.")],
     output: Output,
+    manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
     from dfsc.runs import track_model
 
-    track_model(model_folder, uri, experiment, category, method, output)
+    track_model(model_folder, uri, experiment, category, method, output, manifest or [])
 
 
 @app.command()
@@ -70,12 +71,10 @@ def histograms(
     output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
 ) -> None:
     """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
-    import pandas as pd
-
     from dfsc.figures import draw_score_histograms
-    from dfsc.paper import read_paper_tables
+    from dfsc.paper import read_paper_tables, read_table
 
-    draw_score_histograms(pd.read_csv(tables / "scores.csv"), read_paper_tables(tables)[2], output)
+    draw_score_histograms(read_table(tables / "scores.csv"), read_paper_tables(tables)[2], output)
 
 
 @app.command()
@@ -86,8 +85,10 @@ def heatmaps(
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     padding: Annotated[str, typer.Option(help="zero, minimum or replicate.")] = "zero",
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
-    worst: Annotated[bool, typer.Option("--worst", help="What the last method ranks lowest, not the first.")] = False,
-    images: Annotated[list[str] | None, typer.Option(help="test/<type>/<name>.png to draw, instead.")] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="scores.csv of the last method: draw what it ranks lowest, not the first.")
+    ] = None,
+    images: Annotated[list[str] | None, typer.Option(help="test/<type>/<file> to draw, instead.")] = None,
 ) -> None:
     """Draw images, ground truth and anomaly maps side by side."""
     from dfsc.heatmaps import draw_heatmaps
@@ -131,11 +132,12 @@ def show(
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
     from dfsc.paper import print_tables
+    from dfsc.store import masked
 
     print_tables(results / "tables")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
-    print(f"runs:    {where}  (experiment {results.name})")
+    print(f"runs:    {masked(where)}  (experiment {results.name})")
 
 
 @app.command()

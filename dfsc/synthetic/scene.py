@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-from dfsc.data import decode_image
+from dfsc.images import decode_image
 
 Array = NDArray[np.float64]
 Span = tuple[float, float]  # drawn uniformly between the two
@@ -118,7 +118,7 @@ def photograph(name: str, tones: Tones | None = None) -> Image.Image:
     """One of scikit-image's photographs, RGB, in these tones if any. Raises UserError if the file is missing."""
     if tones:
         return toned(photograph(name), tones)
-    return decode_image(Path(str(files("skimage") / "data" / name)), "RGB")
+    return decode_image(Path(str(files("skimage") / "data" / name)))
 
 
 def toned(picture: Image.Image, tones: Tones) -> Image.Image:

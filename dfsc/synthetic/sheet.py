@@ -8,8 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dfsc.data import decode_image, read_defects
+from dfsc.data import read_defects
 from dfsc.files import written_whole
+from dfsc.ground_truth import mask_files
+from dfsc.images import decode_grey, decode_image
 from dfsc.synthetic import SCENES
 from dfsc.synthetic.scene import Category
 
@@ -71,10 +73,9 @@ def _draw_image(axes: Axes, category_folder: Path, split: str, number: int) -> N
     path = category_folder / split / f"{number:03d}.png"
     if not path.exists():
         return
-    axes.imshow(np.asarray(decode_image(path, "RGB")), interpolation="antialiased")
-    masks = (category_folder / "ground_truth" / Path(split).name / path.stem).glob("*.png")  # none if normal
+    axes.imshow(np.asarray(decode_image(path)), interpolation="antialiased")
     defects = read_defects(category_folder / "defects_config.json")
-    for index, mask in enumerate(sorted(masks)):
-        covered = np.asarray(decode_image(mask, "L"))
+    for index, mask in enumerate(mask_files(category_folder, Path(split).name, path.stem)):
+        covered = decode_grey(mask)
         axes.contour(covered > 0, levels=[0.5], colors=[OUTLINES[index % len(OUTLINES)]], linewidths=1.1)
-        axes.set_xlabel(str(defects[int(covered.max())]["defect_name"]).replace("_", " "), size=8.5, labelpad=2)
+        axes.set_xlabel(defects[int(covered.max())].defect_name.replace("_", " "), size=8.5, labelpad=2)

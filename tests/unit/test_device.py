@@ -1,8 +1,23 @@
-"""The GPUs of one machine are shared out among processes; the claims need no GPU to be tested."""
+"""Where and how exactly torch computes; none of it needs a GPU to be tested, but compiling."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import torch
+from conftest import TEACHER, Prepared
+from test_train import trainer
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from dfsc.backbone import load_backbone
+from dfsc.checkpoint import Checkpoint
+from dfsc.config import build
+from dfsc.device import Precision, computing
+from dfsc.pretraining_images import PretrainingImages
+from dfsc.score import anomaly_maps
+from dfsc.teacher import TeacherSettings, pretrain_teacher
+from dfsc.train import train
 
 CLAIM = "import sys; from dfsc.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"
 
@@ -27,3 +42,49 @@ def test_each_process_takes_a_gpu_of_its_own_until_it_ends(tmp_path: Path) -> No
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def flags() -> set[bool]:
+    """Whether matrix products and convolutions may compute in TF32."""
+    return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "float16"])
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+def test_a_precision_is_what_it_is_called(precision: Precision) -> None:
+    for device in ("cpu", "cuda"):
+        context = computing(torch.device(device), precision)
+        assert flags() == {precision != "float32"}
+        half = device == "cuda" and precision in ("bfloat16", "float16")
+        assert isinstance(context, torch.autocast) == half
+        if isinstance(context, torch.autocast):
+            assert (context.device, context.fast_dtype) == ("cuda", getattr(torch, precision))
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_every_network_computes_in_the_precision_asked_for(
+    prepared: Prepared, tmp_path: Path, precision: Precision
+) -> None:
+    seen: set[bool] = set()
+
+    def others() -> None:
+        """As another call in this process may have left it."""
+        computing(torch.device("cpu"), "float32" if precision == "tf32" else "tf32")
+
+    silent = {"workers": 0, "checkpoint_seconds": 60.0, "progress": lambda *progress: None}
+    device = torch.device("cpu")
+    hook = register_module_forward_pre_hook(lambda *call: seen.update(flags()))
+    try:
+        others()
+        settings = build(TeacherSettings, {**TEACHER, "steps": 1, "precision": precision})
+        images, (backbone, _) = PretrainingImages(prepared.root / "index"), load_backbone("resnet18", None, 0)
+        pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), **silent)
+        others()
+        learner = trainer(prepared, precision=precision, steps=1)
+        others()
+        train(learner, learner.images.numpy(), Checkpoint(tmp_path, "model"), **silent)
+        others()
+        anomaly_maps(learner.modules, learner.images.numpy(), device, precision)
+    finally:
+        hook.remove()
+    assert seen == {precision == "tf32"}

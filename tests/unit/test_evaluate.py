@@ -13,9 +13,9 @@ from PIL import Image
 
 import dfsc.evaluate
 from dfsc.curves import curves_as_csv, write_curves
-from dfsc.data import decode_image
 from dfsc.errors import UserError
 from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.images import decode_grey
 from dfsc.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS
 
@@ -169,7 +169,7 @@ def spoil(category, path, value):
 
 
 def two_grey_values(category):
-    mask = np.asarray(decode_image(category.folder / MASK, "L")).copy()
+    mask = decode_grey(category.folder / MASK).copy()
     mask[0, 0] = 255
     category.save(MASK, mask)
 
@@ -189,9 +189,9 @@ BAD_INPUTS = {
         "001.tiff: cannot be read as TIFF",
     ),
     "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.uint8)), "one real number per pixel"),
-    "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no PNG image"),
-    "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no PNG image"),
-    "image no PNG": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: image cannot be read"),
+    "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no image"),
+    "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no image"),
+    "image no image": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: cannot be read as an image"),
     "mask with two grey values": (two_grey_values, "000.png: holds 2 grey values besides 0"),
     "mask without region": (
         lambda c: c.save(MASK, np.zeros((47, 55), np.uint8)),
@@ -201,19 +201,22 @@ BAD_INPUTS = {
     "mask of another size": (lambda c: c.save(MASK, np.full((7, 6), 254, np.uint8)), "000.png: is 6 x 7 pixels"),
     "mask truncated": (
         lambda c: (c.folder / MASK).write_bytes((c.folder / MASK).read_bytes()[:60]),
-        "000.png: image cannot be decoded",
+        "000.png: cannot be read as an image",
     ),
     "image missing": (
         lambda c: [(c.folder / LOGICAL).unlink(), c.map_file(LOGICAL).unlink()],
         "logical_anomalies/001: holds masks, but there is no image",
     ),
     "entry missing": (lambda c: c.configure(c.entries[:1]), "000.png: grey value 254 has no entry"),
-    "entry incomplete": (lambda c: c.configure([{"pixel_value": 255}]), "entry 0 lacks defect_name"),
+    "entry incomplete": (lambda c: c.configure([{"pixel_value": 255}]), "entry 0: lacks defect_name"),
     "threshold no number": (
         lambda c: c.configure([entry | {"saturation_threshold": "much"} for entry in c.entries]),
-        "saturation_threshold of pixel_value .* 'much'",
+        "entry 0: saturation_threshold: is \"much\"; it must be above 0 and at most 1",
     ),
-    "no defects_config": (lambda c: (c.folder / "defects_config.json").unlink(), "defects_config.json: cannot be read"),
+    "no defects_config": (
+        lambda c: (c.folder / "defects_config.json").unlink(),
+        "defects_config.json: a list of defect types is missing",
+    ),
 }  # fmt: skip
 
 

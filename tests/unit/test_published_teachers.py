@@ -38,11 +38,24 @@ def test_weights_are_taken_over_exactly(tmp_path: Path, size: str, style: str) -
             both.write(file, "weights/pretrained_teacher_other.pth")
         file = archive
     output = tmp_path / "ours.pt"
-    outcome = dfsc("teacher", "import", file, "--size", size, "--output", output, "--sha256", sha256_of(file))
+    digest = sha256_of(file).upper() if style == "zip" else sha256_of(file)
+    outcome = dfsc("teacher", "import", file, "--size", size, "--output", output, "--sha256", digest)
     assert outcome.code == 0, outcome.errors
     imported = load_teacher(output, size)
     assert all(torch.equal(value, imported[name]) for name, value in network.state_dict().items())
     assert read_json(tmp_path / "ours.json")["teacher"] == f"published: {file.name} (sha256 {sha256_of(file)})"
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_weights_of_another_precision_become_float32(tmp_path: Path, kind: torch.dtype) -> None:
+    network, file = teacher("S").to(kind), tmp_path / "teacher.pth"
+    torch.save(network.state_dict(), file)
+    output = tmp_path / "ours.pt"
+    arguments = ("--size", "S", "--output", output, "--sha256", sha256_of(file))
+    assert dfsc("teacher", "import", file, *arguments).code == 0
+    for name, value in load_teacher(output, "S").items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, network.state_dict()[name].float(), rtol=0, atol=0)
 
 
 def test_an_unknown_file_must_be_vouched_for(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects
+from dfsc.data import ANOMALY_TYPES, images_of, read_defects
 from dfsc.errors import UserError
+from dfsc.images import decode_grey, decode_image
 from dfsc.manifest import scan_category
 from dfsc.synthetic import CATEGORIES, SyntheticSettings, synthesize
 from dfsc.synthetic.sheet import draw_contact_sheet
@@ -50,14 +51,14 @@ def test_every_defect_occurs_and_every_grey_value_is_listed(generated: Path, cat
     listed = read_defects(generated / category / "defects_config.json")
     values: set[int] = set()
     for mask in (generated / category / "ground_truth").rglob("*.png"):
-        values |= set(np.unique(np.asarray(decode_image(mask, "L"))).tolist()) - {0}
+        values |= set(np.unique(decode_grey(mask)).tolist()) - {0}
     assert values == set(listed)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_both_kinds_of_saturation_occur(generated: Path, category: str) -> None:
     defects = read_defects(generated / category / "defects_config.json").values()
-    assert {defect["relative_saturation"] for defect in defects} == {True, False}
+    assert {defect.relative_saturation for defect in defects} == {True, False}
     for defect in defects:
         threshold = defect["saturation_threshold"]
         if defect["relative_saturation"]:
@@ -77,7 +78,7 @@ def test_pretraining_crops_are_square_photographs(generated: Path) -> None:
     files = sorted((generated / "pretraining").iterdir())
     assert [file.name for file in files] == [f"{number:05d}.png" for number in range(SETTINGS.pretraining)]
     for file in files:
-        width, height = decode_image(file, "RGB").size
+        width, height = decode_image(file).size
         assert width == height and 128 <= width <= 256
 
 
@@ -123,4 +124,4 @@ def test_an_impossible_count_is_named() -> None:
 def test_the_contact_sheet_is_drawn(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfsc.synthetic.sheet.COLUMNS", 1)  # a palette for all six takes seconds
     draw_contact_sheet(generated, tmp_path / "sheet.png")
-    assert len(np.unique(np.asarray(decode_image(tmp_path / "sheet.png", "L")))) > 50
+    assert len(np.unique(np.asarray(decode_image(tmp_path / "sheet.png")))) > 50

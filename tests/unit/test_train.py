@@ -1,19 +1,23 @@
 """Training: the same bits whether interrupted or not, and baseline and DFSC alike but for the constraint."""
 
+import os
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import DFSC, TRAINING, Prepared, dfsc
 
+from dfsc import cli
 from dfsc.checkpoint import load_tensors
 from dfsc.config import build
-from dfsc.data import images_of, load_images, read_manifest
+from dfsc.data import images_of, read_manifest
 from dfsc.files import read_json, sha256_of
+from dfsc.images import load_images
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.teacher import load_teacher
 from dfsc.train import Trainer, TrainingSettings
@@ -83,43 +87,60 @@ def test_teacher_statistics_normalise_the_training_features(prepared: Prepared) 
     torch.testing.assert_close(deviation, torch.ones(64, dtype=torch.float64), atol=1e-5, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Where processes come from that need not import torch again."""
+    found = get_context("forkserver")
+    found.set_forkserver_preload(["dfsc.stages", "dfsc.cli", "dfsc.commands.models"])
+    return found
+
+
+def command(*arguments: str) -> None:
+    """The command line, in a process of its own."""
+    sys.argv = ["dfsc", *arguments]
+    cli.main()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing ended before its time."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert dfsc(*prepared.train_arguments(folder, steps=60, dfsc=DFSC)).code == 0
+    return folder
+
+
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
-    prepared: Prepared, tmp_path: Path, ending: signal.Signals
+    prepared: Prepared, undisturbed: Path, tmp_path: Path, processes: ForkServerContext, ending: signal.Signals
 ) -> None:
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    assert dfsc(*prepared.train_arguments(undisturbed, steps=60, dfsc=DFSC)).code == 0
-    arguments = prepared.train_arguments(disturbed, steps=60, dfsc=DFSC)
-    command = [sys.executable, "-m", "dfsc.cli", *map(str, arguments), "--checkpoint-seconds", "0.05"]
+    arguments = prepared.train_arguments(tmp_path, steps=60, dfsc=DFSC)
     endings = 0
     for _ in range(3):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        folder = disturbed / "checkpoints"
+        process = processes.Process(target=command, args=[*map(str, arguments), "--checkpoint-seconds", "0.05"])
+        folder = tmp_path / "checkpoints"
         seen = max((path.stat().st_mtime_ns for path in folder.glob("*.pt")), default=0)
-        while process.poll() is None and max((p.stat().st_mtime_ns for p in folder.glob("*.pt")), default=0) == seen:
+        process.start()
+        while process.is_alive() and max((p.stat().st_mtime_ns for p in folder.glob("*.pt")), default=0) == seen:
             time.sleep(0.01)
-        process.send_signal(ending)
-        code = process.wait()
-        endings += code in (-signal.SIGKILL, 143)
+        assert process.pid is not None
+        if process.is_alive():
+            os.kill(process.pid, ending)
+        process.join()
+        endings += process.exitcode in (-signal.SIGKILL, 143)
     assert endings >= 2, "the training ended before it could be disturbed"
     assert dfsc(*arguments).code == 0
-    assert sha256_of(disturbed / "model.pt") == sha256_of(undisturbed / "model.pt")
-    assert (disturbed / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
+    assert sha256_of(tmp_path / "model.pt") == sha256_of(undisturbed / "model.pt")
+    assert (tmp_path / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
 
 
-def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path) -> None:
-    started = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "dfsc.cli"),
-            *map(str, prepared.train_arguments(tmp_path / "run", steps=5000)),
-            *("--checkpoint-seconds", "0"),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
+def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path, processes: ForkServerContext) -> None:
+    arguments = [*prepared.train_arguments(tmp_path / "run", steps=5000), "--checkpoint-seconds", "0"]
+    started = processes.Process(target=command, args=[*map(str, arguments)])
+    started.start()
     while not list((tmp_path / "run/checkpoints").glob("*.pt")):
         time.sleep(0.01)
     started.kill()
-    started.wait()
+    started.join()
     assert dfsc(*prepared.train_arguments(tmp_path / "fresh")).code == 0
     assert dfsc(*prepared.train_arguments(tmp_path / "run")).code == 0
     assert sha256_of(tmp_path / "run/model.pt") == sha256_of(tmp_path / "fresh/model.pt")

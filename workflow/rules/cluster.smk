@@ -26,3 +26,4 @@ onstart:
                 f"dfsc: {number} jobs of an earlier run were cancelled; they go on from their checkpoints",
                 file=sys.stderr,
             )
+        bring_back()

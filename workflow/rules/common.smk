@@ -1,5 +1,5 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
-#   manifests/<category>.csv   pretraining.index   <size>/teacher.pt   checkpoints/
+#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   <size>/teacher.pt   checkpoints/
 #   <size>/<category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json}
 #   tables/   figures/
 

@@ -1,10 +1,30 @@
 # Reads:  what DVC fetches (config/sources.yaml), a folder of yours, or a seed.
-# Writes: images below dataset.folder, one manifest per category, and the index of the pretraining images.
-# Later rules depend on the manifests and the index, not on thousands of files.
+# Writes: images below dataset.folder, the manifests of each category, and the index of the pretraining images.
+# Later rules depend on the manifests and the index, not on thousands of files. A category has three manifests, since
+# training, scoring and judging read different images: what changed reruns what reads it. The content of images of your
+# own is a param of the manifests, so that a change is noticed at the next start, and files that are only touched or
+# moved rerun nothing. Commands therefore name folders as globals, {DATASET:q}: Snakemake runs a rule again when a param
+# or the text of its command changes, and this text holds the global's name, not its value.
+# Priorities: what is wrong with the images is said before the first training.
 
-GENERATED = config["dataset"]["source"] == "generated"
+from pathlib import Path
+
+from dfsc import changes
+from dfsc.files import digest_of
+from dfsc.sources import read_source
+
+SOURCE = config["dataset"]["source"]
+ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout
+PRETRAINING_SOURCE = config["pretraining"]["images"]
+PRETRAINING_FOLDER = config["pretraining"]["folder"]
+# A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
+LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
+LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
 FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
+MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
+TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
+INDEX = f"{RESULTS}/pretraining.index"
 
 
 def marker_of(source):
@@ -12,8 +32,14 @@ def marker_of(source):
     if source == "generated":
         return f"{RESULTS}/synthesized.json"
     if source == "mvtec_ad":
-        return f"{DATASET}/{{category}}/defects_config.json"
+        return f"{RESULTS}/arranged/{{category}}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
+
+
+def digest_of_source(wildcards):
+    """The SHA-256 that config/sources.yaml gives."""
+    with stopping_in_one_line():
+        return read_source(wildcards.source, Path("config/sources.yaml")).sha256
 
 
 rule fetch:
@@ -23,79 +49,95 @@ rule fetch:
         f"{LOGS}/fetch/{{source}}.log",
     wildcard_constraints:
         source="|".join(FETCHED),
+    priority: 100
+    params:
+        sha256=digest_of_source,
+        # As a function of `output`, this param is not tracked: a moved folder need not be fetched again.
+        place=lambda wildcards, output: ["--output", DATASET] if wildcards.source == SOURCE else [],
     message:
-        "fetch {wildcards.source}: download, verify and unpack through DVC"
+        "fetch {wildcards.source}: take over what is there, or download, verify and unpack through DVC"
     shell:
-        # DVC's own lock does not cover a stage that is at work; flock does. --pull restores from the cache first.
-        "flock dvc.yaml dvc --wait-for-lock repro --single-item --pull --no-run-cache fetch@{wildcards.source} "
-        "2>&1 | tee {log}"
+        "dfsc fetch {wildcards.source} {params.place:q} --dvc 2>&1 | tee {log}"
 
 
-if GENERATED:
+if SOURCE == "generated":
 
     rule synthesize:
         output:
             f"{RESULTS}/synthesized.json",
         log:
             f"{LOGS}/synthesize.log",
+        priority: 100
         params:
-            folder=DATASET,
             settings=as_json(config["dataset"]["generated"]),
-            code=code_digest("synthetic"),
+            code=code_digest("synthesize"),
         message:
-            "synthesize the generated data set in {params.folder}"
+            "synthesize the generated data set in {DATASET}"
         shell:
-            "dfsc synthesize --output {params.folder:q} --settings {params.settings:q} > {log} 2>&1 && "
+            "dfsc synthesize --output {DATASET:q} --settings {params.settings:q} > {log} 2>&1 && "
             "printf '%s\n' {params.settings:q} > {output}"
 
 
-if config["dataset"]["source"] == "mvtec_ad":
+if SOURCE == "mvtec_ad":
 
     rule arrange:
         output:
-            f"{DATASET}/{{category}}/defects_config.json",
+            touch(marker_of("mvtec_ad")),
         log:
             f"{LOGS}/arrange/{{category}}.log",
+        priority: 100
         params:
-            original=f"{config['dataset'].get('original')}/{{category}}",
-            folder=f"{DATASET}/{{category}}",
-            code=code_digest("mvtec_ad"),
+            content=lambda wildcards: digest_of(content(wildcards.category)),
+            threshold=(
+                f"--mask-threshold {config['dataset']['mask_threshold']}"
+                if config["dataset"].get("mask_threshold")
+                else ""
+            ),
+            large_masks=LARGE_MASKS,
+            code=code_digest("arrange"),
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
-            "dfsc arrange --folder {params.original:q} --output {params.folder:q} > {log} 2>&1"
+            "dfsc arrange --folder {ORIGINAL:q}/{wildcards.category} --output {DATASET:q}/{wildcards.category} "
+            "{params.threshold} {params.large_masks} > {log} 2>&1"
 
 
 rule manifest:
     input:
-        marker_of(config["dataset"]["source"]),
+        marker_of(SOURCE),
     output:
-        f"{RESULTS}/manifests/{{category}}.csv",
+        MANIFEST,
     log:
-        f"{LOGS}/manifests/{{category}}.log",
+        f"{LOGS}/manifests/{{category}}/{{part}}.log",
+    wildcard_constraints:
+        part="|".join(changes.PARTS),
+    priority: 100
     threads: 4
     params:
-        folder=DATASET,
-        published=("--published config/mvtec_loco.csv" if config["dataset"]["source"] == "mvtec_loco" else ""),
+        content=lambda wildcards: content(wildcards.category)[wildcards.part] if SOURCE == "folder" else "",
+        published="--published config/mvtec_loco.csv" if SOURCE == "mvtec_loco" else "",
+        large_masks=LARGE_MASKS,
         code=code_digest("manifest"),
     message:
-        "check every file of {wildcards.category}"
+        "check every file of {wildcards.category} that is read for {wildcards.part}"
     shell:
-        "dfsc manifest --dataset {params.folder:q} --category {wildcards.category} --output {output} "
-        "{params.published} --workers {threads} > {log} 2>&1"
+        "dfsc manifest --dataset {DATASET:q} --category {wildcards.category} --part {wildcards.part} "
+        "--output {output} {params.published} {params.large_masks} --workers {threads} > {log} 2>&1"
 
 
 rule index_pretraining:
     input:
-        marker_of(config["pretraining"]["images"]),
+        marker_of(PRETRAINING_SOURCE),
     output:
-        f"{RESULTS}/pretraining.index",
+        INDEX,
     log:
         f"{LOGS}/index_pretraining.log",
+    priority: 100
     params:
-        folder=config["pretraining"]["folder"],
-        source=config["pretraining"]["images"],
+        content=lambda wildcards: pretraining_content(),
+        source=PRETRAINING_SOURCE,
+        code=code_digest("index"),
     message:
-        "list the pretraining images in {params.folder}"
+        "list the pretraining images in {PRETRAINING_FOLDER}"
     shell:
-        "dfsc index --folder {params.folder:q} --source {params.source} --output {output} > {log} 2>&1"
+        "dfsc index --folder {PRETRAINING_FOLDER:q} --source {params.source} --output {output} > {log} 2>&1"

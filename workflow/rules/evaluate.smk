@@ -6,7 +6,7 @@
 rule score:
     input:
         model=f"{MODEL}/model.pt",
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+        manifest=TEST,
     output:
         scores=f"{MODEL}/scores.csv",
         maps=f"{MODEL}/maps.npz",
@@ -21,12 +21,11 @@ rule score:
         runtime=30,
     params:
         settings=as_json(config["inference"]),
-        dataset=DATASET,
         code=code_digest("score"),
     message:
         "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
-        "dfsc score --model {input.model} --settings {params.settings:q} --dataset {params.dataset:q} "
+        "dfsc score --model {input.model} --settings {params.settings:q} --dataset {DATASET:q} "
         "--category {wildcards.category} --manifest {input.manifest} --scores {output.scores} --maps {output.maps} "
         "> {log} 2>&1"
 
@@ -34,7 +33,7 @@ rule score:
 rule evaluate:
     input:
         maps=f"{MODEL}/maps.npz",
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+        manifest=GROUND_TRUTH,
     output:
         metrics=f"{MODEL}/metrics.json",
         curves=multiext(f"{MODEL}/curves", ".csv", ".pdf", ".png"),
@@ -47,12 +46,11 @@ rule evaluate:
         mem_mb=6000,
         runtime=30,
     params:
-        dataset=DATASET,
         padding=config["inference"]["padding"],
         curves=f"{MODEL}/curves",
-        code=code_digest("evaluate", "curves"),
+        code=code_digest("evaluate"),
     message:
         "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
-        "dfsc evaluate --dataset {params.dataset:q} --category {wildcards.category} --maps {input.maps} "
+        "dfsc evaluate --dataset {DATASET:q} --category {wildcards.category} --maps {input.maps} "
         "--padding {params.padding} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"

@@ -5,7 +5,8 @@
 rule draw_heatmaps:
     input:
         maps=expand(f"{MODEL}/maps.npz", method=PAIR, seed=SEEDS[0], allow_missing=True),
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+        scores=expand(f"{MODEL}/scores.csv", method=PAIR[-1], seed=SEEDS[0], allow_missing=True),
+        ground_truth=GROUND_TRUTH,
     output:
         f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}.pdf",
         report(
@@ -20,23 +21,23 @@ rule draw_heatmaps:
         choice="heatmaps|worst",
     params:
         maps=lambda wildcards, input: [f"{method}={path}" for method, path in zip(PAIR, input.maps)],
-        choice=lambda wildcards: "--worst" if wildcards.choice == "worst" else "",
+        choice=lambda wildcards, input: f"--worst {input.scores}" if wildcards.choice == "worst" else "",
         stem=f"{RESULTS}/figures/{{choice}}_{{size}}_{{category}}",
-        dataset=DATASET,
         padding=config["inference"]["padding"],
         source=config["pretraining"]["images"],
         code=code_digest("heatmaps"),
     message:
         "draw {wildcards.choice} of {wildcards.category}, size {wildcards.size}"
     shell:
-        "dfsc heatmaps {params.maps} --dataset {params.dataset:q} --category {wildcards.category} {params.choice} "
+        "dfsc heatmaps {params.maps} --dataset {DATASET:q} --category {wildcards.category} {params.choice} "
         "--padding {params.padding} --source {params.source} --output {params.stem} > {log} 2>&1"
 
 
 rule draw_novelty:
     input:
         models=expand(f"{MODEL}/model.pt", method=PAIR, seed=SEEDS[0], allow_missing=True),
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+        images=TEST,
+        ground_truth=GROUND_TRUTH,
     output:
         f"{RESULTS}/figures/novelty_{{size}}_{{category}}.pdf",
         report(
@@ -50,13 +51,12 @@ rule draw_novelty:
     params:
         stem=f"{RESULTS}/figures/novelty_{{size}}_{{category}}",
         quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
-        dataset=DATASET,
         source=config["pretraining"]["images"],
         code=code_digest("novelty"),
     message:
         "draw what the constraint acts on, {wildcards.category}, size {wildcards.size}"
     shell:
-        "dfsc novelty {input.models} --dataset {params.dataset:q} --category {wildcards.category} "
+        "dfsc novelty {input.models} --dataset {DATASET:q} --category {wildcards.category} "
         "--quantiles {params.quantiles} --source {params.source} --output {params.stem} > {log} 2>&1"
 
 
@@ -77,7 +77,7 @@ rule draw_novelty_over_training:
         stem=f"{RESULTS}/figures/novelty_over_training_{{size}}_{{category}}",
         quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
         source=config["pretraining"]["images"],
-        code=code_digest("novelty"),
+        code=code_digest("novelty-over-training"),
     message:
         "draw what the constraint acts on over training, {wildcards.category}, size {wildcards.size}"
     shell:
@@ -88,16 +88,16 @@ rule draw_novelty_over_training:
 rule draw_model_heatmaps:
     input:
         maps=f"{MODEL}/maps.npz",
+        ground_truth=GROUND_TRUTH,
     output:
         multiext(f"{MODEL}/heatmaps", ".pdf", ".png"),
     log:
         f"{MODEL_LOG}/heatmaps.log",
     params:
         stem=f"{MODEL}/heatmaps",
-        dataset=DATASET,
         padding=config["inference"]["padding"],
         source=config["pretraining"]["images"],
         code=code_digest("heatmaps"),
     shell:
-        "dfsc heatmaps {wildcards.method}={input.maps} --dataset {params.dataset:q} --category {wildcards.category} "
+        "dfsc heatmaps {wildcards.method}={input.maps} --dataset {DATASET:q} --category {wildcards.category} "
         "--padding {params.padding} --source {params.source} --output {params.stem} > {log} 2>&1"

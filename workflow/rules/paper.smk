@@ -53,7 +53,7 @@ rule tables:
                 "dataset": config["dataset"]["source"],
             }
         ),
-        code=code_digest("paper"),
+        code=code_digest("tables"),
     message:
         "assemble the tables from MLflow"
     shell:
@@ -84,7 +84,7 @@ rule draw_sweep:
     params:
         tables=f"{RESULTS}/tables",
         stem=f"{RESULTS}/figures/auroc_over_quantile",
-        code=code_digest("figures"),
+        code=code_digest("sweep"),
     message:
         "draw image AUROC over the quantile"
     shell:
@@ -110,7 +110,7 @@ rule draw_histograms:
     params:
         tables=f"{RESULTS}/tables",
         stem=f"{RESULTS}/figures/score_histograms",
-        code=code_digest("figures"),
+        code=code_digest("histograms"),
     message:
         "draw histograms of image scores"
     shell:

@@ -9,7 +9,7 @@ PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 
 rule pretrain_teacher:
     input:
-        index=f"{RESULTS}/pretraining.index",
+        index=INDEX,
         backbone=marker_of("wide_resnet101_2") if FROM_IMAGENET else [],
     output:
         teacher=f"{RESULTS}/{{size}}/teacher.pt",
@@ -31,12 +31,12 @@ rule pretrain_teacher:
         settings=lambda wildcards: as_json(configuration.teacher_settings(config, wildcards.size)),
         weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
-        code=code_digest("teacher"),
+        code=code_digest("teacher pretrain"),
     message:
         "pretrain teacher {wildcards.size}"
     shell:
-        "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} {params.weights} "
-        "--output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
+        "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} "
+        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 
 
@@ -51,7 +51,7 @@ rule import_teacher:
     wildcard_constraints:
         size="|".join(PUBLISHED) or "none",
     params:
-        code=code_digest("published_teachers"),
+        code=code_digest("teacher import"),
     message:
         "take over the published teacher {input}"
     shell:

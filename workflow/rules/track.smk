@@ -5,6 +5,7 @@
 
 rule track:
     input:
+        manifests=MANIFESTS,
         model=f"{MODEL}/model.pt",
         training=f"{MODEL}/training.json",
         curve=f"{MODEL}/training_curve.csv",
@@ -20,12 +21,14 @@ rule track:
         uri=config["tracking"]["uri"],
         experiment=BENCHMARK,
         folder=MODEL,
-        code=code_digest("runs"),
+        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
+        code=code_digest("track"),
     message:
         "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
         "dfsc track --model-folder {params.folder} --uri {params.uri:q} --experiment {params.experiment} "
-        "--category {wildcards.category} --method {wildcards.method} --output {output} > {log} 2>&1"
+        "--category {wildcards.category} --method {wildcards.method} {params.manifests} "
+        "--output {output} > {log} 2>&1"
 
 
 rule track_teacher:
@@ -40,7 +43,7 @@ rule track_teacher:
     params:
         uri=config["tracking"]["uri"],
         benchmark=BENCHMARK,
-        code=code_digest("runs"),
+        code=code_digest("teacher track"),
     message:
         "track teacher {wildcards.size}"
     shell:

@@ -6,9 +6,9 @@
 
 rule train:
     input:
-        manifest=f"{RESULTS}/manifests/{{category}}.csv",
+        manifest=TRAINING,
         teacher=f"{RESULTS}/{{size}}/teacher.pt",
-        index=f"{RESULTS}/pretraining.index",
+        index=INDEX,
     output:
         model=f"{MODEL}/model.pt",
         curve=f"{MODEL}/training_curve.csv",
@@ -28,12 +28,12 @@ rule train:
         settings=lambda wildcards: as_json(
             configuration.training_settings(config, wildcards.size, wildcards.method, wildcards.seed)
         ),
-        dataset=DATASET,
         checkpoints=f"{RESULTS}/checkpoints",
         code=code_digest("train"),
     message:
         "train {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
-        "dfsc train --settings {params.settings:q} --dataset {params.dataset:q} --category {wildcards.category} "
+        "dfsc train --settings {params.settings:q} --dataset {DATASET:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT
+        "--pretraining-folder {PRETRAINING_FOLDER:q} --output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) "
+        + SHOWN_AND_KEPT

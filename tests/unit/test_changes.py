@@ -1,0 +1,107 @@
+"""What changed of images of one's own: told by content, and seen for little."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dfsc import changes
+from dfsc.changes import category_content, pretraining_content
+from dfsc.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (
+        "train/good/0.png",
+        "test/good/0.png",
+        "ground_truth/logical_anomalies/0/0.png",
+        "defects_config.json",
+    ):
+        file = tmp_path / "category" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    return tmp_path / "category"
+
+
+def test_a_file_is_read_again_only_where_size_or_times_differ(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digest = changes.sha256_of
+    monkeypatch.setattr(changes, "sha256_of", lambda file: read.append(file.name) or digest(file))
+    first = category_content(folder, tmp_path / "seen.json", keep=True)
+    assert len(read) == 4
+    (folder / "defects_config.json").touch()
+    assert category_content(folder, tmp_path / "seen.json", keep=False) == first
+    assert read[4:] == ["defects_config.json"]
+    category_content(folder, tmp_path / "seen.json", keep=True)
+    assert category_content(folder, tmp_path / "seen.json", keep=True) == first
+    assert read[5:] == ["defects_config.json"]
+
+
+@pytest.mark.parametrize("kept_time", [False, True])
+def test_a_replaced_file_changes_its_part_alone(folder: Path, tmp_path: Path, kept_time: bool) -> None:
+    seen = tmp_path / "seen.json"
+    before, file = category_content(folder, seen, keep=True), folder / "test/good/0.png"
+    times = file.stat()
+    file.write_text("test/good/1.png")  # of equal length
+    if kept_time:
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = category_content(folder, seen, keep=True)
+    assert [part for part in before if before[part] != after[part]] == ["test"]
+    file.rename(folder / "test/good/2.png")
+    assert category_content(folder, seen, keep=True)["test"] not in (before["test"], after["test"])
+
+
+def test_a_folder_that_is_gone_counts_as_it_was_seen(folder: Path, tmp_path: Path) -> None:
+    before = category_content(folder, tmp_path / "seen.json", keep=True)
+    photographs = pretraining_content(folder, tmp_path / "photographs.json", keep=True)
+    folder.rename(tmp_path / "away")
+    assert category_content(folder, tmp_path / "seen.json", keep=True) == before
+    assert pretraining_content(folder, tmp_path / "photographs.json", keep=True) == photographs
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"defects_conf'])
+def test_what_was_seen_may_be_lost(folder: Path, tmp_path: Path, damage: str) -> None:
+    seen = tmp_path / "seen.json"
+    before = category_content(folder, seen, keep=True)
+    seen.write_text(damage)
+    assert category_content(folder, seen, keep=False) == before
+    assert seen.read_text() == damage
+
+
+def test_links_that_lead_up_or_nowhere_end_nothing(folder: Path, tmp_path: Path) -> None:
+    before = category_content(folder, tmp_path / "seen.json", keep=True)
+    (folder / "train/good/again").symlink_to(folder)
+    (folder / "train/good/none.png").symlink_to(folder / "none")
+    assert category_content(folder, tmp_path / "seen.json", keep=True) == before
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    (folder / "train/good/0.png").chmod(0)
+    with pytest.raises(UserError, match=r"0\.png: cannot be read"):
+        category_content(folder, tmp_path / "seen.json", keep=True)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_pretraining_images_are_told_by_paths_and_sizes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(changes, "LARGE", 0 if large else 10)
+    seen = tmp_path / "seen.json"
+    before = pretraining_content(folder, seen, keep=True)
+    assert pretraining_content(folder, seen, keep=True) == before
+    for file in folder.rglob("*"):
+        file.touch()
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    assert pretraining_content(folder, seen, keep=True) == pretraining_content(copy, seen, keep=True) == before
+    (folder / "train/new").mkdir()
+    (folder / "train/new/1.png").write_text("a folder that was not there")
+    added = pretraining_content(folder, seen, keep=True)
+    assert added != before
+    (folder / "train/good/0.png").unlink()
+    assert pretraining_content(folder, seen, keep=True) not in (before, added)

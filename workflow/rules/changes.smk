@@ -1,0 +1,66 @@
+# What of the images is other than it was: changed, of one's own; or gone, of what is fetched, generated or arranged.
+# Nothing is read of what is fetched or generated: config/sources.yaml and the configuration say what it is.
+
+import functools
+import subprocess
+import tempfile
+
+
+@functools.cache
+def content(category):
+    """The content of a category of the user's own, by part."""
+    listed = all(Path(manifest.format(category=category)).exists() for manifest in MANIFESTS)
+    if workflow.dryrun and not listed:  # it does not matter yet, and reading takes time
+        return dict.fromkeys(changes.PARTS)
+    folder = Path(DATASET if SOURCE == "folder" else ORIGINAL, category)
+    with stopping_in_one_line():
+        return changes.category_content(folder, Path(RESULTS, f"seen/{category}.json"), keep=not workflow.dryrun)
+
+
+@functools.cache
+def pretraining_content():
+    """The content of pretraining images of the user's own; nothing for what is fetched or generated."""
+    if marker_of(PRETRAINING_SOURCE) or (workflow.dryrun and not Path(INDEX).exists()):
+        return ""
+    with stopping_in_one_line():
+        return changes.pretraining_content(
+            Path(PRETRAINING_FOLDER), Path(RESULTS, "seen/pretraining.json"), keep=not workflow.dryrun
+        )
+
+
+def images_in_use():
+    """(the rules that read them, their folder or file, their marker: an empty one for images of one's own)."""
+    readers = {"train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
+    marker = marker_of(SOURCE) or ""
+    for category in CATEGORIES:
+        whole = SOURCE in (*FETCHED, "generated")
+        yield readers, Path(DATASET) if whole else Path(DATASET, category), marker.format(category=category)
+    yield {"train", "pretrain_teacher"}, Path(PRETRAINING_FOLDER), marker_of(PRETRAINING_SOURCE) or ""
+    if FROM_IMAGENET:
+        yield {"pretrain_teacher"}, Path(BACKBONE_WEIGHTS), marker_of("wide_resnet101_2")
+
+
+def bring_back():
+    """Make images that were deleted since anew, by their own rule, where a job is about to read them.
+
+    Their marker is still there. Snakemake would take a missing one for a reason to train every model again.
+    """
+    if not workflow.is_main_process or workflow.touch:
+        return
+    jobs = list(workflow.dag.needrun_jobs())
+    names, made = {job.rule.name for job in jobs}, {str(file) for job in jobs for file in job.output}
+    gone = {}
+    for readers, path, marker in images_in_use():
+        if path.exists() or not readers & names or marker in made:
+            continue
+        if not marker:
+            raise UserError(f"{path}: is not there, and is to be read; the configuration must say where it lies")
+        gone[marker] = path
+    if gone:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(as_json(config))
+            file.flush()
+            command = ["snakemake", "--cores", "1", "--executor", "local", "--nolock", "--no-hooks"]
+            command += ["--configfile", file.name, "--forcerun", *gone, "--", *gone]
+            if subprocess.run(command).returncode != 0:
+                raise RunFailed(f"{', '.join(map(str, gone.values()))}: gone, and not brought back; see above")
