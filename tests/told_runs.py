@@ -152,9 +152,10 @@ def told_provenance(cell: Cell) -> dict[str, str]:
     }
 
 
-def told_versions() -> dict[str, str]:
-    """A version of each package, each another."""
-    return {name: f"{number}.1" for number, name in enumerate(RECORDED_VERSIONS, 3)}
+def told_versions(cell: Cell | None = None) -> dict[str, str]:
+    """A version of each package, each another; DFSC was trained with another torch than the rest."""
+    versions = {name: f"{number}.1" for number, name in enumerate(RECORDED_VERSIONS, 3)}
+    return versions | ({"torch": "2.2"} if cell and cell.method != BASELINE else {})
 
 
 def told_cost(cell: Cell) -> dict[str, float]:
@@ -201,7 +202,7 @@ def write_model(cell: Cell, root: Path) -> Path:
         **told_cost(cell),
         "finished": "2026-11-02T10:00:00Z",
         "python": "3.1",
-        "versions": told_versions(),
+        "versions": told_versions(cell),
     }
     (folder / "training.json").write_text(json.dumps(training))
     (folder / "metrics.json").write_text(json.dumps(told_metrics(cell)))
