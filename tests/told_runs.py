@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from conftest import dfsc
 
 from dfsc.compare import Grid
 from dfsc.provenance import RECORDED_VERSIONS
-from dfsc.runs import track_model, track_teacher
 
 SIZES = ["S", "M"]
 CATEGORIES = ["coin_tray", "picture_wall"]
@@ -219,7 +219,11 @@ def track_told_runs(root: Path, uri: str) -> None:
     """Write and track the whole grid below `root`."""
     for cell in CELLS:
         folder = write_model(cell, root)
-        track_model(folder, uri, BENCHMARK, cell.category, cell.method, folder / "run.json")
+        outcome = dfsc(
+            *("track", "--model-folder", folder, "--uri", uri, "--experiment", BENCHMARK, "--category", cell.category),
+            *("--method", cell.method, "--output", folder / "run.json"),
+        )
+        assert outcome.code == 0, outcome.errors
 
 
 def track_told_teacher(root: Path, uri: str) -> Path:
@@ -243,5 +247,7 @@ def track_told_teacher(root: Path, uri: str) -> Path:
     teacher.write_text("weights")
     teacher.with_suffix(".json").write_text(json.dumps(made))
     teacher.with_suffix(".csv").write_text("step,distillation\n1,5.5\n40,2.5\n")
-    track_teacher(teacher, uri, BENCHMARK, root / "teacher_run.json")
-    return root / "teacher_run.json"
+    receipt = root / "teacher_run.json"
+    outcome = dfsc("teacher", "track", teacher, "--uri", uri, "--benchmark", BENCHMARK, "--output", receipt)
+    assert outcome.code == 0, outcome.errors
+    return receipt

@@ -60,6 +60,7 @@ from told_runs import (
 )
 
 from dfsc.compare import resample_differences, runs_frame
+from dfsc.figures import draw_auroc_over_quantile, draw_score_histograms
 from dfsc.paper import write_paper_tables
 from dfsc.tables import Context, build_tables
 from dfsc.tracking import read_runs, read_scores, tracking_client
@@ -492,6 +493,23 @@ def test_every_number_that_compare_prints(
         check_gain(cells[1] or "", gains_at(tables, place), comparison[place])
         check_probability(cells[2] or "", comparison[place])
     assert next(told_lines, None) is None
+
+
+# Figures of the same numbers: tests/unit/test_figures.py looks into them.
+
+
+@pytest.mark.parametrize("command", ["sweep", "histograms"])
+def test_the_commands_draw_the_tables_numbers(gaps: Tables, tmp_path: Path, command: str) -> None:
+    outcome = dfsc(command, "--tables", gaps.folder, "--output", tmp_path / "by_command")
+    assert outcome.code == 0, outcome.errors
+    draw, name = {
+        "sweep": (draw_auroc_over_quantile, "comparison.csv"),
+        "histograms": (draw_score_histograms, "scores.csv"),
+    }[command]
+    draw(pd.read_csv(gaps.folder / name), Context(GRID, PRETRAINING, True), tmp_path / "by_function")
+    for size in SIZES:
+        pictures = [(tmp_path / f"by_{drawn}_{size}.png").read_bytes() for drawn in ("command", "function")]
+        assert pictures[0] == pictures[1]
 
 
 # What the runs were made from, and what they cost.

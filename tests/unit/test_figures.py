@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import dfsc
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -225,7 +226,7 @@ def grey(path: str) -> int:
 IMAGES = ["train/good/000.png", "train/good/001.png", "test/good/000.png", "test/good/001.png",
           *(f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(5))]  # fmt: skip
 METHOD_MAPS = {"efficientad": 0.0, "dfsc-q0.5": 100.0, "dfsc-q0.9": 200.0}
-RANKS = (3, 0, 4, 1, 2)  # of the images of a type, by the last method's map
+RANKS = (3, 0, 4, 1, 2)  # of the images of a type, by the last method's image scores
 
 
 @pytest.fixture
@@ -253,13 +254,8 @@ def defects(path: str) -> list[NDArray[np.bool_]]:
 
 
 def map_value(method: str, path: str) -> float:
-    """What a method's map of an image is filled with: another for each. The last method ranks them as RANKS says."""
-    number = int(Path(path).stem)
-    if "good" in path:
-        return METHOD_MAPS[method] + number
-    kind = FOLDERS.index(Path(path).parent.name)
-    by_rank = RANKS[number] if method == "dfsc-q0.9" else number
-    return METHOD_MAPS[method] + 10 * kind + by_rank
+    """What a method's map of an image is filled with: another for each."""
+    return METHOD_MAPS[method] + 10 * FOLDERS.index(Path(path).parent.name) + int(Path(path).stem)
 
 
 @pytest.fixture
@@ -272,14 +268,22 @@ def maps(tmp_path: Path) -> dict[str, Path]:
     return archives
 
 
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    """Image scores of the last method, in another order than its maps."""
+    lines = [f"{path},{RANKS[int(Path(path).stem)]}" for path in IMAGES if path.startswith("test/")]
+    (tmp_path / "scores.csv").write_text("\n".join(["path,image_score", *lines, ""]))
+    return tmp_path / "scores.csv"
+
+
 @pytest.mark.parametrize("choice", ["first", "worst", "named"])
-def test_heatmaps(category: Path, maps: dict[str, Path], tmp_path: Path, choice: str) -> None:
+def test_heatmaps(category: Path, maps: dict[str, Path], scores: Path, tmp_path: Path, choice: str) -> None:
     named = ["test/structural_anomalies/004.png", "test/good/001.png"]
     worst = [f"test/{kind}/{RANKS.index(rank):03}.png" for kind in FOLDERS[1:] for rank in range(3)]
     first = [f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(3)]
     figure = draw_heatmaps(
         category, maps, "replicate", tmp_path / "out" / "figure",
-        source="told", worst=choice == "worst", chosen=named if choice == "named" else None,
+        source="told", worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
     )  # fmt: skip
     assert files(tmp_path / "out") == {"figure.pdf", "figure.png"}
     check_heatmaps(figure, {"first": first, "worst": worst, "named": named}[choice])
@@ -375,25 +379,85 @@ def test_novelty_after_training(category: Path, tmp_path: Path) -> None:
             assert axis.get_images()[0].get_clim()[0] == 0
 
 
-def test_novelty_over_training(tmp_path: Path) -> None:
-    random, image = np.random.default_rng(0), np.full((8, 8, 3), 99, np.uint8)
+LOG_IMAGE = np.full((8, 8, 3), 99, np.uint8)
+
+
+def write_logs(folder: Path) -> dict[str, dict[int, NDArray[np.float16]]]:
+    """Write EfficientAD.npz and DFSC.npz, as a training keeps (T' - A)^2 of an image; returns that by step."""
+    random = np.random.default_rng(0)
     kept = {
         name: {step: random.random((6, 4, 4)).astype(np.float16) for step in steps}
         for name, steps in (("EfficientAD", (1, 30, 100)), ("DFSC", (1, 100)))
     }
     for name, by_step in kept.items():
-        np.savez(tmp_path / f"{name}.npz", image=image, **{str(step): of_step for step, of_step in by_step.items()})
-    figure = draw_novelty_over_training(
-        [tmp_path / f"{name}.npz" for name in kept], [0.5, 0.9], tmp_path / "over", "coin_tray (told)"
-    )
+        np.savez(folder / f"{name}.npz", image=LOG_IMAGE, **{str(step): of_step for step, of_step in by_step.items()})
+    return kept
+
+
+def test_novelty_over_training(tmp_path: Path) -> None:
+    kept = write_logs(tmp_path)
+    logs = [tmp_path / f"{name}.npz" for name in kept]
+    figure = draw_novelty_over_training(logs, [0.5, 0.9], tmp_path / "over", "coin_tray (told)")
     rows = [(name, step) for name, by_step in kept.items() for step in by_step]
     grid = np.array(figure.axes).reshape(len(rows), 4)
     assert [axis.get_title() for axis in grid[0]] == ["image", "(T' − A)²", "novel, τ'=0.5", "novel, τ'=0.9"]
     assert figure.get_suptitle() == "coin tray (told)"
     for row, (name, step) in zip(grid, rows, strict=True):
         assert row[0].get_ylabel() == f"{name}\nstep {step}"
-        check_array(row[0], image)
+        check_array(row[0], LOG_IMAGE)
         squared = torch.from_numpy(kept[name][step]).float()
         check_array(row[1], squared.mean(dim=0))
         for axis, quantile in zip(row[2:], (0.5, 0.9), strict=True):
             check_array(axis, novel_of(squared, quantile))
+
+
+# The command line.
+
+
+def check_drawn(tmp_path: Path, arguments: list[object], draw: Callable[[Path], object]) -> None:
+    """A command leaves the picture that a function draws, to the byte."""
+    outcome = dfsc(*arguments, "--output", tmp_path / "by_command")
+    assert outcome.code == 0, outcome.errors
+    draw(tmp_path / "by_function")
+    assert (tmp_path / "by_command.png").read_bytes() == (tmp_path / "by_function.png").read_bytes()
+
+
+@pytest.mark.parametrize("choice", ["first", "worst", "named"])
+def test_the_command_draws_heatmaps(
+    category: Path, maps: dict[str, Path], scores: Path, tmp_path: Path, choice: str
+) -> None:
+    named = ["test/structural_anomalies/004.png", "test/good/001.png"]
+    more: dict[str, list[object]] = {
+        "first": ["--padding", "minimum"],
+        "worst": ["--worst", scores, "--source", "told"],
+        "named": ["--images", named[0], "--images", named[1], "--padding", "replicate"],
+    }
+    given = [f"{method}={path}" for method, path in maps.items()]
+    data = ["--dataset", category.parent, "--category", category.name]
+
+    def draw(output: Path) -> None:
+        padding = {"first": "minimum", "worst": "zero", "named": "replicate"}[choice]
+        draw_heatmaps(
+            category, maps, padding, output, source="told" if choice == "worst" else "",
+            worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
+        )  # fmt: skip
+
+    check_drawn(tmp_path, ["heatmaps", *given, *data, *more[choice]], draw)
+
+
+def test_the_commands_draw_novelty(category: Path, tmp_path: Path) -> None:
+    models = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
+    for seed, path in enumerate(models, 1):
+        save_model(path, seed)
+    data = ["--dataset", category.parent, "--category", category.name]
+    check_drawn(
+        tmp_path,
+        ["novelty", *models, *data, "--quantiles", "0.5,0.95", "--source", "told"],
+        lambda output: draw_novelty(models, category, [0.5, 0.95], output, "told"),
+    )
+    logs = [tmp_path / f"{name}.npz" for name in write_logs(tmp_path)]
+    check_drawn(
+        tmp_path,
+        ["novelty-over-training", *logs, "--quantiles", "0.5,0.9", "--title", "a title"],
+        lambda output: draw_novelty_over_training(logs, [0.5, 0.9], output, "a title"),
+    )
