@@ -1,4 +1,4 @@
-"""Where and how exactly torch computes; none of it needs a GPU to be tested, but compiling."""
+"""Where and how exactly torch computes; all of it but compiling is tested without a GPU."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import TEACHER, Prepared
 from test_train import trainer
+from torch._dynamo.utils import counters
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dfsc.backbone import load_backbone
@@ -17,7 +18,7 @@ from dfsc.device import Precision, computing
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.score import anomaly_maps
 from dfsc.teacher import TeacherSettings, pretrain_teacher
-from dfsc.train import train
+from dfsc.train import Trainer, train
 
 CLAIM = "import sys; from dfsc.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"
 
@@ -88,3 +89,14 @@ def test_every_network_computes_in_the_precision_asked_for(
     finally:
         hook.remove()
     assert seen == {precision == "tf32"}
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_step_is_compiled_on_cuda_where_asked_for(prepared: Prepared, chosen: bool) -> None:
+    on_cpu = trainer(prepared, compiled=chosen)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher = on_cpu.modules.teacher.state_dict()
+    learner = Trainer(on_cpu.settings, on_cpu.images.numpy(), on_cpu.penalty, teacher, device)
+    counters.clear()
+    learner.update(0, learner.draw(0))
+    assert (counters["stats"]["unique_graphs"] > 0) == (chosen and device.type == "cuda")
