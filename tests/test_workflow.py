@@ -1,6 +1,7 @@
 """The real workflow on generated data, from nothing to tables; and what an edit reruns."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -162,7 +163,7 @@ def own(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Own:
 
 
 def test_images_are_checked_before_the_first_training(own: Own) -> None:
-    jobs = [line for line in own.first_run.splitlines() if line.startswith("Job ")]
+    jobs = re.findall(r"^Job \d+: .*", own.first_run, re.MULTILINE)
     checks = [number for number, line in enumerate(jobs) if ": check every file" in line or ": list the" in line]
     assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
 
