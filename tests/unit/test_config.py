@@ -1,5 +1,6 @@
 """The configuration: the closed schema, the grid, and which settings a stage depends on."""
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def test_the_papers_grid() -> None:
         ("dfsc", "quantiles", [1.0]),
         ("dfsc", "split_unit", "pixel"),
         ("dataset", "categories", []),
+        ("dataset", "mask_threshold", 128),  # of MVTec AD's layout alone
+        ("dataset", "large_masks", "false"),
         ("tracking", "uri", "mlruns"),
     ],
 )
@@ -68,6 +71,16 @@ def test_a_wrong_key_or_value_is_named(section: str, key: str, value: object) ->
     config = copy.deepcopy(merged("config.yaml"))
     config[section][key] = value
     with pytest.raises(UserError, match=key):
+        configuration.check(config)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "right"), [(1, True), (65535, True), (None, True), (0, False), (0.5, False), (True, False)]
+)
+def test_the_threshold_of_masks(threshold: object, right: bool) -> None:
+    config = copy.deepcopy(merged("config.yaml"))
+    config["dataset"] |= {"source": "mvtec_ad", "original": "there", "mask_threshold": threshold}
+    with contextlib.nullcontext() if right else pytest.raises(UserError, match="mask_threshold"):
         configuration.check(config)
 
 

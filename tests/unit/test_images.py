@@ -259,7 +259,7 @@ LEFT_OUT: dict[str, tuple[str, str]] = {
     "third anomaly type": ("test/odd_anomalies/000.png", "odd_anomalies"),
     "image beside the folders": ("test/000.png", "test/000.png"),
     "unknown masks": ("ground_truth/good/000/000.png", "ground_truth/good"),
-    "mask beside the folders": ("ground_truth/logical_anomalies/000.png", "logical_anomalies/000.png"),
+    "mask beside the folders": ("ground_truth/logical_anomalies/000.png", "000.png: would be left out"),
     "bad training images": ("train/bad/000.png", "train/bad"),
     "second validation split": ("validation/extra/000.png", "validation/extra"),
     "second test split": ("test_private/good/000.png", "test_private"),

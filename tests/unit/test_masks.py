@@ -184,8 +184,8 @@ def test_mvtec_ads_layout_in_any_format(tmp_path: Path) -> None:
     (folder / "test/good/._im, 0.tif").write_text("left by a Mac")
     (folder / "train/good/im, 0.tif").rename(tmp_path / "elsewhere.tif")
     (folder / "train/good/im, 0.tif").symlink_to(Path("../../../../elsewhere.tif"))
-    arrange(folder, tmp_path / "arranged/part")
-    paths = {record.path for record in scan_category(tmp_path / "arranged/part")}
+    arrange(folder, tmp_path / "arranged/deeper/part")
+    paths = {record.path for record in scan_category(tmp_path / "arranged/deeper/part")}
     assert {"validation/good/im, 0.tif", "train/good/im, 1.JPG", "test/structural_anomalies/spot_im, 1.JPG"} <= paths
     assert sum(path.startswith("test/good/") for path in paths) == 2
 

@@ -45,7 +45,7 @@ def loop(folder: Path) -> None:
 UNLISTABLE = {
     "a broken link": (lambda folder: (folder / "n01/gone.png").symlink_to("nowhere.png"), "gone.png"),
     "a link to itself": (lambda folder: (folder / "n01/self.png").symlink_to("self.png"), "self.png"),
-    "a loop of folders": (loop, "round"),
+    "a loop of folders": (loop, "n02/deep/round: leads back"),
     "a line break": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\nc.png"), "line break"),
     "a line separator": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\x85c.png"), "line break"),
     "not UTF-8": (lambda folder: (folder / "n01/b.png").rename(folder / os.fsdecode(b"n01/\xff.png")), "not UTF-8"),
