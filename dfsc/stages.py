@@ -127,8 +127,13 @@ def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
         "seconds": round(log.seconds, 1),
         "gpu_seconds": round(log.seconds, 1) if device.type == "cuda" else 0.0,
         "peak_memory_bytes": peak,
-        "finished": time.strftime("%FT%TZ", time.gmtime()),
+        "started": _utc(log.started),  # of the first attempt
+        "finished": _utc(time.time()),
     }
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%FT%TZ", time.gmtime(seconds))
 
 
 def plain_progress(label: str) -> Progress:
