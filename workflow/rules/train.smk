@@ -30,10 +30,12 @@ rule train:
         ),
         dataset=DATASET,
         checkpoints=f"{RESULTS}/checkpoints",
+        progress=f"{MODEL_LOG}/train.progress.json",  # not declared: it outlives an attempt
         code=code_digest("train"),
     message:
         "train {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
         "dfsc train --settings {params.settings:q} --dataset {params.dataset:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT
+        "--output {output.model} --checkpoints {params.checkpoints} --progress {params.progress} "
+        "--workers $(({threads} - 1)) " + SHOWN_AND_KEPT
