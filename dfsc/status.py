@@ -157,6 +157,9 @@ def print_status(config: Mapping[str, Any]) -> None:
         cells.setdefault(model.name[:3], []).append(f"[{colour}]{model.state}{share}[/]")
     for cell, states in cells.items():
         table.add_row(*cell, *states)
+    # On a narrow terminal lines break, and no cell is cut.
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, needed)
     console.print(table)
     console.print(", ".join(f"{number} {state}" for state, number in Counter(model.state for model in models).items()))
     for model in (*teachers, *models):

@@ -39,15 +39,14 @@ def pretrain(
     progress: ProgressTo = None,
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
+    from dfsc.config import read_settings
+    from dfsc.device import choose_device
     from dfsc.progress import ProgressFile
+    from dfsc.stages import run_pretraining
+    from dfsc.teacher import TeacherSettings
 
+    parsed = read_settings(settings, TeacherSettings)
     with ProgressFile(progress) as kept:
-        from dfsc.config import read_settings
-        from dfsc.device import choose_device
-        from dfsc.stages import run_pretraining
-        from dfsc.teacher import TeacherSettings
-
-        parsed = read_settings(settings, TeacherSettings)
         run_pretraining(
             parsed,
             pretraining_index,
@@ -104,16 +103,15 @@ def train(
     progress: ProgressTo = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
+    from dfsc.config import read_settings
+    from dfsc.device import choose_device
     from dfsc.progress import ProgressFile
+    from dfsc.stages import run_training
+    from dfsc.train import TrainingSettings
 
+    parsed = read_settings(settings, TrainingSettings)
+    method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
     with ProgressFile(progress) as kept:
-        from dfsc.config import read_settings
-        from dfsc.device import choose_device
-        from dfsc.stages import run_training
-        from dfsc.train import TrainingSettings
-
-        parsed = read_settings(settings, TrainingSettings)
-        method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
         run_training(
             parsed,
             dataset / category,

@@ -82,6 +82,17 @@ def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFix
     assert "MemoryError: no more" in shown and "running 10%" in shown and "about 6 minutes left" in shown
 
 
+@pytest.mark.parametrize("columns", ["10", "20", "79"])
+def test_every_state_is_shown_on_a_narrow_terminal(
+    config: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    config["training"]["seeds"] = list(range(12))  # type: ignore[index]
+    print_status(config)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "efficientad" in line]
+    assert [row.count("waiting") for row in rows] == [12]
+
+
 def broken(prepared: Prepared, output: Path) -> list[object]:
     """A training whose manifest is missing."""
     return [*prepared.train_arguments(output), "--manifest", output / "missing.csv"]
