@@ -55,7 +55,7 @@ def test_every_module_is_in_the_wheel(installed: Installed) -> None:
     assert modules == {str(path.relative_to(installed.root)) for path in (installed.root / "dfsc").rglob("*.py")}
 
 
-def test_help_and_status(installed: Installed, tmp_path: Path) -> None:
+def test_help_and_status_outside_of_a_checkout(installed: Installed, tmp_path: Path) -> None:
     run = installed.dfsc(tmp_path, "--help")
     assert run.returncode == 0 and "status" in run.stdout
 
@@ -63,6 +63,8 @@ def test_help_and_status(installed: Installed, tmp_path: Path) -> None:
     assert run.returncode == 2 and run.stderr.startswith("dfsc: ") and run.stderr.count("\n") == 1
     assert "config/config.yaml" in run.stderr
 
+
+def test_status_in_a_checkout(installed: Installed, tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "config", tmp_path / "config")
     run = installed.dfsc(tmp_path, "status")
     assert run.returncode == 0 and "105 waiting" in run.stdout, run.stderr
