@@ -29,7 +29,7 @@ class Benchmark:
         )
         self.cells = [f"{name}/tiny/coin_tray/{method}/seed0" for method in ("efficientad", "dfsc-q0.9")]
         self.models = [f"results/{cell}/model.pt" for cell in self.cells]
-        self.manifest = f"results/{name}/manifests/coin_tray.csv"
+        self.manifest = f"results/{name}/manifests/coin_tray/training.csv"
 
     def arguments(self, *targets: str, profile: bool = True) -> list[str]:
         """Arguments of Snakemake."""
