@@ -3,9 +3,16 @@
 #   snakemake --cores 2 --configfile config/demo.yaml              the same pipeline on generated images, on two cores
 # Data flow: images -> teacher -> model -> anomaly maps -> metrics -> tracked run -> tables and figures.
 
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+if not Path(workflow.basedir).samefile("."):  # configurations, results and profiles are looked for where Snakemake runs
+    print(f"dfsc: snakemake runs in its checkout: cd {workflow.basedir}, without -s and -d", file=sys.stderr)
+    sys.exit(2)
 
 
 configfile: "config/config.yaml"

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from dfsc.commands import data, models, results
+from dfsc.environment import settle_environment
 from dfsc.errors import Interrupted, RunFailed, UserError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ for group in (data, models, results):
 
 def main() -> None:
     """Entry point: mistakes and failed runs end in one line and an exit code, never in a traceback."""
+    settle_environment()
     try:
         app()
     except (UserError, RunFailed, Interrupted) as error:

@@ -18,10 +18,11 @@ CurveRow = dict[str, float]  # step, and each loss's mean over the steps since t
 
 
 class TrainingLog(NamedTuple):
-    """The training curve, and the seconds spent on it, earlier interrupted runs included."""
+    """The training curve, the seconds spent on it, earlier interrupted runs included, and when the first one began."""
 
     curve: list[CurveRow]
     seconds: float
+    started: float  # seconds since 1970
 
 
 class Learner(Protocol, Generic[Draw]):
@@ -56,7 +57,7 @@ def run_steps(
     Saves a checkpoint every `checkpoint_seconds` and when asked to stop (SIGTERM, Ctrl-C). Raises Interrupted then,
     and RunFailed, keeping the last checkpoint, if a loss is no longer finite.
     """
-    start, curve, sums, seconds = _resume(learner, checkpoint)
+    start, curve, sums, seconds, started = _resume(learner, checkpoint)
     every = max(1, steps // CURVE_POINTS)
     began = saved = time.monotonic()
 
@@ -71,6 +72,7 @@ def run_steps(
                 "optimizer": learner.optimizer.state_dict(),
                 "sums": sums,
                 "seconds": seconds + time.monotonic() - began,
+                "started": started,
             }
         )
 
@@ -94,18 +96,20 @@ def run_steps(
             if time.monotonic() - saved >= checkpoint_seconds:
                 save(done)
                 saved = time.monotonic()
-    return TrainingLog(curve, seconds + time.monotonic() - began)
+    return TrainingLog(curve, seconds + time.monotonic() - began, started)
 
 
-def _resume(learner: Learner[Any], checkpoint: Checkpoint) -> tuple[int, list[CurveRow], dict[str, Tensor], float]:
+def _resume(
+    learner: Learner[Any], checkpoint: Checkpoint
+) -> tuple[int, list[CurveRow], dict[str, Tensor], float, float]:
     state = checkpoint.load()
     if state is None:
-        return 0, [], {}, 0.0
+        return 0, [], {}, 0.0, time.time()
     learner.modules.load_state_dict(state["modules"])
     learner.optimizer.load_state_dict(state["optimizer"])
     device = next(learner.modules.parameters()).device
     sums = {name: total.to(device) for name, total in state["sums"].items()}
-    return state["step"], state["curve"], sums, state["seconds"]
+    return state["step"], state["curve"], sums, state["seconds"], state["started"]
 
 
 def _check_finite(values: Mapping[str, Tensor], done: int, checkpoint: Checkpoint) -> None:

@@ -44,8 +44,12 @@ DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 """
 
 
-def write_paper_tables(uri: str, receipts: list[Path], grid: Grid, folder: Path, partial: bool = False) -> None:
+def write_paper_tables(
+    uri: str, receipts: list[Path], grid: Grid, folder: Path, partial: bool = False, reference: Path | None = None
+) -> None:
     """Write the tables of the runs that `receipts` name (files, or folders searched for run.json) into `folder`.
+
+    `reference`: results of others, for the main tables, in the form of config/reference_results.csv.
 
     runs.csv has every metric of every run, scores.csv every image score, comparison.csv the differences with their
     intervals; table1_... to table4_... are what is shown, tables.tex a document of them all, provenance.csv and .html
@@ -58,7 +62,7 @@ def write_paper_tables(uri: str, receipts: list[Path], grid: Grid, folder: Path,
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(grid.sizes) * len(grid.categories) * len(grid.methods) * len(grid.seeds)
-    context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), partial=not complete)
+    context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), not complete, reference)
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     record_differences(uri, paired_differences(frame))

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from dfsc.files import written_whole
 
+# A matplotlibrc in the working directory is read before any other, and nothing but this undoes it.
+matplotlib.rcdefaults()
 matplotlib.use("agg")
 
 # The metadata's dates would make equal figures differ.

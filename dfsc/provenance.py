@@ -22,7 +22,7 @@ RECORDED_VERSIONS = (
 # edited loss would pretrain the teacher anew; of every other module, all.
 SHARED = ("commands.data", "commands.models", "commands.results", "stages", "config")
 # In no digest: the version, what a person types and sees, and what is recorded beside a result.
-SHAPING_NOTHING = ("", "commands", "commands.options", "provenance")
+SHAPING_NOTHING = ("", "commands", "commands.options", "progress", "provenance")
 Part = tuple[str, str]  # a module of this package, and a definition in it; '' for the whole module
 
 

@@ -18,7 +18,7 @@ from dfsc.difference_log import DifferenceLog
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
 from dfsc.images import load_images
-from dfsc.loop import Progress, TrainingLog
+from dfsc.loop import TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
 from dfsc.published_teachers import import_teacher
@@ -137,27 +137,10 @@ def _cost(log: TrainingLog, device: torch.device) -> dict[str, Any]:
         "seconds": round(log.seconds, 1),
         "gpu_seconds": round(log.seconds, 1) if device.type == "cuda" else 0.0,
         "peak_memory_bytes": peak,
-        "finished": time.strftime("%FT%TZ", time.gmtime()),
+        "started": _utc(log.started),  # of the first attempt
+        "finished": _utc(time.time()),
     }
 
 
-def plain_progress(label: str) -> Progress:
-    """A progress callback for logs: a line every tenth of the steps, and at least every 30 seconds.
-
-    Steps before the first report may be an interrupted attempt's, so the time left is told from the second line on.
-    """
-    first: tuple[int, float] | None = None
-    last_time, last_tenth = time.monotonic(), -1
-
-    def report(step: int, steps: int, losses: Any) -> None:
-        nonlocal first, last_time, last_tenth
-        now = time.monotonic()
-        since, began = first = first or (step, now)
-        if step * 10 // steps == last_tenth and now - last_time < 30:
-            return
-        last_time, last_tenth = now, step * 10 // steps
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        left = f", {(now - began) / (step - since) * (steps - step):.0f} s left" if step > since else ""
-        print(f"{label}: step {step} of {steps} ({step / steps:.0%}), {figures}{left}", flush=True)
-
-    return report
+def _utc(seconds: float) -> str:
+    return time.strftime("%FT%TZ", time.gmtime(seconds))

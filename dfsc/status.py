@@ -1,7 +1,6 @@
 """How far a grid is: from the configuration and the files on disk alone, while Snakemake runs or not."""
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import yaml
 
 from dfsc.config import check, methods
 from dfsc.errors import UserError
+from dfsc.files import reading
 
 # Each stage of a model: its log, and the file that says that it is done.
 STAGES = {
@@ -23,9 +23,8 @@ STAGES = {
     "heatmaps": "heatmaps.png",
     "track": "run.json",
 }
-SILENT_AFTER = 600  # seconds without a line, after which a training is no longer called running
-STEP = re.compile(r": step (\d+) of (\d+) \(\d+%\), .*?(?:, (\d+) s left)?$")
-STOPPED = re.compile(r"stopped at step (\d+) of (\d+)")
+SILENT_AFTER = 600  # seconds without news, after which a training is no longer called running
+LAST_WORDS = ("dfsc: ", "Traceback (most recent call last)")  # how a command of ours, or Python, tells of a failure
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "yellow", "failed": "red"}
 
 
@@ -86,24 +85,40 @@ def _read_model(benchmark: str, name: tuple[str, str, str, int]) -> Model:
     missing = [stage for stage, file in STAGES.items() if not (results / file).exists()]
     if "train" in missing:
         return _read_training(name, logs / "train.log")
-    seconds = json.loads((results / "training.json").read_text(encoding="utf-8"))["seconds"]
+    with reading(results / "training.json", "the record of a training", "delete it and run snakemake again"):
+        seconds = float(json.loads((results / "training.json").read_text(encoding="utf-8"))["seconds"])
     for stage in missing:
-        # These stages print nothing unless they fail.
-        if lines := _lines(logs / f"{stage}.log"):
-            return Model(name, "failed", 1, seconds=seconds, words=[str(logs / f"{stage}.log"), *lines[-3:]])
+        if words := _last_words(logs / f"{stage}.log"):
+            return Model(name, "failed", 1, seconds=seconds, words=words)
     return Model(name, "trained" if missing else "done", 1, seconds=seconds)
 
 
 def _read_training(name: tuple[str, str, str, int], log: Path) -> Model:
-    if not (lines := _lines(log)):
-        return Model(name, "waiting")
-    if found := STEP.search(lines[-1]):
-        state = "running" if time.time() - log.stat().st_mtime < SILENT_AFTER else "silent"
-        left = float(found[3]) if found[3] else None  # not in an attempt's first line
-        return Model(name, state, int(found[1]) / int(found[2]), seconds_left=left)
-    if found := STOPPED.search(lines[-1]):
-        return Model(name, "stopped", int(found[1]) / int(found[2]))
-    return Model(name, "failed", words=[str(log), *lines[-3:]])
+    path = log.with_suffix(".progress.json")
+    if not path.exists():
+        words = _last_words(log)
+        return Model(name, "failed" if words else "waiting", words=words)
+    with reading(path, "the progress of a training", "delete it"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        state, left = str(told["state"]), told["seconds_left"]
+        share = float(told["step"]) / float(told["steps"]) if told["steps"] else 0.0
+        # Where steps are slow, so are reports.
+        patience = max(SILENT_AFTER, 3 * float(told["seconds_between_reports"] or 0))
+        words = [str(log), str(told["words"])] if state == "failed" else []
+    if state == "running":
+        if time.time() - path.stat().st_mtime > patience:
+            return Model(name, "silent", share)
+        return Model(name, "running", share, seconds_left=left)
+    return Model(name, state, share, words=words)
+
+
+def _last_words(log: Path) -> list[str]:
+    """The path and last lines of a log that tells of a failure, or has words, a warning's too, and no news for long."""
+    lines = _lines(log)
+    if not lines:
+        return []
+    failed = lines[-1].startswith(LAST_WORDS[0]) or any(line.startswith(LAST_WORDS[1]) for line in lines)
+    return [str(log), *lines[-3:]] if failed or time.time() - log.stat().st_mtime > SILENT_AFTER else []
 
 
 def _lines(path: Path) -> list[str]:
@@ -142,6 +157,9 @@ def print_status(config: Mapping[str, Any]) -> None:
         cells.setdefault(model.name[:3], []).append(f"[{colour}]{model.state}{share}[/]")
     for cell, states in cells.items():
         table.add_row(*cell, *states)
+    # On a narrow terminal lines break, and no cell is cut.
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, needed)
     console.print(table)
     console.print(", ".join(f"{number} {state}" for state, number in Counter(model.state for model in models).items()))
     for model in (*teachers, *models):

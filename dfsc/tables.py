@@ -10,11 +10,10 @@ import pandas as pd
 
 from dfsc.compare import ALL, COLUMNS, Grid
 from dfsc.config import BASELINE, ablation_of, display_name
-from dfsc.files import write_text
+from dfsc.files import reading, write_text
 
 TITLES = {"image_auroc": "Image AUROC", "au_spro_0.05": "AU-sPRO up to FPR 0.05"}
 HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
-REFERENCE = Path(__file__).parents[1] / "config" / "reference_results.csv"
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
@@ -33,6 +32,7 @@ class Context:
     grid: Grid
     pretraining_images: str
     partial: bool
+    reference: Path | None = None  # others' results, for `main_table`
 
     @property
     def mark(self) -> dict[str, str]:
@@ -91,13 +91,22 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
     return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
 
 
-def reference_results(metric: str) -> pd.DataFrame:
-    """Published and reproduced numbers of a metric in per cent, which are not ours: see the column `source`."""
-    results = pd.read_csv(REFERENCE, dtype=str, keep_default_na=False)
-    return results[results["metric"] == metric]
+def reference_results(metric: str, path: Path) -> pd.DataFrame:
+    """Published and reproduced numbers of a metric in per cent, which are not ours: see the column `source`.
+
+    Raises UserError naming a file that is missing or damaged.
+    """
+    with reading(path, "a table of reference results"):
+        results = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if other := set(results["kind"]) - REFERENCE_KINDS.keys():
+            raise ValueError(f"kind {', '.join(sorted(other))} is none of {', '.join(REFERENCE_KINDS)}")
+        wanted = ["method", "size", "metric", "category", *HEADINGS.values(), "runs", "kind", "source"]
+        return results.loc[results["metric"] == metric, wanted]
 
 
 def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
+    if context.reference is None:
+        return pd.DataFrame()
     return pd.DataFrame(
         [
             {
@@ -109,7 +118,7 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
                 "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
                 + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
             }
-            for row in reference_results(metric).to_dict("records")
+            for row in reference_results(metric, context.reference).to_dict("records")
         ]
     )
 
@@ -165,7 +174,8 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     pair = [BASELINE, grid.headline]
     declared = f" {display_name(grid.headline)} was declared before the run."
     lacking = not_measured(comparison)
-    others = "" if grid.dataset == "mvtec_loco" else " Others' numbers are of MVTec LOCO AD, other data than ours."
+    same_data = context.reference is None or grid.dataset == "mvtec_loco"
+    others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
     none = "" if len(readings) > 2 else " No other reading was run: config/ablations.yaml has them ready."
     chosen: list[tuple[str, str, str, str, list[str], pd.DataFrame]] = [
         ("table1_image_auroc", "Does DFSC beat EfficientAD at telling anomalous images from good ones?",

@@ -11,6 +11,7 @@ from dfsc.commands.options import (
     Dataset,
     Device,
     Output,
+    ProgressTo,
     Seconds,
     Settings,
     Threads,
@@ -37,26 +38,29 @@ def pretrain(
     threads: Threads = 1,
     workers: Workers = 0,
     checkpoint_seconds: Seconds = 60,
+    progress: ProgressTo = None,
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
     from dfsc.config import read_settings
     from dfsc.device import choose_device
+    from dfsc.progress import ProgressFile
     from dfsc.stages import run_pretraining
     from dfsc.teacher import TeacherSettings
 
     parsed = read_settings(settings, TeacherSettings)
-    run_pretraining(
-        parsed,
-        pretraining_index,
-        backbone_weights,
-        output,
-        checkpoints,
-        choose_device(device, threads),
-        pretraining_folder,
-        workers=workers,
-        checkpoint_seconds=checkpoint_seconds,
-        progress=training_progress(f"teacher {parsed.size}"),
-    )
+    with ProgressFile(progress) as kept:
+        run_pretraining(
+            parsed,
+            pretraining_index,
+            backbone_weights,
+            output,
+            checkpoints,
+            choose_device(device, threads),
+            pretraining_folder,
+            workers=workers,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=kept.beside(training_progress(f"teacher {parsed.size}")),
+        )
 
 
 @teacher_app.command("import")
@@ -100,29 +104,32 @@ def train(
     threads: Threads = 1,
     workers: Workers = 0,
     checkpoint_seconds: Seconds = 60,
+    progress: ProgressTo = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
     from dfsc.config import read_settings
     from dfsc.device import choose_device
+    from dfsc.progress import ProgressFile
     from dfsc.stages import run_training
     from dfsc.train import TrainingSettings
 
     parsed = read_settings(settings, TrainingSettings)
     method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
-    run_training(
-        parsed,
-        dataset / category,
-        manifest,
-        teacher,
-        pretraining_index,
-        output,
-        checkpoints,
-        choose_device(device, threads),
-        workers,
-        pretraining_folder,
-        checkpoint_seconds=checkpoint_seconds,
-        progress=training_progress(f"{category}, {method}, seed {parsed.seed}"),
-    )
+    with ProgressFile(progress) as kept:
+        run_training(
+            parsed,
+            dataset / category,
+            manifest,
+            teacher,
+            pretraining_index,
+            output,
+            checkpoints,
+            choose_device(device, threads),
+            workers,
+            pretraining_folder,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=kept.beside(training_progress(f"{category}, {method}, seed {parsed.seed}")),
+        )
 
 
 @app.command()

@@ -13,6 +13,9 @@ Threads = Annotated[int, typer.Option(min=1, help="Threads of computing on a CPU
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images ahead; 0 decodes in between.")]
 Checkpoints = Annotated[Path, typer.Option(help="Folder of checkpoints, to go on from after an interruption.")]
 Seconds = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")]
+ProgressTo = Annotated[
+    Path | None, typer.Option("--progress", help="Small file to keep up to date, which `dfsc status` reads.")
+]
 Output = Annotated[Path, typer.Option(help="The file to write.")]
 Dataset = Annotated[Path, typer.Option(help="Folder that holds one folder per category, in LOCO's layout.")]
 Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
@@ -37,7 +40,7 @@ def progress_bar(unit: str) -> Callable[[int, int], None]:
 
 def training_progress(label: str) -> Any:
     """Progress of a training: a bar on a terminal, a line now and then in a log."""
-    from dfsc.stages import plain_progress
+    from dfsc.progress import plain_progress
 
     if not sys.stderr.isatty():
         return plain_progress(label)

@@ -32,13 +32,14 @@ def tables(
     output: Annotated[Path, typer.Option(help="Folder of tables to write.")],
     grid: Annotated[str, typer.Option(help="The runs wanted: a grid.json of this command, or JSON text.")],
     receipts: Annotated[list[Path], typer.Argument(help="Receipts of `dfsc track`, or folders searched for run.json.")],
+    reference: Annotated[Path | None, typer.Option(help="Results of others to show with ours, CSV.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
 ) -> None:
     """Assemble the tables from the tracked runs that the receipts name; refuse gaps and runs not made alike."""
     from dfsc.compare import Grid
     from dfsc.paper import write_paper_tables
 
-    write_paper_tables(uri, receipts, Grid.from_text(grid), output, partial)
+    write_paper_tables(uri, receipts, Grid.from_text(grid), output, partial, reference)
 
 
 @app.command()

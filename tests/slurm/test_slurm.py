@@ -180,7 +180,7 @@ def test_logs_of_successful_jobs_are_kept(disturbed: ClusterRun) -> None:
 
 def test_trainings_share_a_gpu_where_the_profile_asks_for_shards(tmp_path: Path) -> None:
     checkout = new_checkout(tmp_path)
-    profile = checkout.root / "profiles/slurm/config.yaml"
+    profile = checkout.root / "slurm/config.yaml"
     asked = yaml.safe_load(profile.read_text())
     asked["set-threads"]["train"] = 2  # four at once on the node's eight processors
     asked["set-resources"]["train"] |= {"gpu": 0, "gres": "'shard:1'"}  # as the comment beside `train` says

@@ -23,6 +23,7 @@ from dfsc.tracking import TrackedRun, read_runs, read_scores, track_run, trackin
 METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]
 SEEDS = [0, 1, 2]
+REFERENCE = Path(__file__).parents[2] / "config/reference_results.csv"
 GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
 # A line of the terminal's tables that was neither wrapped nor cut off, down to the probability at its end.
 WHOLE = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
@@ -100,7 +101,7 @@ def store(tracked: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
 def folder(tracked: Store) -> Path:
     """The tables of the whole grid."""
     folder = next(iter(tracked[1].values())).parent / "tables"
-    write_paper_tables(tracked[0], list(tracked[1].values()), GRID, folder)
+    write_paper_tables(tracked[0], list(tracked[1].values()), GRID, folder, reference=REFERENCE)
     return folder
 
 
@@ -145,10 +146,22 @@ def test_tables_say_what_they_are(folder: Path) -> None:
 
 
 def test_reference_numbers_are_kept_apart_by_kind() -> None:
-    rows = reference_results("image_auroc")
+    rows = reference_results("image_auroc", REFERENCE)
     assert set(rows["kind"]) == {"published", "reproduction"} and rows["source"].str.len().min() > 5
     mean = rows[(rows["method"] == "EfficientAD") & (rows["kind"] == "published") & (rows["size"] == "S")]
     assert list(mean["mean"]) == ["90.0"]
+
+
+@pytest.mark.parametrize("damage", ["", "method,size\n", None, ("published", "heard"), (",mean,", ",average,")])
+def test_reference_numbers_that_cannot_be_read_are_named(
+    store: Store, tmp_path: Path, damage: str | tuple[str, str] | None
+) -> None:
+    if damage is not None:
+        text = damage if isinstance(damage, str) else REFERENCE.read_text().replace(*damage)
+        Path("others.csv").write_text(text)
+    with pytest.raises(UserError, match=r"^others.csv: [^\n]*reference results[^\n]*$"):
+        write_paper_tables(store[0], list(store[1].values()), GRID, tmp_path / "tables", reference=Path("others.csv"))
+    assert not (tmp_path / "tables").exists()
 
 
 def test_the_latex_compiles(folder: Path) -> None:

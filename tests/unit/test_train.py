@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 from conftest import DFSC, TRAINING, Prepared, dfsc
 
 from dfsc import cli
-from dfsc.checkpoint import load_tensors
+from dfsc.checkpoint import Checkpoint, load_tensors
 from dfsc.config import build
 from dfsc.data import images_of, read_manifest
+from dfsc.errors import Interrupted
 from dfsc.files import read_json, sha256_of
 from dfsc.images import load_images
+from dfsc.loop import run_steps
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.teacher import load_teacher
 from dfsc.train import Trainer, TrainingSettings
@@ -133,6 +136,16 @@ def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
     assert (tmp_path / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
 
 
+def test_an_interrupted_training_says_when_its_first_attempt_began(prepared: Prepared, tmp_path: Path) -> None:
+    learner, checkpoint = trainer(prepared), Checkpoint(tmp_path, "interrupted")
+    began = time.time()
+    with pytest.raises(Interrupted):
+        run_steps(learner, 12, checkpoint, progress=lambda step, *_: os.kill(os.getpid(), signal.SIGTERM))
+    ended = time.time()
+    log = run_steps(learner, 12, checkpoint)
+    assert began <= log.started <= ended
+
+
 def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path, processes: ForkServerContext) -> None:
     arguments = [*prepared.train_arguments(tmp_path / "run", steps=5000), "--checkpoint-seconds", "0"]
     started = processes.Process(target=command, args=[*map(str, arguments)])
@@ -165,3 +178,6 @@ def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) 
     assert made["teacher_digest"] == sha256_of(prepared.root / "teacher.pt")
     assert made["teacher"] == "pretrained 3 steps on generated, resnet18 random, seed 0"
     assert {"commit", "versions", "hardware", "seconds", "peak_memory_bytes", "settings"} <= made.keys()
+    for record in (made, read_json(prepared.root / "teacher.json")):
+        started, finished = (datetime.strptime(record[name], "%Y-%m-%dT%H:%M:%SZ") for name in ("started", "finished"))
+        assert timedelta(0) <= finished - started <= timedelta(seconds=record["seconds"] + 60)

@@ -1,9 +1,8 @@
-# What a run needs of the cluster beyond its profile (profiles/slurm/config.yaml).
-
-from pathlib import Path
+# What a run needs of the cluster beyond its profile (slurm/config.yaml).
 
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 
+from dfsc.drivers import register
 from dfsc.slurm import cancel_leftovers, check_reachable
 
 if workflow.remote_exec:
@@ -16,14 +15,21 @@ if workflow.remote_exec:
 container: "dfsc.sif"
 
 
-onstart:
+onstart:  # of a run that executes something: not of a dry run, nor within a job
     with stopping_in_one_line():
-        if workflow.executor_plugin.name == "slurm":
+        needed = [] if workflow.touch else list(workflow.dag.needrun_jobs())
+        through_slurm = workflow.executor_plugin.name == "slurm"
+        if through_slurm:
             check_reachable()
-        # Without a cluster this does nothing. Snakemake's lock on the folder is held by now.
-        if number := cancel_leftovers(Path.cwd()):
+        if number := cancel_leftovers({str(file) for job in needed for file in job.output}):
             print(
                 f"dfsc: {number} jobs of an earlier run were cancelled; they go on from their checkpoints",
                 file=sys.stderr,
             )
         bring_back()
+        if through_slurm:
+            # Snakemake's executor gives all jobs of a run one name, which nothing public tells.
+            register(
+                workflow.scheduler._executor.run_uuid,
+                {str(file) for job in needed for file in job.output if not job.is_local},
+            )

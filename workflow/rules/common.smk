@@ -8,8 +8,11 @@ import sys
 from contextlib import contextmanager
 
 from dfsc import config as configuration
+from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
+
+settle_environment()  # of the jobs' commands too
 
 
 @contextmanager

@@ -57,8 +57,8 @@ rule tables:
     message:
         "assemble the tables from MLflow"
     shell:
-        "dfsc tables --uri {params.uri:q} --output {params.folder} --grid {params.grid:q} {input.receipts} "
-        "> {log} 2>&1"
+        "dfsc tables --uri {params.uri:q} --output {params.folder} --grid {params.grid:q} "
+        "--reference {input.reference} {input.receipts} > {log} 2>&1"
 
 
 rule draw_sweep:

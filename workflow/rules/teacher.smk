@@ -31,12 +31,14 @@ rule pretrain_teacher:
         settings=lambda wildcards: as_json(configuration.teacher_settings(config, wildcards.size)),
         weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
+        progress=f"{LOGS}/{{size}}/teacher.progress.json",  # not declared: it outlives an attempt
         code=code_digest("teacher pretrain"),
     message:
         "pretrain teacher {wildcards.size}"
     shell:
         "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} "
-        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} --checkpoints {params.checkpoints} --threads 2 --workers {threads} "
+        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} "
+        "--checkpoints {params.checkpoints} --progress {params.progress} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 
 

@@ -29,11 +29,12 @@ rule train:
             configuration.training_settings(config, wildcards.size, wildcards.method, wildcards.seed)
         ),
         checkpoints=f"{RESULTS}/checkpoints",
+        progress=f"{MODEL_LOG}/train.progress.json",  # not declared: it outlives an attempt
         code=code_digest("train"),
     message:
         "train {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
     shell:
         "dfsc train --settings {params.settings:q} --dataset {DATASET:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--pretraining-folder {PRETRAINING_FOLDER:q} --output {output.model} --checkpoints {params.checkpoints} --workers $(({threads} - 1)) "
-        + SHOWN_AND_KEPT
+        "--pretraining-folder {PRETRAINING_FOLDER:q} --output {output.model} --checkpoints {params.checkpoints} "
+        "--progress {params.progress} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT

@@ -1,0 +1,95 @@
+"""The package installed as a container or a user of pip has it: from a wheel, with no checkout around it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import Prepared
+from test_tables import CATEGORIES, GRID, METHODS, SEEDS, track
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass
+class Installed:
+    """A folder that pip installed the wheel into."""
+
+    root: Path
+
+    def dfsc(self, cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run the command that pip installed."""
+        command = [sys.executable, self.root / "bin/dfsc", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(self.root)}
+        return subprocess.run(
+            list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+
+
+def pip(cwd: Path, *arguments: object) -> None:
+    """Run pip without any index."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
+    run = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel of a copy of the sources, installed."""
+    sources, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("installed")
+    shutil.copytree(CHECKOUT / "dfsc", sources / "dfsc", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, sources / name)
+    pip(sources, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", sources / "wheels", ".")
+    (wheel,) = (sources / "wheels").glob("*.whl")
+    pip(sources, "install", "--no-index", "--no-deps", "--target", target, wheel)
+    return Installed(target)
+
+
+def test_every_module_is_in_the_wheel(installed: Installed) -> None:
+    modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "dfsc").rglob("*.py")}
+    assert modules == {str(path.relative_to(installed.root)) for path in (installed.root / "dfsc").rglob("*.py")}
+
+
+def test_help_and_status_outside_of_a_checkout(installed: Installed, tmp_path: Path) -> None:
+    run = installed.dfsc(tmp_path, "--help")
+    assert run.returncode == 0 and "status" in run.stdout
+
+    run = installed.dfsc(tmp_path, "status")
+    assert run.returncode == 2 and run.stderr.startswith("dfsc: ") and run.stderr.count("\n") == 1
+    assert "config/config.yaml" in run.stderr
+
+
+def test_status_in_a_checkout(installed: Installed, tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "config", tmp_path / "config")
+    run = installed.dfsc(tmp_path, "status")
+    assert run.returncode == 0 and "105 waiting" in run.stdout, run.stderr
+
+
+def test_a_training(installed: Installed, prepared: Prepared, tmp_path: Path) -> None:
+    run = installed.dfsc(tmp_path, *prepared.train_arguments(tmp_path, steps=1))
+    assert run.returncode == 0, run.stderr
+    assert json.loads((tmp_path / "training.json").read_text())["settings"]["steps"] == 1
+
+
+def test_tables_with_the_results_of_others(
+    installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    receipts = [track(uri, tmp_path, CATEGORIES[0], method, SEEDS[0]) for method in METHODS[:2]]
+    grid = {"sizes": GRID.sizes, "categories": CATEGORIES[:1], "methods": METHODS[:2], "seeds": SEEDS[:1]}
+    grid |= {"headline": METHODS[1], "dataset": GRID.dataset}
+    arguments = ["tables", "--uri", uri, "--output", "results/tables", "--grid", json.dumps(grid), *receipts]
+    for reference in ([], ["--reference", CHECKOUT / "config/reference_results.csv"]):
+        run = installed.dfsc(tmp_path, *arguments, *reference)
+        assert run.returncode == 0, run.stderr
+        table = (tmp_path / "results/tables/table1_image_auroc.md").read_text()
+        assert ("published: EfficientAD paper table 2" in table) == bool(reference)
+        assert ("Others' numbers" in table) == bool(reference)
+    run = installed.dfsc(tmp_path, *arguments, "--reference", "none.csv")
+    assert run.returncode == 2 and "none.csv" in run.stderr and run.stderr.count("\n") == 1
