@@ -20,10 +20,12 @@ from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfsc.data import load_images
-from dfsc.device import Precision, choose_device, computing, placed
+from dfsc.device import choose_device, computing, placed
 from dfsc.networks import SIZES, EfficientAD, pdn
 from dfsc.pretraining_images import PretrainingImages, prefetched
-from dfsc.train import Draw, Trainer, TrainingSettings
+from dfsc.settings.leaves import Precision
+from dfsc.settings.training import TrainingSettings
+from dfsc.train import Draw, Trainer
 
 IMAGES = 4
 LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from dfsc.errors import UserError
+from dfsc.settings.leaves import Precision
 
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+DeviceName = Literal["auto", "cpu", "cuda"]
 MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -8: 1}  # malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX
 Function = TypeVar("Function", bound=Callable[..., Any])
 Module = TypeVar("Module", bound=nn.Module)

@@ -20,8 +20,10 @@ from dfsc.loop import Progress, TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
 from dfsc.published_teachers import import_teacher
-from dfsc.teacher import TeacherSettings, load_teacher, pretrain_teacher
-from dfsc.train import Trainer, TrainingSettings, model_state, train
+from dfsc.settings.teacher import TeacherSettings
+from dfsc.settings.training import TrainingSettings
+from dfsc.teacher import load_teacher, pretrain_teacher
+from dfsc.train import Trainer, model_state, train
 
 
 def run_pretraining(

@@ -37,10 +37,10 @@ def pretrain(
     checkpoint_seconds: Seconds = 60,
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
+    from dfsc.settings.reading import read_settings
+    from dfsc.settings.teacher import TeacherSettings
     from dfsc.stages import run_pretraining
-    from dfsc.teacher import TeacherSettings
 
     parsed = read_settings(settings, TeacherSettings)
     run_pretraining(
@@ -98,10 +98,10 @@ def train(
     checkpoint_seconds: Seconds = 60,
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
+    from dfsc.settings.reading import read_settings
+    from dfsc.settings.training import TrainingSettings
     from dfsc.stages import run_training
-    from dfsc.train import TrainingSettings
 
     parsed = read_settings(settings, TrainingSettings)
     method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
@@ -135,9 +135,10 @@ def score(
     workers: Workers = 1,
 ) -> None:
     """Score the test images of a category with a trained model."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
-    from dfsc.score import ScoringSettings, run_scoring
+    from dfsc.score import run_scoring
+    from dfsc.settings.reading import read_settings
+    from dfsc.settings.scoring import ScoringSettings
 
     run_scoring(
         model,

@@ -143,6 +143,7 @@ def status(
     configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake; may be repeated.")] = None,
 ) -> None:
     """Print how far the grid is: what is done, running and failed, and how long it will still take."""
-    from dfsc.status import print_status, read_config
+    from dfsc.settings.reading import read_configuration
+    from dfsc.status import print_status
 
-    print_status(read_config(configfile or []))
+    print_status(read_configuration(configfile or []))

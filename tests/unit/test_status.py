@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from dfsc.errors import UserError
+from dfsc.settings.reading import read_configuration
 from dfsc.stages import plain_progress
-from dfsc.status import Model, print_status, read_config, read_grid, read_teachers, seconds_left
+from dfsc.status import Model, print_status, read_grid, read_teachers, seconds_left
 
 CHECKOUT = Path(__file__).parents[2]
 STEP = "coin_tray, EfficientAD, seed 0: step {} of 400 (10%), hard 1.2, {} s left\n"
@@ -29,7 +30,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]
     (tmp_path / "config/config.yaml").write_text((CHECKOUT / "config/config.yaml").read_text())
     (tmp_path / "grid.yaml").write_text(json.dumps(CONFIG))
     monkeypatch.chdir(tmp_path)
-    return read_config([Path("grid.yaml")])
+    return read_configuration([Path("grid.yaml")])
 
 
 def leave(method: str, seed: int, *, log: str = "", stage: str = "train", files: tuple[str, ...] = ()) -> Path:
@@ -119,4 +120,4 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
 def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, object], tmp_path: Path) -> None:
     Path("wrong.yaml").write_text("training: {stepps: 3}")
     with pytest.raises(UserError, match="stepps"):
-        read_config([Path("grid.yaml"), Path("wrong.yaml")])
+        read_configuration([Path("grid.yaml"), Path("wrong.yaml")])

@@ -11,12 +11,13 @@ import torch
 from conftest import DFSC, TRAINING, Prepared, dfsc
 
 from dfsc.checkpoint import load_tensors
-from dfsc.config import build
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.files import read_json, sha256_of
 from dfsc.pretraining_images import PretrainingImages
+from dfsc.settings.reading import build
+from dfsc.settings.training import TrainingSettings
 from dfsc.teacher import load_teacher
-from dfsc.train import Trainer, TrainingSettings
+from dfsc.train import Trainer
 
 
 def trainer(prepared: Prepared, **changes: object) -> Trainer:
