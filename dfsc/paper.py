@@ -1,6 +1,5 @@
 """From receipts and MLflow to the folder of tables, and from there to the terminal."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from dfsc.config import BASELINE, display_name
 from dfsc.cost import write_cost_table
 from dfsc.errors import UserError
 from dfsc.files import write_json, write_text
+from dfsc.frames import read_table
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.tables import (
     RUNS_MISSING,
@@ -89,12 +89,26 @@ def provenance(frame: pd.DataFrame, tags: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "value"])
 
 
+def read_image_scores(folder: Path) -> pd.DataFrame:
+    """Every image score, as `write_paper_tables` wrote them. Raises UserError naming the file."""
+    columns = [*KEYS, "path", "image_score"]
+    return read_table(folder / "scores.csv", "the image scores", columns, ["seed", "image_score"])
+
+
 def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
-    """Runs, comparison and context of a folder of tables. Raises UserError if there are none yet."""
+    """Runs, comparison and context of a folder of tables. Raises UserError naming what is missing or damaged."""
     if not (folder / "comparison.csv").exists():
         raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
-    runs, comparison = (pd.read_csv(folder / name) for name in ("runs.csv", "comparison.csv"))
-    grid = Grid(**json.loads((folder / "grid.json").read_text(encoding="utf-8")))
+    runs = read_table(
+        folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["seed", "quantile", "seconds"]
+    )
+    comparison = read_table(
+        folder / "comparison.csv",
+        "the comparison",
+        ["metric", "size", "category", "method", "anomaly_type", "value"],
+        ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
+    )
+    grid = Grid.from_text(str(folder / "grid.json"))
     images = ", ".join(sorted(runs["pretraining_images"].unique()))
     return runs, comparison, Context(grid, images, "status" in runs)
 

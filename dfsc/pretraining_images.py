@@ -65,7 +65,7 @@ class PretrainingImages:
             self.digest = last.removeprefix("sha256 of paths and sizes: ")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{index}: is no index of pretraining images ({error}); write it with `dfsc index-pretraining`"
+                f"{index}: is no index of pretraining images ({error}); write it with `dfsc index`"
             ) from error
         self.folder, self.paths = Path(folder), paths
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}

@@ -31,7 +31,7 @@ def import_teacher(path: Path, size: str, sha256: str | None) -> tuple[dict[str,
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file of teacher weights")
-    digest = sha256_of(path)
+    digest, sha256 = sha256_of(path), sha256 and sha256.lower()
     if digest != sha256 and (sha256 is not None or digest not in KNOWN):
         raise UserError(
             f"{path}: its SHA-256 is {digest}, "

@@ -1,12 +1,11 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dfsc.config import quantile_of
-from dfsc.files import read_json, write_json
+from dfsc.files import MADE_ANEW, read_json, read_record, reading, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -21,15 +20,18 @@ ARTIFACT_FILES = {
 }
 
 
+TRAINING = "the record of a training"
+COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
 RECORDED = ("commit", "data_digest", "teacher_digest", "model_digest", "pretraining_images", "teacher", "hardware")
 
 
 def track_model(folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path) -> None:
     """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt."""
-    training, measured = read_json(folder / "training.json"), read_json(folder / "metrics.json")
+    training = read_record(folder / "training.json", TRAINING, ("settings", "fingerprint", "code", *RECORDED, *COSTS))
     settings = training["settings"]
     size, seed = settings["size"], settings["seed"]
-    metrics = flat_metrics(measured)
+    with reading(folder / "metrics.json", "metrics of `dfsc evaluate`", MADE_ANEW):
+        metrics = flat_metrics(read_json(folder / "metrics.json"))
     # The model's fingerprint tells runs of one grid cell under changed settings apart.
     key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{training['fingerprint'][:12]}"
     quantile = quantile_of(method)
@@ -59,7 +61,7 @@ def track_model(folder: Path, uri: str, experiment: str, category: str, method: 
 
 def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> None:
     """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt."""
-    made = read_json(teacher.with_suffix(".json"))
+    made = read_record(teacher.with_suffix(".json"), TRAINING, ("settings", "fingerprint", "digest", *COSTS))
     size, curve = made["settings"]["size"], _read_curve(teacher.with_suffix(".csv"))
     run = TrackedRun(
         name=f"teacher {size}",
@@ -76,12 +78,15 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
 
 def costs_of(made: dict[str, Any]) -> dict[str, float]:
     """What a training cost: seconds, interrupted attempts included, those on a GPU, and the largest memory held."""
-    return {name: float(made[name]) for name in ("seconds", "gpu_seconds", "peak_memory_bytes")}
+    return {name: float(made[name]) for name in COSTS}
 
 
 def _read_curve(path: Path) -> list[dict[str, float]]:
-    curve = pd.read_csv(path)
-    return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
+    with reading(path, "a training curve", MADE_ANEW), path.open(newline="", encoding="utf-8") as stream:
+        curve = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        if not curve or not all("step" in row for row in curve):
+            raise ValueError("it has no step")
+        return curve
 
 
 def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:

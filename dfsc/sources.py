@@ -47,9 +47,9 @@ def read_source(name: str, sources: Path) -> Source:
     wanted = {field.name: field.type for field in fields(Source)}
     if entry.keys() != wanted.keys():
         raise UserError(f"{sources}: sources.{name} must have the keys {', '.join(wanted)} and no other")
-    if not re.fullmatch("[0-9a-f]{8,64}", str(entry["sha256"])):
+    if not re.fullmatch("[0-9A-Fa-f]{8,64}", str(entry["sha256"])):
         raise UserError(f"{sources}: sources.{name}.sha256 must be 64 hex digits, or the first 8 or more, in quotes")
-    return Source(**{**entry, "sha256": str(entry["sha256"]), "output": Path(entry["output"])})
+    return Source(**{**entry, "sha256": str(entry["sha256"]).lower(), "output": Path(entry["output"])})
 
 
 def fetch(source: Source) -> None:

@@ -15,7 +15,8 @@ from dfsc.checkpoint import Checkpoint, save_tensors
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
-from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
+from dfsc.errors import UserError
+from dfsc.files import digest_of, read_record, sha256_of, write_json, write_text
 from dfsc.loop import Progress, TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
@@ -36,6 +37,9 @@ def run_pretraining(
     **loop: Any,
 ) -> None:
     """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json)."""
+    if (settings.backbone_weights == "random") != (backbone_weights is None):
+        wanted = "leave it out" if settings.backbone_weights == "random" else "give the file"
+        raise UserError(f"--backbone-weights: the settings' backbone_weights are {settings.backbone_weights}; {wanted}")
     images = PretrainingImages(index)
     backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
     inputs = {
@@ -83,7 +87,7 @@ def run_training(
         for split in ("train/good", "validation/good")
     )
     penalty = PretrainingImages(index)
-    made = read_json(teacher.with_suffix(".json"))
+    made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))
     inputs = {
         "settings": asdict(settings),
         "data_digest": sha256_of(manifest),

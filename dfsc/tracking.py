@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfsc.errors import UserError
-from dfsc.files import digest_of, read_json
+from dfsc.files import digest_of, read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -154,7 +154,8 @@ def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with tracking_client(uri) as client:
         for path in receipts:
-            rows.append(_verified_run(client, uri, path, read_json(path)))
+            receipt = read_record(path, "a receipt of `dfsc track`", ("run_id", "key", "metrics_digest"))
+            rows.append(_verified_run(client, uri, path, receipt))
     return rows
 
 

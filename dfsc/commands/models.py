@@ -18,6 +18,8 @@ from dfsc.commands.options import (
     progress_bar,
     training_progress,
 )
+from dfsc.settings.scoring import Padding
+from dfsc.settings.teacher import PublishedSize
 
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
@@ -38,7 +40,7 @@ def pretrain(
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
     from dfsc.device import choose_device
-    from dfsc.settings.reading import read_settings
+    from dfsc.settings.building import read_settings
     from dfsc.settings.teacher import TeacherSettings
     from dfsc.stages import run_pretraining
 
@@ -59,7 +61,7 @@ def pretrain(
 @teacher_app.command("import")
 def import_published(
     file: Annotated[Path, typer.Argument(help="State dict of a PDN, or anomalib's zip of both.")],
-    size: Annotated[str, typer.Option(help="S or M.")],
+    size: Annotated[PublishedSize, typer.Option(help="Which of the published teachers.")],
     output: Output,
     sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
 ) -> None:
@@ -88,7 +90,7 @@ def train(
     dataset: Dataset,
     category: Category,
     manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
-    teacher: Annotated[Path, typer.Option(help="Written by `dfsc pretrain`.")],
+    teacher: Annotated[Path, typer.Option(help="Written by `dfsc teacher pretrain`.")],
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     output: Output,
     checkpoints: Checkpoints,
@@ -99,7 +101,7 @@ def train(
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
     from dfsc.device import choose_device
-    from dfsc.settings.reading import read_settings
+    from dfsc.settings.building import read_settings
     from dfsc.settings.training import TrainingSettings
     from dfsc.stages import run_training
 
@@ -137,7 +139,7 @@ def score(
     """Score the test images of a category with a trained model."""
     from dfsc.device import choose_device
     from dfsc.score import run_scoring
-    from dfsc.settings.reading import read_settings
+    from dfsc.settings.building import read_settings
     from dfsc.settings.scoring import ScoringSettings
 
     run_scoring(
@@ -160,7 +162,7 @@ def evaluate(
     category: Category,
     maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
     output: Output,
-    padding: Annotated[str, typer.Option(help="zero, minimum or replicate, for small maps.")] = "zero",
+    padding: Annotated[Padding, typer.Option(help="What fills the border of small maps.")] = "zero",
     curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:

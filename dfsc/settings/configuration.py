@@ -8,7 +8,7 @@ from annotated_types import MinLen
 from dfsc.settings.leaves import FilePath, Leaves, Name, Pattern, Quantile, Seed, Size
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
-from dfsc.settings.teacher import TeacherRecipe
+from dfsc.settings.teacher import PublishedSize, TeacherRecipe
 from dfsc.settings.training import DfscReading, TrainingRecipe
 
 # Some of the leaves of DfscReading.
@@ -43,7 +43,7 @@ class PretrainingSection(Leaves):
 class TeacherSection(TeacherRecipe):
     """How teachers are pretrained, or which published ones are taken over."""
 
-    published: dict[Literal["S", "M"], FilePath] = field(default_factory=dict)
+    published: dict[PublishedSize, FilePath] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from dfsc.settings.leaves import Count, ImageSize, Leaves, NotNegative, Positive, Seed, Share, Size, TrainingPrecision
 
+PublishedSize = Literal["S", "M"]
 # The ResNets of torchvision.
 Backbone = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"

@@ -28,7 +28,7 @@ sys.meta_path[:] = [Present(finder) for finder in sys.meta_path]
 RUN = """
 import json
 from pathlib import Path
-from dfsc.settings.reading import build
+from dfsc.settings.building import build
 from dfsc.device import choose_device
 from dfsc.evaluate import evaluate_small_maps
 from dfsc.maps import read_maps

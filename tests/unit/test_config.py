@@ -17,8 +17,9 @@ from snakemake.utils import update_config
 from dfsc import config as configuration
 from dfsc.errors import UserError
 from dfsc.networks import SIZES
+from dfsc.settings.building import build
 from dfsc.settings.leaves import Size
-from dfsc.settings.reading import build, check, laid_over, normalised, read_configuration
+from dfsc.settings.reading import check, laid_over, normalised, read_configuration
 from dfsc.settings.schema import schema_text
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings

@@ -10,7 +10,7 @@ import pytest
 from dfsc.data import ANOMALY_TYPES, decode_image, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.manifest import scan_category
-from dfsc.settings.reading import build
+from dfsc.settings.building import build
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.synthetic import CATEGORIES, synthesize
 from dfsc.synthetic.sheet import draw_contact_sheet

@@ -14,7 +14,7 @@ from dfsc.checkpoint import load_tensors
 from dfsc.data import images_of, load_images, read_manifest
 from dfsc.files import read_json, sha256_of
 from dfsc.pretraining_images import PretrainingImages
-from dfsc.settings.reading import build
+from dfsc.settings.building import build
 from dfsc.settings.training import TrainingSettings
 from dfsc.teacher import load_teacher
 from dfsc.train import Trainer
