@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dfsc.errors import UserError
-from dfsc.files import read_json, write_text
+from dfsc.files import read_json, read_lines, reading, write_text
 
 ANOMALY_TYPES = ("logical_anomalies", "structural_anomalies")
 TEST_FOLDERS = ("good", *ANOMALY_TYPES)
@@ -97,16 +97,14 @@ def write_manifest(path: Path, records: list[FileRecord]) -> None:
 
 def read_manifest(path: Path) -> list[FileRecord]:
     """Read a manifest written by `write_manifest`. Raises UserError naming the file."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [
-                FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
-                for row in csv.DictReader(stream)
-            ]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: manifest is missing; write it with `dfsc manifest`") from error
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: is not a manifest of `dfsc manifest` ({error})") from error
+    with reading(path, "a manifest", "write it with `dfsc manifest`"):
+        records = [
+            FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
+            for row in csv.DictReader(io.StringIO(read_lines(path), newline=""))
+        ]
+        if not records:
+            raise ValueError("it lists no file")
+        return records
 
 
 def images_of(records: Iterable[FileRecord], folder: str) -> list[FileRecord]:

@@ -107,6 +107,14 @@ def read_record(path: Path, what: str, required: Collection[str]) -> dict[str, A
         return record
 
 
+def read_lines(path: Path) -> str:
+    """The text of a table or list of ours. Raises ValueError if its last line has no end; to be called in `reading`."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("it is cut short")
+    return text
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with Path(path).open("rb") as stream:

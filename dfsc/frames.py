@@ -1,11 +1,12 @@
 """Tables of ours, read back from CSV: a column is what it was when written, whatever its entries look like."""
 
+import io
 from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
-from dfsc.files import MADE_ANEW, reading
+from dfsc.files import MADE_ANEW, read_lines, reading
 
 
 def read_table(path: Path, what: str, required: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
@@ -15,9 +16,7 @@ def read_table(path: Path, what: str, required: Collection[str], numbers: Collec
     cut short, lacking one of the columns `required`, or no such table.
     """
     with reading(path, what, MADE_ANEW):
-        if not path.read_bytes().endswith(b"\n"):
-            raise ValueError("it is cut short")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(io.StringIO(read_lines(path)), dtype=str, keep_default_na=False)
         if missing := [name for name in required if name not in table]:
             raise ValueError(f"it has no column {missing[0]}")
         chosen = [name for name in table if name in numbers or "." in name]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dfsc.data import ANOMALY_TYPES, IMAGE_FOLDERS, FileRecord, decode_image, images_of, read_defects
 from dfsc.errors import UserError
+from dfsc.files import reading
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
 
 REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
@@ -55,8 +56,9 @@ def check_counts(records: list[FileRecord], category: str, published: Path) -> N
 
     Raises UserError naming the first folder or image that differs.
     """
-    with published.open(newline="", encoding="utf-8") as stream:
-        rows = {row["category"]: row for row in csv.DictReader(stream)}
+    wanted = ("category", "width", "height", *COLUMNS)
+    with reading(published, "a table of published counts"), published.open(newline="", encoding="utf-8") as stream:
+        rows = {row["category"]: {name: row[name] for name in wanted} for row in csv.DictReader(stream)}
     if category not in rows:
         raise UserError(f"{published}: has no category {category}; it has {', '.join(rows)}")
     row = rows[category]

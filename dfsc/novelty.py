@@ -25,6 +25,8 @@ def draw_novelty(models: list[Path], category_folder: Path, quantiles: list[floa
     """
     folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
     paths = [_first(category_folder, folder) for folder in folders if (category_folder / folder).is_dir()]
+    if not paths:
+        raise UserError(f"{category_folder}: no such category, in LOCO's layout")
     loaded = [load_model(path) for path in models]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
     squared = [squared_difference(model, images) for model in loaded]

@@ -17,8 +17,9 @@ from PIL import Image
 
 from dfsc.data import decode_image
 from dfsc.errors import UserError
-from dfsc.files import written_whole
+from dfsc.files import read_lines, reading, written_whole
 
+DIGEST = "sha256 of paths and sizes: "  # begins the index's last line
 ENDINGS = {".jpeg", ".jpg", ".png"}
 CACHE_BYTES = 2**30  # sets whose crops fit are decoded once and kept
 Item = TypeVar("Item")
@@ -41,7 +42,7 @@ def write_index(folder: Path, source: str, output: Path) -> int:
             count += 1
         if not count:
             raise UserError(f"{folder}: holds no JPEG or PNG image; check `pretraining.folder`")
-        stream.write(f"sha256 of paths and sizes: {digest.hexdigest()}\n")
+        stream.write(f"{DIGEST}{digest.hexdigest()}\n")
     return count
 
 
@@ -60,13 +61,11 @@ class PretrainingImages:
     """
 
     def __init__(self, index: Path) -> None:
-        try:
-            self.source, folder, *paths, last = index.read_text(encoding="utf-8").splitlines()
-            self.digest = last.removeprefix("sha256 of paths and sizes: ")
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{index}: is no index of pretraining images ({error}); write it with `dfsc index`"
-            ) from error
+        with reading(index, "an index of pretraining images", "write it with `dfsc index`"):
+            self.source, folder, *paths, last = read_lines(index).splitlines()
+            if not last.startswith(DIGEST) or not paths:
+                raise ValueError("it is cut short")
+            self.digest = last.removeprefix(DIGEST)
         self.folder, self.paths = Path(folder), paths
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}
 

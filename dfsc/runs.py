@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dfsc.config import quantile_of
-from dfsc.files import MADE_ANEW, read_json, read_record, reading, write_json
+from dfsc.files import MADE_ANEW, read_json, read_lines, read_record, reading, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -82,8 +82,9 @@ def costs_of(made: dict[str, Any]) -> dict[str, float]:
 
 
 def _read_curve(path: Path) -> list[dict[str, float]]:
-    with reading(path, "a training curve", MADE_ANEW), path.open(newline="", encoding="utf-8") as stream:
-        curve = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    with reading(path, "a training curve", MADE_ANEW):
+        rows = csv.DictReader(read_lines(path).splitlines())
+        curve = [{name: float(value) for name, value in row.items()} for row in rows]
         if not curve or not all("step" in row for row in curve):
             raise ValueError("it has no step")
         return curve

@@ -80,11 +80,12 @@ def run_training(
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
     records = read_manifest(manifest)
+    listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
+    if empty := [split for split in listed if not listed[split]]:
+        raise UserError(f"{manifest}: lists no image of {empty[0]}; write it with `dfsc manifest`")
     images, validation = (
-        load_images(
-            [folder / record.path for record in images_of(records, split)], settings.image_size, max(1, workers)
-        )
-        for split in ("train/good", "validation/good")
+        load_images([folder / record.path for record in found], settings.image_size, max(1, workers))
+        for found in listed.values()
     )
     penalty = PretrainingImages(index)
     made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))

@@ -143,9 +143,7 @@ def show(
 @app.command()
 def status(
     configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")] = None,
-    more: Annotated[
-        list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")
-    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")] = None,
 ) -> None:
     """Print how far the grid is: what is done, running and failed, and how long it will still take."""
     from dfsc.settings.reading import read_configuration

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,3 +246,56 @@ def test_junk_text(command: str, name: str, made: Made, tmp_path: Path) -> None:
         outcome = made.run(command, {**values, name: [text] if isinstance(values.get(name), list) else text})
         if outcome.code:
             assert_one_line(outcome, out)
+
+
+# What each file of ours is read by: the subcommand, and the file among those of `Made`.
+READERS = [
+    ("score", "manifest", "{manifest}"),
+    ("train", "manifest", "{manifest}"),
+    ("train", "pretraining_index", "{index}"),
+    ("train", "teacher", "{teacher}"),
+    ("train", "teacher", "{record}"),
+    ("teacher track", "teacher", "{record}"),
+    ("teacher track", "teacher", "{curve}"),
+    ("score", "model", "model.pt"),
+    ("evaluate", "maps", "maps.npz"),
+    ("novelty-over-training", "logs", "differences.npz"),
+    *[("track", "model_folder", name) for name in ("training.json", "metrics.json", "training_curve.csv")],
+    ("tables", "receipts", "run.json"),
+    *[("compare", "results", f"tables/{name}") for name in ("runs.csv", "comparison.csv", "grid.json")],
+    ("show", "results", "tables/comparison.csv"),
+    ("sweep", "tables", "tables/comparison.csv"),
+    ("histograms", "tables", "tables/scores.csv"),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "file"), READERS, ids=str)
+def test_a_file_of_ours_that_is_damaged_is_named(
+    command: str, name: str, file: str, made: Made, tmp_path: Path
+) -> None:
+    """Cut short by a full disk or a kill, emptied, overwritten, or gone."""
+    data, results = made.prepared.root, made.root / "results/made"
+    own = {"manifest": made.prepared.manifest(), "index": data / "index", "teacher": data / "teacher.pt"}
+    own |= {"record": data / "teacher.json", "curve": data / "teacher.csv"}
+    source = results / file if file.startswith("tables/") else made.model(METHODS[0], file.format(**own))
+    copied = Path(shutil.copytree(source.parent, tmp_path / "copy" / source.parent.name, copy_function=os.link))
+    damaged, whole = copied / source.name, source.read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    given = {
+        "model_folder": copied,
+        "results": copied.parent if file.startswith("tables/") else copied,
+        "tables": copied,
+    }
+    beside = {"record": copied / "teacher.pt", "curve": copied / "teacher.pt"}
+    value = given.get(name) or beside.get(file.strip("{}"), damaged)
+    for content in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff\xfe\x00\x01", None):
+        if content == whole[:-1] and source.suffix in (".json", ".pt", ".npz"):
+            continue  # of JSON the last byte ends a line; an archive's last byte is not read
+        damaged.unlink(missing_ok=True)
+        if content is not None:
+            damaged.write_bytes(content)
+        values = made.values(command, out)
+        outcome = made.run(command, {**values, name: [value] if isinstance(values[name], list) else value})
+        assert_one_line(outcome, out)
+        assert str(damaged) in outcome.errors, outcome.errors
