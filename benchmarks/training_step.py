@@ -19,11 +19,13 @@ from plain import PenaltyImages, TrainingImages, endless, plain_losses
 from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfsc.device import Precision, choose_device, computing, placed
+from dfsc.device import choose_device, computing, placed
 from dfsc.images import load_images
 from dfsc.networks import SIZES, EfficientAD, pdn
 from dfsc.pretraining_images import PretrainingImages, prefetched, write_index
-from dfsc.train import Draw, Trainer, TrainingSettings
+from dfsc.settings.leaves import Precision
+from dfsc.settings.training import TrainingSettings
+from dfsc.train import Draw, Trainer
 
 IMAGES = 4
 LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet

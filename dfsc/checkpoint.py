@@ -1,5 +1,6 @@
 """Weights and checkpoints: saved whole or not at all, loaded without pickle, resumed only where inputs are equal."""
 
+import io
 import signal
 from pathlib import Path
 from types import FrameType
@@ -13,8 +14,10 @@ from dfsc.files import written_whole
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Save tensors, numbers and strings, nested in dicts and lists; equal states give equal bytes."""
-    with written_whole(path) as temporary, temporary.open("wb") as stream:
-        torch.save(state, stream)
+    content = io.BytesIO()  # torch, writing to a full disk, would hide its error behind another
+    torch.save(state, content)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_tensors(path: Path, what: str) -> dict[str, Any]:

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from dfsc.config import BASELINE, ablation_of, quantile_of
 from dfsc.data import ANOMALY_TYPES
 from dfsc.errors import UserError, listed
+from dfsc.files import MADE_ANEW, read_json, reading
 from dfsc.metrics.auroc import auroc
 from dfsc.metrics.spro import FPR_LIMITS
+from dfsc.settings.building import build
+from dfsc.settings.leaves import Leaves
 from dfsc.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.tracking import TRACK_AGAIN
 
@@ -46,7 +49,7 @@ Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Leaves):
     """The runs that a benchmark consists of, and the DFSC method declared beforehand to be compared."""
 
     sizes: list[str]
@@ -59,11 +62,11 @@ class Grid:
     @classmethod
     def from_text(cls, text: str) -> "Grid":
         """The grid from JSON text, as the workflow passes it, or from a JSON file. Raises UserError."""
-        try:
-            return cls(**json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
-            keys = ", ".join(cls.__dataclass_fields__)
-            raise UserError(f"--grid: is no grid of {keys} ({error})") from error
+        if not text.lstrip().startswith("{"):
+            return build(cls, read_json(Path(text), "the grid of tables", MADE_ANEW), text)
+        with reading(Path("--grid"), "JSON"):
+            values = json.loads(text)
+        return build(cls, values, "--grid")
 
 
 def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = False) -> pd.DataFrame:

@@ -9,24 +9,28 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import torch
 from torch import nn
 
 from dfsc.errors import UserError
+from dfsc.settings.leaves import DeviceName, Precision
 
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -8: 1}  # malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX
 Function = TypeVar("Function", bound=Callable[..., Any])
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def choose_device(name: str, threads: int) -> torch.device:
+def choose_device(name: DeviceName, threads: int) -> torch.device:
     """'auto' takes CUDA where there is one; `threads` bounds torch's on the CPU, where their number shapes the bits.
 
-    Raises UserError if CUDA is asked for and absent.
+    Raises UserError for another name, and if CUDA is asked for and absent.
     """
+    if name not in get_args(DeviceName):
+        raise UserError(
+            f"--device {name}: is none of {', '.join(get_args(DeviceName))}; CUDA_VISIBLE_DEVICES chooses among GPUs"
+        )
     torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device; use --device auto or cpu")

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dfsc.files import written_whole
+from dfsc.files import MADE_ANEW, reading, written_whole
 from dfsc.loop import Progress
 from dfsc.losses import quantile_threshold
 from dfsc.networks import EfficientAD, normalise_images
 
+DIFFERENCES = "the differences of a training"
 SHARES = (0.0, 0.1, 0.3, 1.0)  # of the steps: looked at when training first reports at or after each
 
 
@@ -57,7 +58,14 @@ class DifferenceLog:
                 np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
+def read_logged_image(path: Path) -> NDArray[np.uint8]:
+    """The training image that the differences are of, uint8 [s, s, 3]. Raises UserError naming the file."""
+    with reading(path, DIFFERENCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
+        image: NDArray[np.uint8] = archive["image"]
+    return image
+
+
 def read_differences(path: Path) -> dict[int, NDArray[np.float16]]:
-    """Step -> (T' - A)^2, float16 [channels, h, w], in the order of the steps."""
-    with np.load(path, allow_pickle=False) as archive:
+    """Step -> (T' - A)^2, float16 [channels, h, w], in the order of the steps. Raises UserError naming the file."""
+    with reading(path, DIFFERENCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
         return {int(name): archive[name] for name in sorted(set(archive.files) - {"image"}, key=int)}

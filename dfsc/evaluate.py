@@ -18,7 +18,7 @@ from dfsc.data import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
 from dfsc.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.images import is_hidden
-from dfsc.maps import PADDING_MODES, pad_map, resize_map
+from dfsc.maps import PADDING_MODES, check_maps, pad_map, resize_map
 from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
 from dfsc.metrics.summary import Evaluation, summarise
 
@@ -62,9 +62,7 @@ def evaluate_small_maps(
         raise UserError(f"padding {padding!r} is none of {', '.join(PADDING_MODES)}")
     images = list_test_images(dataset / category)
     _check_complete({image.path: image.path for image in images}, set(maps), Path("maps"))
-    for path, small_map in maps.items():
-        if small_map.ndim != 2 or not np.isfinite(small_map).all():
-            raise UserError(f"map of {path}: a map has one finite number per cell, [height, width]")
+    check_maps(maps)
 
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(maps[image.path], padding), image.height, image.width)

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from dfsc.errors import UserError
 
 MARKER = ".made_by_dfsc"  # in folders that may be replaced
+MADE_ANEW = "delete it and run the workflow again"  # how a damaged file of ours is mended
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
+        if error.filename is not None and Path(error.filename) not in (temporary, path, *path.parents):
             raise
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -94,6 +95,17 @@ def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:
     """Read JSON; raises UserError as `reading` does."""
     with reading(path, what, remedy):
         return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_record(path: Path, what: str, required: Collection[str]) -> dict[str, Any]:
+    """Read a JSON mapping of ours that has the keys `required`; raises UserError naming the file and how to mend it."""
+    with reading(path, what, MADE_ANEW):
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no mapping")
+        if missing := [key for key in required if key not in record]:
+            raise ValueError(f"it has no `{missing[0]}`")
+        return record
 
 
 def read_lines(path: Path) -> str:

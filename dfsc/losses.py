@@ -7,24 +7,12 @@ ones; the formulas below, their defaults and options are inferred from that, and
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
+from dfsc.settings.training import DfscSettings
+
 AutoencoderLoss = Callable[[Tensor, Tensor], Tensor]  # (T', A), each [n, channels, h, w] -> scalar
-
-
-@dataclass(frozen=True)
-class DfscSettings:
-    """The readings that the paper's published parts leave open. All inferred."""
-
-    quantile: float  # tau', in (0, 1): elements at or above this quantile of the distance are novel
-    margin: float  # m > 0, in normalised units of the distance
-    novel_weight: float  # w >= 0
-    split_unit: Literal["element", "position"]  # position: the mean over channels is split
-    distance: Literal["squared", "root"]  # what the margin is compared with
-    autoencoder_loss_over: Literal["similar", "all"]
 
 
 def autoencoder_loss(settings: DfscSettings | None) -> AutoencoderLoss:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dfsc.errors import UserError
-from dfsc.files import written_whole
+from dfsc.files import reading, written_whole
+from dfsc.settings.scoring import Padding
 
 PADDING = 4  # cells on each side, of 4 pixels each: what valid convolutions of the PDN cut off (EfficientAD)
 ROWS_AT_ONCE = 64  # of a resized map: they stay in the cache
-PADDING_MODES = ("zero", "minimum", "replicate")
+PADDING_MODES: tuple[str, ...] = get_args(Padding)
 
 
 def pad_map(anomaly_map: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
@@ -63,9 +65,16 @@ def write_maps(path: Path, maps: Mapping[str, NDArray[np.float32]]) -> None:
 
 
 def read_maps(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read what `write_maps` wrote. Raises UserError naming the file."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as an archive of anomaly maps ({error})") from error
+    """Read what `write_maps` wrote. Raises UserError naming the file, and as `check_maps`."""
+    what = "an archive of anomaly maps"
+    with reading(path, what, "write it with `dfsc score`"), np.load(path, allow_pickle=False) as archive:
+        maps = {name: archive[name] for name in archive.files}
+    check_maps(maps)
+    return maps
+
+
+def check_maps(maps: Mapping[str, NDArray[Any]]) -> None:
+    """Raise UserError naming the first map that is not [h, w] of finite numbers."""
+    for name, small in maps.items():
+        if small.ndim != 2 or small.dtype.kind not in "fiu" or not np.isfinite(small).all():
+            raise UserError(f"map of {name}: a map has one finite number per cell, [height, width]")

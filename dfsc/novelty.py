@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dfsc.data import ANOMALY_TYPES
-from dfsc.difference_log import novel_share, read_differences, squared_difference
+from dfsc.difference_log import novel_share, read_differences, read_logged_image, squared_difference
 from dfsc.errors import UserError
 from dfsc.heatmaps import ground_truth
 from dfsc.images import decode_image, image_files, load_images
@@ -65,8 +65,7 @@ def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output:
     """
     kept = [(name, step, squared) for name, path in zip(("EfficientAD", "DFSC"), logs, strict=False)
             for step, squared in read_differences(path).items()]  # fmt: skip
-    with np.load(logs[0], allow_pickle=False) as archive:
-        image = archive["image"]
+    image = read_logged_image(logs[0])
     columns = 2 + len(quantiles)
     figure, axes = plt.subplots(
         len(kept), columns, figsize=(1.6 * columns, 1.55 * len(kept)), squeeze=False, layout="constrained"

@@ -1,7 +1,6 @@
 """From receipts and MLflow to the folder of tables, and from there to the terminal."""
 
 import html
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from dfsc.compare import ALL, KEYS, METRICS, SAME, Grid, compare, paired_differe
 from dfsc.config import BASELINE, display_name
 from dfsc.cost import write_cost_table
 from dfsc.errors import UserError
-from dfsc.files import read_json, read_lines, reading, write_json, write_text
+from dfsc.files import write_json, write_text
+from dfsc.frames import read_table
 from dfsc.tables import (
     RUNS_MISSING,
     STYLE,
@@ -106,31 +106,27 @@ def provenance(runs: list[dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "value"])
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """One of the CSV tables of `write_paper_tables`: text stays text, whatever it looks like, an empty number is NaN.
-
-    Raises UserError naming a file that is missing or damaged.
-    """
-    with reading(path, "a table", AGAIN):
-        table = pd.read_csv(io.StringIO(read_lines(path)), dtype=str, keep_default_na=False)
-        numbers = table.columns.difference(TEXT)
-        table[numbers] = table[numbers].replace("", "nan").astype(float)
-        return table.astype({"seed": int}) if "seed" in table else table
+def read_image_scores(folder: Path) -> pd.DataFrame:
+    """Every image score, as `write_paper_tables` wrote them. Raises UserError naming the file."""
+    columns = [*KEYS, "path", "image_score"]
+    return read_table(folder / "scores.csv", "the image scores", columns, ["seed", "image_score"])
 
 
 def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
-    """Runs, comparison and context of a folder of tables.
-
-    Raises UserError if there are none yet, and naming a file that is damaged.
-    """
+    """Runs, comparison and context of a folder of tables. Raises UserError naming what is missing or damaged."""
     if not (folder / "comparison.csv").exists():
         raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
-    runs, comparison = (read_table(folder / name) for name in ("runs.csv", "comparison.csv"))
-    stored = read_json(folder / "grid.json", "a grid", AGAIN)
-    with reading(folder / "grid.json", "a grid", AGAIN):
-        grid = Grid(**stored)
-    with reading(folder / "runs.csv", "a table of runs", AGAIN):
-        images = ", ".join(sorted(runs["pretraining_images"].unique()))
+    runs = read_table(
+        folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["seed", "quantile", "seconds"]
+    )
+    comparison = read_table(
+        folder / "comparison.csv",
+        "the comparison",
+        ["metric", "size", "category", "method", "anomaly_type", "value"],
+        ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
+    )
+    grid = Grid.from_text(str(folder / "grid.json"))
+    images = ", ".join(sorted(runs["pretraining_images"].unique()))
     return runs, comparison, Context(grid, images, "status" in runs)
 
 

@@ -1,16 +1,14 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
-import io
+import csv
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dfsc.config import quantile_of
-from dfsc.files import digest_of, read_json, read_lines, reading, sha256_of, write_json
+from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.tracking import TrackedRun, track_run
 
 ARTIFACT_FILES = {
@@ -28,7 +26,8 @@ RECORDED = (
     *("commit", "teacher_digest", "penalty_digest", "model_digest"),
     *("pretraining_images", "teacher", "hardware"),
 )
-AGAIN = "delete it and run the workflow again"
+TRAINING, TEACHER = "the record of a training", "the record of a teacher"
+COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
 
 
 def track_model(
@@ -40,9 +39,9 @@ def track_model(
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
     path = folder / "training.json"
-    training = read_json(path, "the record of a training", AGAIN)
+    training = read_json(path, TRAINING, MADE_ANEW)
     quantile = quantile_of(method)
-    with reading(path, "the record of a training", AGAIN):
+    with reading(path, TRAINING, MADE_ANEW):
         settings = training["settings"]
         size, seed = settings["size"], settings["seed"]
         data_digest = digest_of(sorted(map(sha256_of, manifests))) if manifests else str(training["data_digest"])
@@ -62,15 +61,16 @@ def track_model(
             **{f"version.{name}": value for name, value in _versions(training).items()},
         }
         costs, times, parameters = costs_of(training), _times(training), _flat(settings)
-    measured = read_json(folder / "metrics.json", "metrics", AGAIN)
-    with reading(folder / "metrics.json", "metrics", AGAIN):
+        curve = _read_curve(folder / "training_curve.csv", settings["steps"])
+    measured = read_json(folder / "metrics.json", "metrics", MADE_ANEW)
+    with reading(folder / "metrics.json", "metrics", MADE_ANEW):
         metrics = flat_metrics(measured)
     run = TrackedRun(
         name=f"{category} {method} seed{seed} {size}",
         key=key,
         tags=tags,
         parameters=parameters,
-        curve=_read_curve(folder / "training_curve.csv"),
+        curve=curve,
         metrics=metrics,
         artifacts={folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()},
         costs=costs,
@@ -85,9 +85,10 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
     path = teacher.with_suffix(".json")
-    made, curve = read_json(path, "the record of a teacher", AGAIN), _read_curve(teacher.with_suffix(".csv"))
-    with reading(path, "the record of a teacher", AGAIN):
-        size = made["settings"]["size"]
+    made = read_json(path, TEACHER, MADE_ANEW)
+    with reading(path, TEACHER, MADE_ANEW):
+        size, steps = made["settings"]["size"], made["settings"]["steps"]
+        curve = _read_curve(teacher.with_suffix(".csv"), steps)
         run = TrackedRun(
             name=f"teacher {size}",
             key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
@@ -123,13 +124,16 @@ def _milliseconds(time: str) -> int:
 
 def costs_of(made: dict[str, Any]) -> dict[str, float]:
     """What a training cost: seconds, interrupted attempts included, those on a GPU, and the largest memory held."""
-    return {name: float(made[name]) for name in ("seconds", "gpu_seconds", "peak_memory_bytes")}
+    return {name: float(made[name]) for name in COSTS}
 
 
-def _read_curve(path: Path) -> list[dict[str, float]]:
-    with reading(path, "a training curve", AGAIN):
-        curve = pd.read_csv(io.StringIO(read_lines(path)))
-        return [dict(zip(curve.columns, map(float, row), strict=True)) for row in curve.itertuples(index=False)]
+def _read_curve(path: Path, steps: int) -> list[dict[str, float]]:
+    with reading(path, "a training curve", MADE_ANEW):
+        rows = csv.DictReader(read_lines(path).splitlines())
+        curve = [{name: float(value) for name, value in row.items()} for row in rows]
+        if not curve or curve[-1]["step"] != steps:
+            raise ValueError(f"it does not end at step {steps}")
+        return curve
 
 
 def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """A trained model and images in, anomaly maps and image scores out. Inference is EfficientAD's own, for DFSC too."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +9,17 @@ from numpy.typing import NDArray
 
 from dfsc.checkpoint import load_tensors
 from dfsc.data import FileRecord, read_manifest
-from dfsc.device import Precision, computing
+from dfsc.device import computing
 from dfsc.errors import UserError
 from dfsc.files import written_whole
 from dfsc.image_scores import write_scores
 from dfsc.images import load_images
 from dfsc.maps import pad_map, resize_map, write_maps
 from dfsc.networks import EfficientAD, normalise_images
+from dfsc.settings.leaves import Precision
+from dfsc.settings.scoring import ScoringSettings
 
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class ScoringSettings:
-    """What shapes maps and scores beside the model."""
-
-    padding: str  # one of maps.PADDING_MODES
-    precision: Precision
 
 
 def load_model(path: Path) -> EfficientAD:

@@ -16,7 +16,7 @@ import yaml
 from dfsc.archive import RECEIPT, extract, require_intact
 from dfsc.download import download, local_path, verified
 from dfsc.errors import RunFailed, UserError
-from dfsc.files import expanded
+from dfsc.files import expanded, reading
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,9 @@ def _lies_elsewhere(source: Source) -> bool:
 
 def read_source(name: str, sources: Path) -> Source:
     """Read one entry of a list of sources. Raises UserError naming the file and the key at fault."""
-    try:
+    with reading(sources, "YAML with a mapping `sources`"):
         entries = yaml.safe_load(Path(sources).read_text(encoding="utf-8"))["sources"]
         known = ", ".join(entries)
-    except OSError as error:
-        raise UserError(f"{sources}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{sources}: is not YAML with a mapping `sources` ({' '.join(str(error).split())})") from error
     if name not in entries:
         raise UserError(f"{sources}: lists no source {name!r}; it has {known}")
     entry: dict[str, Any] = entries[name]

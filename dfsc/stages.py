@@ -16,14 +16,16 @@ from dfsc.data import images_of, read_manifest
 from dfsc.device import describe_device
 from dfsc.difference_log import DifferenceLog
 from dfsc.errors import UserError
-from dfsc.files import digest_of, read_json, sha256_of, write_json, write_text
+from dfsc.files import digest_of, read_record, sha256_of, write_json, write_text
 from dfsc.images import load_images
 from dfsc.loop import TrainingLog
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.provenance import code_digest, provenance
 from dfsc.published_teachers import import_teacher
-from dfsc.teacher import TeacherSettings, load_teacher, pretrain_teacher
-from dfsc.train import Trainer, TrainingSettings, model_state, train
+from dfsc.settings.teacher import TeacherSettings
+from dfsc.settings.training import TrainingSettings
+from dfsc.teacher import load_teacher, pretrain_teacher
+from dfsc.train import Trainer, model_state, train
 
 
 def run_pretraining(
@@ -84,14 +86,15 @@ def run_training(
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
     records = read_manifest(manifest)
+    listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
+    if empty := [split for split in listed if not listed[split]]:
+        raise UserError(f"{manifest}: lists no image of {empty[0]}; write it with `dfsc manifest`")
     images, validation = (
-        load_images(
-            [folder / record.path for record in images_of(records, split)], settings.image_size, max(1, workers)
-        )
-        for split in ("train/good", "validation/good")
+        load_images([folder / record.path for record in found], settings.image_size, max(1, workers))
+        for found in listed.values()
     )
     penalty = PretrainingImages(index, pretraining_folder)
-    made = read_json(teacher.with_suffix(".json"))
+    made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))
     inputs = {
         "settings": asdict(settings),
         "data_digest": sha256_of(manifest),

@@ -9,10 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
-
-from dfsc.config import check, methods
-from dfsc.errors import UserError
+from dfsc.config import methods
 from dfsc.files import reading
 
 # Each stage of a model: its log, and the file that says that it is done.
@@ -38,23 +35,6 @@ class Model:
     seconds_left: float | None = None  # of the training
     seconds: float | None = None  # that the training took
     words: list[str] = field(default_factory=list)  # of a failure: the log's path and last lines
-
-
-def read_config(overlays: list[Path]) -> dict[str, Any]:
-    """config/config.yaml with `overlays` laid over it, as Snakemake's --configfile does; checked."""
-    merged: dict[str, Any] = {}
-    for path in (Path("config/config.yaml"), *overlays):
-        try:
-            merged = _laid_over(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read as a configuration ({error})") from error
-    check(merged)
-    return merged
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key: _laid_over(below[key], value) for key, value in above.items() if isinstance(below.get(key), dict)}
-    return {**below, **above, **both}
 
 
 def read_grid(config: Mapping[str, Any]) -> list[Model]:

@@ -3,7 +3,6 @@
 Source: Batzner et al. 2024, appendix; the target is computed as in `dfsc.backbone`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +14,13 @@ from torch import Tensor, nn
 
 from dfsc.backbone import TeacherTarget, backbone_features
 from dfsc.checkpoint import Checkpoint, load_tensors
-from dfsc.device import Precision, computing
+from dfsc.device import computing
 from dfsc.errors import UserError
 from dfsc.loop import Progress, TrainingLog, run_steps
 from dfsc.networks import SIZES, normalise_images, pdn
 from dfsc.pretraining_images import PretrainingImages, prefetched, to_grey
 from dfsc.randomness import generator, shuffled_index, torch_seed
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """Everything, beside images and code, that shapes a teacher's weights."""
-
-    size: str  # key of networks.SIZES
-    image_size: int  # pixels; the backbone sees twice that
-    backbone: str  # name of a torchvision ResNet
-    backbone_weights: str  # 'random' or 'imagenet'
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    grey_probability: float
-    normalisation_images: int  # whose features give the target's channel mean and standard deviation
-    precision: Precision
-    seed: int
-
+from dfsc.settings.teacher import TeacherSettings
 
 Views = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # the backbone's [2s, 2s, 3] and the PDN's [s, s, 3]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfsc.errors import UserError, listed
-from dfsc.files import digest_of, read_json, read_lines, reading
+from dfsc.files import digest_of, read_lines, read_record, reading
 from dfsc.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
 
 if TYPE_CHECKING:
@@ -165,9 +165,8 @@ def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
 def _verified_run(client: "MlflowClient", path: Path) -> dict[str, Any]:
     from mlflow.exceptions import MlflowException
 
-    receipt = read_json(path, "a receipt")
-    with reading(path, "a receipt"):
-        run_id, key, digest = (str(receipt[name]) for name in ("run_id", "key", "metrics_digest"))
+    receipt = read_record(path, "a receipt of `dfsc track`", ("run_id", "key", "metrics_digest"))
+    run_id, key, digest = (str(receipt[name]) for name in ("run_id", "key", "metrics_digest"))
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

@@ -4,7 +4,6 @@ Source: Batzner et al. 2024, algorithm 1, and its widely used re-implementation.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,40 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dfsc.checkpoint import Checkpoint
-from dfsc.device import Precision, compiled, computing, placed
+from dfsc.device import compiled, computing, placed
 from dfsc.errors import UserError
 from dfsc.loop import Progress, TrainingLog, run_steps
-from dfsc.losses import DfscSettings, autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.networks import EfficientAD, normalise_images, standardise
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.randomness import generator, shuffled_index, torch_seed
+from dfsc.settings.training import TrainingSettings
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
 MAP_QUANTILES = (0.9, 0.995)  # of the validation maps, scaled to 0 and 0.1 (Batzner et al. 2024)
 SMALLEST_SPREAD = 1e-6  # of features or maps, relative to their size: below, float32 holds nothing but rounding
 INFERENCE_BATCH = 16
 KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything, beside images, teacher and code, that shapes a model's weights."""
-
-    size: str  # key of networks.SIZES
-    image_size: int  # pixels
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    learning_rate_drop_after: float  # share of the steps, 0..1
-    learning_rate_drop_factor: float
-    hard_quantile: float  # of L_hard, 0..1
-    jitter: float  # brightness, contrast or saturation is scaled by U(1 - jitter, 1 + jitter)
-    penalty_grey_probability: float
-    precision: Precision
-    compiled: bool  # on CUDA
-    seed: int
-    dfsc: DfscSettings | None  # None is the baseline
 
 
 class Draw(NamedTuple):

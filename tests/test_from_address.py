@@ -15,7 +15,8 @@ from http_server import running_server
 from PIL import Image
 
 from dfsc.manifest import COLUMNS
-from dfsc.synthetic import SyntheticSettings, synthesize
+from dfsc.settings.synthetic import SyntheticSettings
+from dfsc.synthetic import synthesize
 
 COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
 CONFIG = """

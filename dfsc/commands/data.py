@@ -17,8 +17,8 @@ def synthesize(
     output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")], settings: Settings
 ) -> None:
     """Draw the generated data set: categories in LOCO's layout, and photographs for pretraining."""
-    from dfsc.config import read_settings
-    from dfsc.synthetic import SyntheticSettings
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.synthetic import SyntheticSettings
     from dfsc.synthetic import synthesize as write_data_set
 
     write_data_set(output, read_settings(settings, SyntheticSettings), progress=progress_bar("images"))

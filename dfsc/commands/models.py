@@ -19,6 +19,8 @@ from dfsc.commands.options import (
     progress_bar,
     training_progress,
 )
+from dfsc.settings.scoring import Padding
+from dfsc.settings.teacher import PublishedSize
 
 PretrainingFolder = Annotated[Path | None, typer.Option(help="Where the images lie, if moved since they were indexed.")]
 app = typer.Typer()
@@ -41,11 +43,11 @@ def pretrain(
     progress: ProgressTo = None,
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
     from dfsc.progress import ProgressFile
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.teacher import TeacherSettings
     from dfsc.stages import run_pretraining
-    from dfsc.teacher import TeacherSettings
 
     parsed = read_settings(settings, TeacherSettings)
     with ProgressFile(progress) as kept:
@@ -66,7 +68,7 @@ def pretrain(
 @teacher_app.command("import")
 def import_published(
     file: Annotated[Path, typer.Argument(help="State dict of a PDN, or anomalib's zip of both.")],
-    size: Annotated[str, typer.Option(help="S or M.")],
+    size: Annotated[PublishedSize, typer.Option(help="Which of the published teachers.")],
     output: Output,
     sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
 ) -> None:
@@ -107,11 +109,11 @@ def train(
     progress: ProgressTo = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
     from dfsc.progress import ProgressFile
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.training import TrainingSettings
     from dfsc.stages import run_training
-    from dfsc.train import TrainingSettings
 
     parsed = read_settings(settings, TrainingSettings)
     method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
@@ -147,9 +149,10 @@ def score(
     workers: Workers = 1,
 ) -> None:
     """Score the test images of a category with a trained model."""
-    from dfsc.config import read_settings
     from dfsc.device import choose_device
-    from dfsc.score import ScoringSettings, run_scoring
+    from dfsc.score import run_scoring
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.scoring import ScoringSettings
 
     run_scoring(
         model,
@@ -171,7 +174,7 @@ def evaluate(
     category: Category,
     maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
     output: Output,
-    padding: Annotated[str, typer.Option(help="zero, minimum or replicate, for small maps.")] = "zero",
+    padding: Annotated[Padding, typer.Option(help="What fills the border of small maps.")] = "zero",
     curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from dfsc.errors import UserError
+from dfsc.settings.leaves import DeviceName
+
 Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON file, or JSON text.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[DeviceName, typer.Option(help="auto: cuda, where there is one. CUDA_VISIBLE_DEVICES chooses a GPU.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of computing on a CPU; they shape the last bits.")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images ahead; 0 decodes in between.")]
 Checkpoints = Annotated[Path, typer.Option(help="Folder of checkpoints, to go on from after an interruption.")]
@@ -19,6 +22,18 @@ ProgressTo = Annotated[
 Output = Annotated[Path, typer.Option(help="The file to write.")]
 Dataset = Annotated[Path, typer.Option(help="Folder that holds one folder per category, in LOCO's layout.")]
 Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
+Quantiles = Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas: 0.9,0.99")]
+
+
+def quantiles_of(text: str) -> list[float]:
+    """Quantiles in (0, 1) from text with commas. Raises UserError."""
+    try:
+        quantiles = [float(part) for part in text.split(",")]
+    except ValueError:
+        quantiles = []
+    if not quantiles or not all(0 < quantile < 1 for quantile in quantiles):
+        raise UserError(f"--quantiles: {text!r} is no list of numbers between 0 and 1, with commas: 0.9,0.99")
+    return quantiles
 
 
 def progress_bar(unit: str) -> Callable[[int, int], None]:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from dfsc.commands.options import Category, Dataset, Output
+from dfsc.commands.options import Category, Dataset, Output, Quantiles, quantiles_of
+from dfsc.errors import UserError
+from dfsc.settings.scoring import Padding
 
 app = typer.Typer()
 
@@ -73,9 +75,9 @@ def histograms(
 ) -> None:
     """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
     from dfsc.figures import draw_score_histograms
-    from dfsc.paper import read_paper_tables, read_table
+    from dfsc.paper import read_image_scores, read_paper_tables
 
-    draw_score_histograms(read_table(tables / "scores.csv"), read_paper_tables(tables)[2], output)
+    draw_score_histograms(read_image_scores(tables), read_paper_tables(tables)[2], output)
 
 
 @app.command()
@@ -84,7 +86,7 @@ def heatmaps(
     category: Category,
     maps: Annotated[list[str], typer.Argument(help="METHOD=FILE, small maps of `dfsc score`.")],
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
-    padding: Annotated[str, typer.Option(help="zero, minimum or replicate.")] = "zero",
+    padding: Annotated[Padding, typer.Option(help="What fills a map's border.")] = "zero",
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
     worst: Annotated[
         Path | None, typer.Option(help="scores.csv of the last method: draw what it ranks lowest, not the first.")
@@ -95,6 +97,8 @@ def heatmaps(
     from dfsc.heatmaps import draw_heatmaps
 
     files = {name: Path(file) for name, _, file in (entry.partition("=") for entry in maps)}
+    if wrong := [entry for entry in maps if "=" not in entry]:
+        raise UserError(f"{wrong[0]}: is not METHOD=FILE, for example efficientad=maps.npz")
     draw_heatmaps(dataset / category, files, padding, output, source=source, worst=worst, chosen=images)
 
 
@@ -103,27 +107,27 @@ def novelty(
     models: Annotated[list[Path], typer.Argument(help="model.pt of EfficientAD, then of DFSC.")],
     dataset: Dataset,
     category: Category,
-    quantiles: Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas.")],
+    quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
 ) -> None:
     """Draw the difference of teacher and autoencoder with the novel sets that the quantiles split off."""
     from dfsc.novelty import draw_novelty
 
-    draw_novelty(models, dataset / category, [float(text) for text in quantiles.split(",")], output, source)
+    draw_novelty(models, dataset / category, quantiles_of(quantiles), output, source)
 
 
 @app.command()
 def novelty_over_training(
     logs: Annotated[list[Path], typer.Argument(help="differences.npz of EfficientAD, then of DFSC.")],
-    quantiles: Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas.")],
+    quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     title: Annotated[str, typer.Option(help="Title of the figure.")],
 ) -> None:
     """Draw how the difference of teacher and autoencoder, and its novel sets, change over training."""
     from dfsc.novelty import draw_novelty_over_training
 
-    draw_novelty_over_training(logs, [float(text) for text in quantiles.split(",")], output, title)
+    draw_novelty_over_training(logs, quantiles_of(quantiles), output, title)
 
 
 @app.command()
@@ -143,9 +147,15 @@ def show(
 
 @app.command()
 def status(
-    configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake; may be repeated.")] = None,
+    configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")] = None,
 ) -> None:
     """Print how far the grid is: what is done, running and failed, and how long it will still take."""
-    from dfsc.status import print_status, read_config
+    from dfsc.settings.reading import read_configuration
+    from dfsc.status import print_status
 
-    print_status(read_config(configfile or []))
+    if len(configfile or []) > 1:
+        raise UserError("--configfile: is given twice, of which Snakemake takes the last only; write --configfile A B")
+    if more and not configfile:
+        raise UserError(f"{more[0]}: is given without --configfile; write --configfile {' '.join(map(str, more))}")
+    print_status(read_configuration([*(configfile or []), *(more or [])]))

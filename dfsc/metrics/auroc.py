@@ -8,8 +8,8 @@ def auroc(good: ArrayLike, anomalous: ArrayLike) -> float:
     """Probability that an anomalous image scores above a good one, ties counting half; in [0, 1].
 
     `good` [n] and `anomalous` [m] are image scores, higher means more anomalous; any real dtype.
-    Equals scikit-learn's `roc_auc_score`. (The official evaluator v2.0 takes tied scores in the order of the
-    images instead, and so differs where an anomalous image ties with a good one.)
+    Equals scikit-learn's `roc_auc_score`, which takes too long for thousands of resamples. (The official evaluator v2.0
+    takes tied scores in the order of the images instead, and so differs where an anomalous image ties with a good one.)
     Raises ValueError if either is empty.
     """
     good, anomalous = _checked(good, anomalous)
@@ -24,10 +24,12 @@ def roc_curve(good: ArrayLike, anomalous: ArrayLike) -> tuple[NDArray[np.float64
 
     Arguments as for `auroc`; the trapezoid rule over the curve gives `auroc`. Raises ValueError if either is empty.
     """
+    from sklearn import metrics  # takes seconds
+
     good, anomalous = _checked(good, anomalous)
-    thresholds = np.unique(np.concatenate([good, anomalous]))[::-1]
-    rates = [1 - np.searchsorted(np.sort(scores), thresholds, "left") / scores.size for scores in (good, anomalous)]
-    return np.append(0.0, rates[0]), np.append(0.0, rates[1])
+    labels = np.repeat([0, 1], [good.size, anomalous.size])
+    fpr, tpr, _ = metrics.roc_curve(labels, np.concatenate([good, anomalous]), drop_intermediate=False)
+    return np.asarray(fpr, np.float64), np.asarray(tpr, np.float64)
 
 
 def _checked(good: ArrayLike, anomalous: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

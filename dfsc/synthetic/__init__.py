@@ -4,15 +4,14 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from dfsc.errors import UserError
 from dfsc.files import folder_written_whole, write_json
+from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.synthetic.coin_tray import COIN_TRAY
 from dfsc.synthetic.picture_wall import PICTURE_WALL
 from dfsc.synthetic.scene import Category, Defect, draw_scene, photograph
@@ -36,25 +35,6 @@ PHOTOGRAPHS = (
     "retina.jpg",
     "rocket.jpg",
 )
-
-
-@dataclass(frozen=True)
-class SyntheticSettings:
-    """Seed (0 or more), images per category in each split, and photographs for pretraining (1 or more each)."""
-
-    seed: int
-    train: int
-    validation: int
-    test_good: int
-    logical: int
-    structural: int
-    pretraining: int
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            least = 0 if field.name == "seed" else 1
-            if getattr(self, field.name) < least:
-                raise UserError(f"{field.name}: is {getattr(self, field.name)}, but must be {least} or more")
 
 
 def synthesize(

@@ -21,11 +21,23 @@ def test_equals_scikit_learn(scores):
     assert auroc(good, anomalous) == pytest.approx(expected, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(few_values, few_values)
 def test_area_under_the_roc_curve_is_auroc(good, anomalous):
     fpr, tpr = roc_curve(good, anomalous)
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(tpr, fpr) == pytest.approx(auroc(good, anomalous), abs=1e-12)
+
+
+@settings(deadline=None)
+@given(few_values, few_values)
+def test_the_roc_curve_has_a_point_for_every_distinct_score(good, anomalous):
+    thresholds = sorted({*good, *anomalous}, reverse=True)
+    rates = [
+        [np.mean([score >= threshold for score in side]) for threshold in thresholds] for side in (good, anomalous)
+    ]
+    for found, expected in zip(roc_curve(good, anomalous), rates, strict=True):
+        np.testing.assert_allclose(found, [0, *expected], atol=1e-12)
 
 
 def test_by_hand():

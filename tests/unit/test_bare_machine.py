@@ -8,7 +8,7 @@ from pathlib import Path
 from conftest import TRAINING, Prepared
 
 # All else that this project is installed with; what these packages need themselves is theirs.
-ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "pydantic", "requests")
+ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests")
 ABSENT += ("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis")
 BARE = f"""
 import sys
@@ -28,13 +28,14 @@ sys.meta_path[:] = [Present(finder) for finder in sys.meta_path]
 RUN = """
 import json
 from pathlib import Path
-from dfsc.config import build
+from dfsc.settings.building import build
 from dfsc.device import choose_device
 from dfsc.evaluate import evaluate_small_maps
 from dfsc.maps import read_maps
-from dfsc.score import ScoringSettings, run_scoring
+from dfsc.score import run_scoring
+from dfsc.settings.scoring import ScoringSettings
 from dfsc.stages import run_training
-from dfsc.train import TrainingSettings
+from dfsc.settings.training import TrainingSettings
 
 root, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 folder, manifest, device = root / "data/coin_tray", root / "coin_tray.csv", choose_device("cpu", 1)

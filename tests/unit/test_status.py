@@ -15,7 +15,8 @@ from conftest import Prepared, dfsc
 
 from dfsc.errors import UserError
 from dfsc.progress import ProgressFile, plain_progress
-from dfsc.status import Model, print_status, read_config, read_grid, read_teachers, seconds_left
+from dfsc.settings.reading import read_configuration
+from dfsc.status import Model, print_status, read_grid, read_teachers, seconds_left
 
 CHECKOUT = Path(__file__).parents[2]
 CONFIG = {
@@ -33,7 +34,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]
     (tmp_path / "config/config.yaml").write_text((CHECKOUT / "config/config.yaml").read_text())
     (tmp_path / "grid.yaml").write_text(json.dumps(CONFIG))
     monkeypatch.chdir(tmp_path)
-    return read_config([Path("grid.yaml")])
+    return read_configuration([Path("grid.yaml")])
 
 
 def leave(method: str, seed: int, *, log: str = "", stage: str = "train", files: tuple[str, ...] = ()) -> Path:
@@ -242,4 +243,4 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
 def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, object], tmp_path: Path) -> None:
     Path("wrong.yaml").write_text("training: {stepps: 3}")
     with pytest.raises(UserError, match="stepps"):
-        read_config([Path("grid.yaml"), Path("wrong.yaml")])
+        read_configuration([Path("grid.yaml"), Path("wrong.yaml")])

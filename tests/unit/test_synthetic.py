@@ -1,7 +1,7 @@
 """The generated data set: layout, reproducibility, masks, and that an interrupted run never looks complete."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from dfsc.data import ANOMALY_TYPES, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.images import decode_grey, decode_image
 from dfsc.manifest import scan_category
-from dfsc.synthetic import CATEGORIES, SyntheticSettings, synthesize
+from dfsc.settings.building import build
+from dfsc.settings.synthetic import SyntheticSettings
+from dfsc.synthetic import CATEGORIES, synthesize
 from dfsc.synthetic.sheet import draw_contact_sheet
 
 SETTINGS = SyntheticSettings(seed=3, train=2, validation=1, test_good=2, logical=8, structural=12, pretraining=13)
@@ -118,7 +120,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
 
 def test_an_impossible_count_is_named() -> None:
     with pytest.raises(UserError, match="train"):
-        replace(SETTINGS, train=0)
+        build(SyntheticSettings, {**asdict(SETTINGS), "train": 0})
 
 
 def test_the_contact_sheet_is_drawn(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

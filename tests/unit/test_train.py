@@ -15,15 +15,16 @@ from conftest import DFSC, TRAINING, Prepared, dfsc
 
 from dfsc import cli
 from dfsc.checkpoint import Checkpoint, load_tensors
-from dfsc.config import build
 from dfsc.data import images_of, read_manifest
 from dfsc.errors import Interrupted
 from dfsc.files import read_json, sha256_of
 from dfsc.images import load_images
 from dfsc.loop import run_steps
 from dfsc.pretraining_images import PretrainingImages
+from dfsc.settings.building import build
+from dfsc.settings.training import TrainingSettings
 from dfsc.teacher import load_teacher
-from dfsc.train import Trainer, TrainingSettings
+from dfsc.train import Trainer
 
 
 def trainer(prepared: Prepared, **changes: object) -> Trainer:

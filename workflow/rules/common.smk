@@ -11,6 +11,7 @@ from dfsc import config as configuration
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
+from dfsc.settings.reading import check, normalised
 
 settle_environment()  # of the jobs' commands too
 
@@ -27,7 +28,9 @@ def stopping_in_one_line():
 
 if workflow.is_main_process:  # a job's configuration was checked by the run that submitted it
     with stopping_in_one_line():
-        configuration.check(config)
+        check(config)
+
+config.update(normalised(config))
 
 BENCHMARK = config["benchmark"]
 RESULTS = f"results/{BENCHMARK}"

@@ -1,0 +1,106 @@
+"""Which values of a configuration fit together: what each leaf's own description cannot say."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from dfsc.config import GRID_KEYS, dfsc_options, display_name, headline_method
+
+LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
+# The backbones whose ImageNet weights config/sources.yaml lists.
+FETCHED_BACKBONES = ("wide_resnet101_2",)
+PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a-z_]*pass[a-z]*=)", re.IGNORECASE)
+
+
+def disagreements(config: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit, one line each, which names the keys; `config` is one whose leaves are checked one by one."""
+    yield from _repeated(config)
+    yield from _methods(config)
+    yield from _images(config)
+    yield from _teacher(config)
+    yield from _paths_and_address(config)
+
+
+def _repeated(config: Mapping[str, Any]) -> Iterator[str]:
+    for section, key in LISTS:
+        entries = config[section][key]
+        for entry in entries:
+            if entries.count(entry) > 1:
+                yield f"{section}.{key}: {entry!r} is listed {entries.count(entry)} times; once is enough"
+
+
+def _methods(config: Mapping[str, Any]) -> Iterator[str]:
+    section = config["dfsc"]
+    if section["headline_quantile"] not in section["quantiles"]:
+        listed = ", ".join(map(str, section["quantiles"]))
+        yield (
+            f"dfsc.headline_quantile: {section['headline_quantile']} is none of dfsc.quantiles ({listed}); "
+            "declare one of them"
+        )
+        return
+    headline, readings = headline_method(config), {key: section[key] for key in section if key not in GRID_KEYS}
+    changed = [{**readings, **changes} for changes in section["ablations"]]
+    for number, ablation in enumerate(changed):
+        if ablation in (readings, *changed[:number]):
+            other = headline if ablation == readings else f"dfsc.ablations.{changed.index(ablation)}"
+            yield f"dfsc.ablations.{number}: is the same model as {other}; leave it out, or change another key"
+            return
+    for one, other in combinations(dfsc_options(config), 2):
+        if display_name(one) == display_name(other):
+            yield f"dfsc: {one} and {other} are both shown as {display_name(one)}; give values of at most 6 digits"
+
+
+def _images(config: Mapping[str, Any]) -> Iterator[str]:
+    dataset, pretraining = config["dataset"], config["pretraining"]
+    for source, key in (("generated", "generated"), ("mvtec_ad", "original")):
+        if dataset["source"] == source and dataset.get(key) is None:
+            yield f"dataset.{key}: is missing; dataset.source {source} needs it"
+    if dataset["source"] != "mvtec_ad" and dataset.get("mask_threshold") is not None:
+        yield "dataset.mask_threshold: is of dataset.source mvtec_ad alone; leave it out"
+    if dataset["source"] == "generated":
+        from dfsc.synthetic import CATEGORIES
+
+        for category in dataset["categories"]:
+            if category not in CATEGORIES:
+                yield f"dataset.categories: {category} is not among the generated ones ({', '.join(CATEGORIES)})"
+    if pretraining["images"] == "generated":
+        if dataset["source"] != "generated":
+            yield "pretraining.images: generated needs dataset.source generated, which draws them"
+        folder = Path(dataset["folder"], "pretraining")
+        if Path(pretraining["folder"]) != folder:
+            yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
+
+
+def _teacher(config: Mapping[str, Any]) -> Iterator[str]:
+    teacher, sizes = config["teacher"], config["training"]["sizes"]
+    if teacher["backbone_weights"] == "imagenet" and teacher["backbone"] not in FETCHED_BACKBONES:
+        yield (
+            f"teacher.backbone: the ImageNet weights that are fetched are those of {', '.join(FETCHED_BACKBONES)}, not "
+            f"of {teacher['backbone']}; set teacher.backbone to it, or teacher.backbone_weights to random"
+        )
+    for size in teacher.get("published", {}):
+        if size not in sizes:
+            yield f"teacher.published.{size}: training.sizes ({', '.join(sizes)}) does not ask for size {size}"
+
+
+def _paths_and_address(config: Mapping[str, Any]) -> Iterator[str]:
+    dataset, published = config["dataset"], config["teacher"].get("published", {})
+    paths = {"dataset.folder": dataset["folder"], "dataset.original": dataset.get("original")}
+    paths |= {"pretraining.folder": config["pretraining"]["folder"]}
+    paths |= {f"teacher.published.{size}": path for size, path in published.items()}
+    for key, path in paths.items():  # in which `~` and variables are written out, where they are known
+        if unset := re.search(r"\$\w+|\$\{[^}]*\}", path or ""):
+            yield f"{key}: the environment has no variable {unset[0]}; set it, or write the path out"
+        elif (path or "").startswith("~"):
+            yield f"{key}: {path}: there is no such home folder; write the path out"
+    uri = config["tracking"]["uri"]
+    if re.match(r"sqlite:.*(\$|/~)", uri):
+        yield f"tracking.uri: {uri}: an address takes no ~ and no variables; write the path out"
+    if PASSWORD.match(uri):
+        yield (
+            "tracking.uri: holds a password, which logs and records would show; leave it out, and put it into "
+            "the environment: PGPASSFILE or PGPASSWORD for PostgreSQL, MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD for a server"
+        )

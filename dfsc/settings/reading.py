@@ -1,0 +1,56 @@
+"""The whole configuration: read and laid over each other as Snakemake does, written in one form, and checked."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfsc.errors import UserError
+from dfsc.files import reading
+from dfsc.settings.agreement import disagreements
+from dfsc.settings.building import build, in_one_form
+from dfsc.settings.configuration import Configuration
+
+CONFIGFILE = Path("config/config.yaml")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a configuration. Raises UserError naming the first key at fault, its value and what is allowed."""
+    build(Configuration, config, "config")
+    for fault in disagreements(normalised(config)):
+        raise UserError(f"config: {fault}")
+
+
+def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with equal values in one form: numbers that YAML takes for text, paths with `~` or variables.
+
+    Without pydantic, since every job of a cluster does it; what is of a wrong type stays as it is, for `check`.
+    """
+    return dict(in_one_form(config, Configuration))
+
+
+def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
+    """config/config.yaml with `overlays` laid over it in their order, as Snakemake's --configfile does; checked.
+
+    Raises UserError naming the file that cannot be read, or the key at fault.
+    """
+    import yaml
+
+    merged: dict[str, Any] = {}
+    for path in (CONFIGFILE, *overlays):
+        with reading(path, "a configuration"):
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(values, Mapping):
+            raise UserError(f"{path}: is no configuration, which has keys at its top level")
+        merged = laid_over(merged, values)
+    check(merged)
+    return normalised(merged)
+
+
+def laid_over(below: Any, above: Mapping[str, Any]) -> Any:
+    """Both mappings in one, nested ones too; `above` wins. Equals Snakemake's `update_config`."""
+    if not above:
+        return below
+    merged = dict(below) if isinstance(below, Mapping) else {}
+    for key, value in above.items():
+        merged[key] = laid_over(merged.get(key, {}), value) if isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,36 @@
+"""What shapes a teacher beside images and code. Source: Batzner et al. 2024, appendix."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dfsc.settings.leaves import Count, ImageSize, Leaves, NotNegative, Positive, Seed, Share, Size, TrainingPrecision
+
+PublishedSize = Literal["S", "M"]
+# The ResNets of torchvision.
+Backbone = Literal[
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TeacherRecipe(Leaves):
+    """What all teachers of a configuration share."""
+
+    backbone: Backbone
+    backbone_weights: Literal["imagenet", "random"]
+    steps: Count
+    batch_size: Count  # images
+    learning_rate: Positive  # of Adam
+    weight_decay: NotNegative
+    grey_probability: Share  # that both views of an image turn grey
+    normalisation_images: Count  # whose features give the target's channel mean and standard deviation
+    precision: TrainingPrecision
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class TeacherSettings(TeacherRecipe):
+    """Everything, beside images and code, that shapes a teacher's weights."""
+
+    size: Size
+    image_size: ImageSize  # the backbone sees twice that
