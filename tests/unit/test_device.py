@@ -13,11 +13,13 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dfsc.backbone import load_backbone
 from dfsc.checkpoint import Checkpoint
-from dfsc.config import build
-from dfsc.device import Precision, computing
+from dfsc.device import computing
 from dfsc.pretraining_images import PretrainingImages
 from dfsc.score import anomaly_maps
-from dfsc.teacher import TeacherSettings, pretrain_teacher
+from dfsc.settings.building import build
+from dfsc.settings.leaves import Precision
+from dfsc.settings.teacher import TeacherSettings
+from dfsc.teacher import pretrain_teacher
 from dfsc.train import Trainer, train
 
 CLAIM = "import sys; from dfsc.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"

@@ -18,7 +18,7 @@ from conftest import dfsc
 from dfsc.compare import ALL, Grid
 from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
-from dfsc.paper import read_paper_tables, read_table, write_paper_tables
+from dfsc.paper import read_image_scores, read_paper_tables, write_paper_tables
 from dfsc.tables import latex
 from dfsc.tracking import TrackedRun, track_run, tracking_client
 
@@ -97,8 +97,9 @@ def draw_and_print(tables: Path, output: Path) -> None:
 
 
 def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -> None:
-    comparison = read_table(lacking / "comparison.csv").set_index(["category", "method", "anomaly_type", "metric"])
-    runs = read_table(lacking / "runs.csv").set_index(["category", "method", "seed"])
+    runs, comparison, _ = read_paper_tables(lacking)
+    comparison = comparison.set_index(["category", "method", "anomaly_type", "metric"])
+    runs = runs.set_index(["category", "method", "seed"])
     assert np.isnan(runs.loc[("bolts", "efficientad", 0), "image_auroc.logical_anomalies"])
     for category, has, lacks in (("bolts", *TYPES[::-1]), ("nuts", *TYPES)):
         row = comparison.loc[(category, "dfsc-q0.9", has, "image_auroc")]
@@ -135,7 +136,7 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
 @pytest.mark.parametrize("types", [TYPES, TYPES[1:]], ids=["both", "structural"])
 def test_data_without_masks_have_tables_of_image_scores(tmp_path: Path, types: Sequence[str]) -> None:
     tables = tables_of(tmp_path, {"bolts": types}, masks=False)
-    assert set(read_table(tables / "comparison.csv")["metric"]) == {"image_auroc"}
+    assert set(read_paper_tables(tables)[1]["metric"]) == {"image_auroc"}
     for command in ("sweep", "histograms", "show"):
         options = [tables.parent] if command == "show" else ["--tables", tables, "--output", tmp_path / command]
         outcome = dfsc(command, *options)
@@ -149,7 +150,7 @@ def test_names_stay_what_they_are(odd: Path, tmp_path: Path) -> None:
     assert list(dict.fromkeys(runs["category"])) == context.grid.categories
     assert set(comparison["category"]) == {*context.grid.categories, ALL}
     assert set(runs["teacher_digest"]) == {"0012"} and set(runs["code_digest"]) == {"1e5"}
-    assert set(read_table(odd / "scores.csv")["category"]) == set(context.grid.categories)
+    assert set(read_image_scores(odd)["category"]) == set(context.grid.categories)
     draw_and_print(odd, tmp_path)
 
 
