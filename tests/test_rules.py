@@ -1,0 +1,215 @@
+"""Every rule passes on what it has: the command of each, for one cell of four grids, against what it should say."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from checkout import Checkout
+from plans import Job, plans
+
+TEACHER = {
+    "backbone": "resnet18", "backbone_weights": "random", "steps": 5, "batch_size": 3, "learning_rate": 2e-4,
+    "weight_decay": 3e-5, "grey_probability": 0.15, "normalisation_images": 17, "precision": "bfloat16", "seed": 6,
+}  # fmt: skip
+FROM_IMAGENET = {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}
+TRAINING = {
+    "image_size": 96, "steps": 11, "batch_size": 2, "learning_rate": 5e-4, "weight_decay": 7e-5,
+    "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
+    "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
+}  # fmt: skip
+READING = {"margin": 1.5, "novel_weight": 0.7, "split_unit": "position", "distance": "root",
+           "autoencoder_loss_over": "all"}  # fmt: skip
+GRID: dict[str, Any] = {
+    "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
+    "training": {**TRAINING, "sizes": ["S", "tiny"], "seeds": [3, 7]},
+    "dfsc": {**READING, "quantiles": [0.95, 0.9], "headline_quantile": 0.9, "ablations": [{"margin": 2.0}]},
+    "inference": {"padding": "replicate", "precision": "float16"},
+    "tracking": {"uri": "http://127.0.0.1:5000"},
+    "pretraining": {"images": "other", "folder": "my photos"},
+}
+COUNTS = {"seed": 1, "train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 6}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "own": {**GRID, "dataset": {"source": "folder", "folder": "my images", "categories": ["bolts", "01"],
+                                "large_masks": True}},
+    "ad": {**GRID, "dataset": {"source": "mvtec_ad", "original": "their images", "folder": "arranged",
+                               "categories": ["bolts"], "mask_threshold": 128}},
+    "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
+                                  "generated": COUNTS},
+              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"}},
+    "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
+             "teacher": {**TEACHER, **FROM_IMAGENET},
+             "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
+}  # fmt: skip
+SHARED = {**TRAINING, "size": "tiny"}
+METHODS = ["efficientad", "dfsc-q0.95", "dfsc-q0.9", "dfsc-q0.9-margin_2.0"]
+OWN = {"sizes": ["S", "tiny"], "categories": ["bolts", "01"], "methods": METHODS, "seeds": [3, 7],
+       "headline": "dfsc-q0.9", "dataset": "folder"}  # fmt: skip
+CELL = {"size": "tiny", "category": "01", "method": "dfsc-q0.9-margin_2.0", "seed": "7"}
+BASELINE = {**CELL, "method": "efficientad", "seed": "3"}
+PLACE = {"size": "tiny", "category": "01"}
+MODEL = "results/own/tiny/01/dfsc-q0.9-margin_2.0/seed7"
+PAIR = {method: f"results/own/tiny/01/{method}/seed3" for method in ("efficientad", "dfsc-q0.9")}
+MAPS = " ".join(f"{method}={folder}/maps.npz" for method, folder in PAIR.items())
+MANIFESTS = " ".join(f"--manifest=results/own/manifests/01/{part}.csv" for part in ("training", "test", "ground_truth"))
+RECEIPTS = " ".join(
+    f"results/own/{size}/{category}/{method}/seed{seed}/run.json"
+    for size in ("S", "tiny") for category in ("bolts", "01") for method in METHODS for seed in (3, 7)
+)  # fmt: skip
+IMAGES = "--dataset 'my images' --category 01"
+FIGURES = "results/own/figures"
+Key = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """One argument of a command."""
+    return f"'{json.dumps(values, sort_keys=True)}'"
+
+
+def of(**wildcards: str) -> frozenset[tuple[str, str]]:
+    """The wildcards of a job."""
+    return frozenset(wildcards.items())
+
+
+def path(cell: dict[str, str]) -> str:
+    """A model's folder."""
+    return f"{cell['size']}/{cell['category']}/{cell['method']}/seed{cell['seed']}"
+
+
+# (configuration, rule, wildcards): what the command should be, without where its output is shown and logged.
+EXPECTED: dict[Key, str] = {
+    ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
+    ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
+    ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
+    ("drawn", "synthesize", of()): f"dfsc synthesize --output data/drawn --settings {as_json(COUNTS)}",
+    ("ad", "arrange", of(category="bolts")): (
+        "dfsc arrange --folder 'their images'/bolts --output arranged/bolts --mask-threshold 128"
+    ),
+    **{
+        (name, "manifest", of(category=category, part=part)): (
+            f"dfsc manifest --dataset {folder} --category {category} --part {part} "
+            f"--output results/{name}/manifests/{category}/{part}.csv {options} --workers 2"
+        )
+        for name, folder, category, options in (
+            ("own", "'my images'", "01", "--large-masks"),
+            ("ad", "arranged", "bolts", ""),
+            ("drawn", "data/drawn", "coin_tray", "--large-masks"),
+            ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv --large-masks"),
+        )
+        for part in ("training", "test", "ground_truth")
+    },
+    **{
+        (name, "index_pretraining", of()): (
+            f"dfsc index --folder {folder} --source {source} --output results/{name}/pretraining.index"
+        )
+        for name, folder, source in (
+            ("own", "'my photos'", "other"),
+            ("drawn", "data/drawn/pretraining", "generated"),
+            ("loco", "data/imagenette", "imagenette"),
+        )
+    },
+    ("own", "pretrain_teacher", of(size="tiny")): (
+        f"dfsc teacher pretrain --settings {as_json({**TEACHER, 'size': 'tiny', 'image_size': 96})} "
+        "--pretraining-index results/own/pretraining.index --pretraining-folder 'my photos' "
+        "--output results/own/tiny/teacher.pt --checkpoints results/own/checkpoints "
+        "--progress logs/own/tiny/teacher.progress.json --threads 2 --workers 2"
+    ),
+    ("loco", "pretrain_teacher", of(size="S")): (
+        "dfsc teacher pretrain --settings "
+        + as_json(
+            {**TEACHER, "backbone": "wide_resnet101_2", "backbone_weights": "imagenet", "size": "S", "image_size": 96}
+        )
+        + " --pretraining-index results/loco/pretraining.index --pretraining-folder data/imagenette "
+        "--backbone-weights data/backbone/wide_resnet101_2-32ee1156.pth "
+        "--output results/loco/S/teacher.pt --checkpoints results/loco/checkpoints "
+        "--progress logs/loco/S/teacher.progress.json --threads 2 --workers 2"
+    ),
+    ("own", "import_teacher", of(size="S")): (
+        "dfsc teacher import given/small.pth --size S --output results/own/S/teacher.pt"
+    ),
+    **{
+        ("own", "train", of(**cell)): (
+            f"dfsc train --settings {as_json({**SHARED, 'seed': int(cell['seed']), 'dfsc': dfsc})} {IMAGES} "
+            "--manifest results/own/manifests/01/training.csv --teacher results/own/tiny/teacher.pt "
+            "--pretraining-index results/own/pretraining.index --pretraining-folder 'my photos' "
+            f"--output results/own/{path(cell)}/model.pt --checkpoints results/own/checkpoints "
+            f"--progress logs/own/{path(cell)}/train.progress.json --workers $((1 - 1))"
+        )
+        for cell, dfsc in ((CELL, {**READING, "margin": 2.0, "quantile": 0.9}), (BASELINE, None))
+    },
+    ("own", "score", of(**CELL)): (
+        f'dfsc score --model {MODEL}/model.pt --settings \'{{"padding": "replicate", "precision": "float16"}}\' '
+        f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
+    ),
+    ("own", "evaluate", of(**CELL)): (
+        f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --padding replicate --output {MODEL}/metrics.json "
+        f"--curves {MODEL}/curves --workers 1"
+    ),
+    ("own", "track", of(**CELL)): (
+        f"dfsc track --model-folder {MODEL} --uri http://127.0.0.1:5000 --experiment own --category 01 "
+        f"--method dfsc-q0.9-margin_2.0 {MANIFESTS} --output {MODEL}/run.json"
+    ),
+    ("own", "track_teacher", of(size="tiny")): (
+        "dfsc teacher track results/own/tiny/teacher.pt --uri http://127.0.0.1:5000 --benchmark own "
+        "--output results/own/tiny/teacher_run.json"
+    ),
+    ("own", "tables", of()): (
+        f"dfsc tables --uri http://127.0.0.1:5000 --output results/own/tables --grid {as_json(OWN)} "
+        f"--reference config/reference_results.csv {RECEIPTS}"
+    ),
+    ("own", "draw_sweep", of()): (
+        "dfsc sweep --tables results/own/tables --output results/own/figures/auroc_over_quantile"
+    ),
+    ("own", "draw_histograms", of()): (
+        "dfsc histograms --tables results/own/tables --output results/own/figures/score_histograms"
+    ),
+    ("own", "draw_model_heatmaps", of(**CELL)): (
+        f"dfsc heatmaps dfsc-q0.9-margin_2.0={MODEL}/maps.npz {IMAGES} --padding replicate --source other "
+        f"--output {MODEL}/heatmaps"
+    ),
+    ("own", "draw_heatmaps", of(choice="heatmaps", **PLACE)): (
+        f"dfsc heatmaps {MAPS} {IMAGES} --padding replicate --source other --output {FIGURES}/heatmaps_tiny_01"
+    ),
+    ("own", "draw_heatmaps", of(choice="worst", **PLACE)): (
+        f"dfsc heatmaps {MAPS} {IMAGES} --worst {PAIR['dfsc-q0.9']}/scores.csv --padding replicate --source other "
+        f"--output {FIGURES}/worst_tiny_01"
+    ),
+    ("own", "draw_novelty", of(**PLACE)): (
+        f"dfsc novelty {PAIR['efficientad']}/model.pt {PAIR['dfsc-q0.9']}/model.pt {IMAGES} --quantiles 0.95,0.9 "
+        f"--source other --output {FIGURES}/novelty_tiny_01"
+    ),
+    ("own", "draw_novelty_over_training", of(**PLACE)): (
+        f"dfsc novelty-over-training {PAIR['efficientad']}/differences.npz {PAIR['dfsc-q0.9']}/differences.npz "
+        f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_tiny_01 "
+        "--title '01 (pretraining images: other)'"
+    ),
+    ("own", "all", of()): "",
+}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
+    """Every job of the four configurations, in a checkout where nothing has run."""
+    checkout = Checkout(tmp_path_factory.mktemp("planned"))
+    (checkout.root / "given").mkdir()
+    (checkout.root / "given/small.pth").touch()
+    overlays = [{"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()]
+    return dict(zip(CONFIGURATIONS, plans(checkout, ["config/config.yaml"], overlays), strict=True))
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda key: "-".join([*key[:2], *(value for _, value in key[2])]))
+def test_every_rule_passes_on_what_it_has(planned: dict[str, list[Job]], expected: Key) -> None:
+    name, rule, wildcards = expected
+    (job,) = [job for job in planned[name] if job.rule == rule and of(**job.wildcards) == wildcards]
+    command = re.split(r" > | 2>&1", job.command)[0]
+    assert " ".join(command.split()) == " ".join(EXPECTED[expected].split())
+
+
+def test_every_rule_is_expected(planned: dict[str, list[Job]]) -> None:
+    assert {job.rule for jobs in planned.values() for job in jobs} == {rule for _, rule, _ in EXPECTED}
+
+
+def test_no_rule_keeps_a_failure_to_itself(planned: dict[str, list[Job]]) -> None:
+    """What a command says is kept in its log, and shown where a person waits for it."""
+    for job in [job for jobs in planned.values() for job in jobs if job.command]:
+        assert re.search(r"> \S+\.log 2>&1|2>&1 \| .*tee \S+\.log", job.command), job.command
