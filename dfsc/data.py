@@ -8,6 +8,7 @@ Layout (Bergmann et al., IJCV 2022), below a category's folder:
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from dfsc.errors import UserError
 from dfsc.files import read_json, read_lines, reading, write_text
 
 ANOMALY_TYPES = ("logical_anomalies", "structural_anomalies")
+WHOLE = "(all of the above)"  # no path of a file: these have a folder
 TEST_FOLDERS = ("good", *ANOMALY_TYPES)
 REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
 IMAGE_FOLDERS = ("train/good", "validation/good", *(f"test/{folder}" for folder in TEST_FOLDERS))
@@ -95,24 +97,33 @@ def _defect(entry: object, where: str) -> Defect:
 
 
 def write_manifest(path: Path, records: list[FileRecord]) -> None:
-    """Write records as CSV, one line per file, whole or not at all."""
+    """Write records as CSV, one line per file, whole or not at all.
+
+    The last line, of path WHOLE, has the number of files and the SHA-256 of the lines above.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(FileRecord)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
+    writer.writerow({"path": WHOLE, "bytes": len(records), "sha256": _sha256(text.getvalue())})
     write_text(path, text.getvalue())
 
 
 def read_manifest(path: Path) -> list[FileRecord]:
-    """Read a manifest written by `write_manifest`. Raises UserError naming the file, one cut short too."""
+    """Read a manifest written by `write_manifest`. Raises UserError naming the file, one cut short or edited too."""
     with reading(path, "a manifest", "delete it and write it with `dfsc manifest`"):
-        records = [
+        lines = read_lines(path).splitlines(keepends=True)
+        *rows, last = csv.DictReader(lines)
+        if last["path"] != WHOLE or last["sha256"] != _sha256("".join(lines[:-1])):
+            raise ValueError("damaged or cut short")
+        return [
             FileRecord(row["path"], int(row["bytes"]), row["sha256"], int(row["width"]), int(row["height"]))
-            for row in csv.DictReader(io.StringIO(read_lines(path), newline=""))
+            for row in rows
         ]
-        if not records:
-            raise ValueError("it lists no file")
-        return records
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def images_of(records: Iterable[FileRecord], folder: str) -> list[FileRecord]:

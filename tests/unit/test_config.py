@@ -165,7 +165,7 @@ def test_the_threshold_of_masks(threshold: object, right: bool) -> None:
     config = copy.deepcopy(merged("config.yaml"))
     config["dataset"] |= {"source": "mvtec_ad", "original": "there", "mask_threshold": threshold}
     with contextlib.nullcontext() if right else pytest.raises(UserError, match="mask_threshold"):
-        configuration.check(config)
+        check(config)
 
 
 def test_a_missing_key_is_named() -> None:

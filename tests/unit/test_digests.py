@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from conftest import TEACHER, TRAINING, Prepared, dfsc
 from torchvision.models import resnet18
 
 from dfsc import provenance
+from dfsc.data import read_manifest, write_manifest
 
 
 def digest(path: Path) -> str:
@@ -31,9 +33,10 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def one_test_image_has_another_digest(root: Path) -> None:
-    with (root / "coin_tray.csv").open(newline="") as stream:
-        recorded = next(row["sha256"] for row in csv.DictReader(stream) if row["path"] == "test/good/001.png")
-    edit(root / "coin_tray.csv", recorded, recorded[::-1])
+    records = read_manifest(root / "coin_tray.csv")
+    place = [record.path for record in records].index("test/good/001.png")
+    records[place] = replace(records[place], sha256=records[place].sha256[::-1])
+    write_manifest(root / "coin_tray.csv", records)
 
 
 def one_number_of_the_teacher_is_another(root: Path) -> None:
@@ -91,8 +94,9 @@ def test_a_checkpoint_is_of_all_that_shapes_its_weights(
 
 def forget_code() -> None:
     """Let the code be read again."""
-    provenance.code_digest.cache_clear()
-    provenance._parsed.cache_clear()
+    for value in vars(provenance).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 @pytest.mark.parametrize("changed", ["backbone", "images", "code", "nothing"])
@@ -100,13 +104,13 @@ def test_a_teachers_checkpoint_too(
     prepared: Prepared, tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     backbone, settings = resnet18(), {**TEACHER, "backbone_weights": "imagenet", "learning_rate": 1e9, "steps": 300}
-    index = Path(shutil.copy(prepared.root / "index", tmp_path))
+    copy = Path(shutil.copytree(prepared.root, tmp_path / "copy"))
 
     def kept_checkpoints() -> set[str]:
         """Of a pretraining that stops, since its loss is no number."""
         torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
         outcome = dfsc(
-            *("teacher", "pretrain", "--settings", json.dumps(settings), "--pretraining-index", index),
+            *("teacher", "pretrain", "--settings", json.dumps(settings), "--pretraining-index", copy / "index"),
             *("--backbone-weights", tmp_path / "backbone.pth", "--output", tmp_path / "teacher.pt"),
             *("--checkpoints", tmp_path / "checkpoints", "--checkpoint-seconds", "0", "--device", "cpu"),
         )
@@ -118,7 +122,7 @@ def test_a_teachers_checkpoint_too(
         with torch.no_grad():
             backbone.layer2[0].conv1.weight[0, 0, 0, 0] += 1e-3
     elif changed == "images":
-        edit(index, "sizes: ", "sizes: 0")
+        one_pretraining_image_has_another_size(copy)
     elif changed == "code":
         edit(package / "backbone.py", "POOLED = 1024", "POOLED = 1023")
         monkeypatch.setattr(provenance, "PACKAGE", package)
@@ -162,10 +166,12 @@ def test_the_codes_digest_is_of_what_the_code_does(package: Path, module: str, o
 
 def test_records_hold_digests_of_content(prepared: Prepared, tmp_path: Path) -> None:
     with prepared.manifest().open(newline="") as stream:
-        listed = {row["path"]: (row["sha256"], int(row["bytes"])) for row in csv.DictReader(stream)}
+        *rows, whole = csv.DictReader(stream)
+    listed = {row["path"]: (row["sha256"], int(row["bytes"])) for row in rows}
     folder = prepared.dataset / prepared.category
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert listed == {p.relative_to(folder).as_posix(): (digest(p), p.stat().st_size) for p in files}
+    assert whole["bytes"] == str(len(files))
 
     assert dfsc(*prepared.train_arguments(tmp_path, steps=1)).code == 0
     made = json.loads((tmp_path / "training.json").read_text())

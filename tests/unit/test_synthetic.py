@@ -62,8 +62,8 @@ def test_both_kinds_of_saturation_occur(generated: Path, category: str) -> None:
     defects = read_defects(generated / category / "defects_config.json").values()
     assert {defect.relative_saturation for defect in defects} == {True, False}
     for defect in defects:
-        threshold = defect["saturation_threshold"]
-        if defect["relative_saturation"]:
+        threshold = defect.saturation_threshold
+        if defect.relative_saturation:
             assert isinstance(threshold, float) and 0 < threshold <= 1
         else:
             assert isinstance(threshold, int) and threshold > 1
