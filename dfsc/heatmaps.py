@@ -53,9 +53,13 @@ def draw_heatmaps(
     """
     archives = {method: read_maps(path) for method, path in maps.items()}
     last = list(archives.values())[-1]
+    if worst and chosen:
+        raise UserError("--worst: the images are named by --images; leave out one of the two")
     examples = chosen or (
         worst_examples(read_scores(worst), per_type) if worst else first_examples(list(last), per_type)
     )
+    if not examples:
+        raise UserError(f"{list(maps.values())[-1]}: has no map of a test image")
     for path in examples:
         if path not in last:
             raise UserError(f"{path}: has no anomaly map in {list(maps.values())[-1]}")
@@ -81,7 +85,7 @@ def draw_heatmaps(
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    which = f"; ranked lowest by {display_name(list(archives)[-1])}" if worst and not chosen else ""
+    which = f"; ranked lowest by {display_name(list(archives)[-1])}" if worst else ""
     images = source and f" (pretraining images: {source})"
     figure.suptitle(f"{category_folder.name.replace('_', ' ')}{which}{images}", fontsize=9)
     save_figure(figure, output)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from dfsc.files import reading, write_text
+from dfsc.files import read_lines, reading, write_text
 
 COLUMNS = ("path", "image_score")
 
@@ -21,8 +21,9 @@ def write_scores(path: Path, scores: Mapping[str, float]) -> None:
 
 def read_scores(path: Path) -> dict[str, float]:
     """Read what `write_scores` wrote: 'test/good/000.png' -> score. Raises UserError naming the file."""
-    with (
-        reading(path, "image scores", "write them with `dfsc score`"),
-        path.open(newline="", encoding="utf-8") as stream,
-    ):
-        return {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
+    with reading(path, "image scores", "write them with `dfsc score`"):
+        rows = csv.DictReader(read_lines(path).splitlines())
+        scores = {row["path"]: float(row["image_score"]) for row in rows}
+        if not scores:
+            raise ValueError("it has none")
+        return scores

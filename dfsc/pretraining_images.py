@@ -91,7 +91,7 @@ class PretrainingImages:
     def __init__(self, index: Path, folder: Path | None = None) -> None:
         with reading(index, "an index of pretraining images", "delete it and run again; `dfsc index` writes it"):
             lines, mark, check = index.read_bytes().rpartition(CHECK.encode())
-            if not mark or check.decode().strip() != hashlib.sha256(lines).hexdigest():
+            if not mark or check != f"{hashlib.sha256(lines).hexdigest()}\n".encode():
                 raise ValueError("damaged or cut short")
             self.source, listed, *self.paths, last = lines.decode().split("\n")[:-1]
             self.digest = last.removeprefix(DIGEST)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dfsc.config import quantile_of
+from dfsc.data import read_manifest
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.tracking import TrackedRun, track_run
 
@@ -44,7 +45,7 @@ def track_model(
     with reading(path, TRAINING, MADE_ANEW):
         settings = training["settings"]
         size, seed = settings["size"], settings["seed"]
-        data_digest = digest_of(sorted(map(sha256_of, manifests))) if manifests else str(training["data_digest"])
+        data_digest = _data_digest(manifests) if manifests else str(training["data_digest"])
         # Tells runs of one grid cell under changed settings, or on changed test images, apart.
         made_from = digest_of([training["fingerprint"], data_digest])
         key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
@@ -105,6 +106,12 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
             **_times(made),
         )
     write_json(receipt, track_run(uri, f"{benchmark}-teachers", run))
+
+
+def _data_digest(manifests: Sequence[Path]) -> str:
+    for path in manifests:
+        read_manifest(path)  # refuses what is none, and a damaged one
+    return digest_of(sorted(map(sha256_of, manifests)))
 
 
 def _versions(made: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """Runs in MLflow: one per trained model, written in one go, and read back as they were written."""
 
-import csv
-import io
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -10,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfsc.errors import UserError, listed
-from dfsc.files import digest_of, read_lines, read_record, reading
+from dfsc.files import digest_of, read_record, reading
+from dfsc.image_scores import read_scores as read_image_scores
 from dfsc.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
 
 if TYPE_CHECKING:
@@ -206,9 +205,8 @@ def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]
             try:
                 with reading(Path(SCORES), "image scores"):
                     place = artifacts_of(run, uri)
-                    file = Path(place.download_artifacts(SCORES, folder))  # type: ignore[no-untyped-call]
-                    rows = csv.DictReader(io.StringIO(read_lines(file), newline=""))
-                    scores[run_id] = {row["path"]: float(row["image_score"]) for row in rows}
+                    file = place.download_artifacts(SCORES, folder)  # type: ignore[no-untyped-call]
+                    scores[run_id] = read_image_scores(Path(file))
             except UserError:
                 faults.append(str(run.info.run_name))
     if faults:

@@ -126,7 +126,7 @@ def whole(root: Path) -> Tables:
     """The tables of the whole grid, as the command makes them from the folder of results."""
     results = root / "results" / BENCHMARK
     arguments = ["tables", "--uri", uri_of(root), "--output", results / "tables", "--grid", json.dumps(vars(GRID))]
-    outcome = dfsc(*arguments, results)
+    outcome = dfsc(*arguments, "--reference", REFERENCE, results)
     assert outcome.code == 0, outcome.errors
     return Tables(results / "tables", CELLS)
 
@@ -136,7 +136,9 @@ def gaps(root: Path, whole: Tables) -> Tables:
     """The tables of a part of the grid."""
     cells = [cell for cell in CELLS if cell not in LACKING]
     folder = root / "partial" / "tables"
-    write_paper_tables(uri_of(root), [receipt_of(root, cell) for cell in cells], GRID, folder, partial=True)
+    write_paper_tables(
+        uri_of(root), [receipt_of(root, cell) for cell in cells], GRID, folder, partial=True, reference=REFERENCE
+    )
     return Tables(folder, cells)
 
 
@@ -406,7 +408,9 @@ def test_captions_follow_the_grid(
     grid = replace(GRID, dataset=dataset, seeds=seeds, methods=methods)
     comparison = pd.read_csv(whole.folder / "comparison.csv")
     comparison = comparison[comparison["method"].isin(methods)]
-    first, second, third, fourth = (table.caption for table in build_tables(comparison, Context(grid, "told", False)))
+    first, second, third, fourth = (
+        table.caption for table in build_tables(comparison, Context(grid, "told", False, REFERENCE))
+    )
     for caption in (first, second, third, fourth):
         spread = caption.partition("Difference")[0] if "over" in unsaid else caption
         assert words in caption and not any(word in spread for word in unsaid), caption
