@@ -35,7 +35,7 @@ def value_at(values: Any, name: str) -> Any:
 def with_value(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     """A copy with one leaf changed."""
     key, _, rest = name.partition(".")
-    return {**values, key: with_value(values[key], rest, value) if rest else value}
+    return {**values, key: with_value(values.get(key, {}), rest, value) if rest else value}
 
 
 def another(values: dict[str, Any], name: str, hint: Any, check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

@@ -78,32 +78,6 @@ def test_a_second_run_executes_nothing(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "rerun", "kept"),
-    [
-        ("dfsc", "margin", 2.0, {"train": 1}, {"pretrain_teacher", "manifest", "synthesize"}),
-        ("training", "steps", 6, {"train": 2}, {"pretrain_teacher", "manifest", "synthesize"}),
-        ("inference", "padding", "minimum", {"score": 2, "evaluate": 2}, {"train", "pretrain_teacher"}),
-        ("tracking", "uri", "sqlite:///other.db", {"track": 2}, {"train", "score", "evaluate"}),
-        ("teacher", "steps", 3, {"pretrain_teacher": 1, "train": 2}, {"manifest", "synthesize"}),
-    ],
-)
-def test_a_changed_key_reruns_what_depends_on_it(
-    checkout: Checkout, section: str, key: str, value: object, rerun: dict[str, int], kept: set[str]
-) -> None:
-    file = checkout.root / "tests/smallest.yaml"
-    before = file.read_text()
-    config = yaml.safe_load(before)
-    config.setdefault(section, {})[key] = value
-    try:
-        file.write_text(yaml.safe_dump(config))
-        planned = checkout.planned()
-    finally:
-        file.write_text(before)
-    assert rerun.items() <= planned.items()
-    assert not kept & planned.keys()
-
-
-@pytest.mark.parametrize(
     ("module", "old", "new", "rerun"),
     [
         ("losses", "import math\n", "import math  # for ceil\n\n", set()),

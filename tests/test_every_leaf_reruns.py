@@ -1,0 +1,150 @@
+"""Every leaf of the configuration, changed alone, reruns the jobs that depend on it, and no other."""
+
+from typing import Any
+
+import pytest
+from checkout import CHECKOUT, Checkout
+from leaves import another, leaves, value_at, with_value
+from plans import Job, plans
+
+from dfsc.settings.configuration import Configuration
+from dfsc.settings.reading import check, read_configuration
+
+METHODS = ("efficientad", "dfsc-q0.9")
+PER_MODEL = ("train", "score", "evaluate", "draw_model_heatmaps", "track")
+# What reads what a rule makes. A job is named by its rule; one of a model by its method, too.
+READ_BY = {
+    "synthesize": ["manifest", "index_pretraining"],
+    "fetch": ["pretrain_teacher"],
+    "manifest": [*PER_MODEL, "draw_heatmaps", "draw_novelty"],
+    "index_pretraining": ["pretrain_teacher", "train"],
+    "pretrain_teacher": ["train", "track_teacher"],
+    "train": ["score", "track", "draw_novelty", "draw_novelty_over_training"],
+    "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps"],
+    "evaluate": ["track"],
+    "draw_model_heatmaps": ["track"],
+    "track": ["tables"],
+    "tables": ["draw_sweep", "draw_histograms"],
+}
+OF_DFSC = ["train dfsc-q0.9"]
+SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_model_heatmaps"]
+OF_TABLES = {"tables", "draw_sweep", "draw_histograms"}
+# The jobs that a leaf, or any leaf of a group, is passed to.
+PASSED_TO = {
+    "benchmark": ["synthesize"],
+    "dataset.generated.": ["synthesize"],
+    "pretraining.images": ["index_pretraining", *SHOWING_SOURCE],
+    "teacher.": ["pretrain_teacher"],
+    "training.image_size": ["pretrain_teacher", "train"],
+    "training.": ["train"],
+    "dfsc.margin": OF_DFSC,
+    "dfsc.novel_weight": OF_DFSC,
+    "dfsc.split_unit": OF_DFSC,
+    "dfsc.distance": OF_DFSC,
+    "dfsc.autoencoder_loss_over": OF_DFSC,
+    "inference.padding": ["score", "evaluate", "draw_heatmaps", "draw_model_heatmaps"],
+    "inference.": ["score"],
+    "tracking.": ["track", "track_teacher", "tables"],
+}
+# Leaves that need another one beside them: what is laid over, and what they are passed to.
+TOGETHER: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "dataset.source": (
+        {"dataset": {"source": "folder"}, "pretraining": {"images": "other"}},
+        ["manifest", "index_pretraining", *SHOWING_SOURCE],
+    ),
+    "dataset.folder": (
+        {"dataset": {"folder": "elsewhere"}, "pretraining": {"folder": "elsewhere/pretraining"}},
+        [],  # equal images, as far as a marker tells
+    ),
+    "pretraining.folder": (
+        {"pretraining": {"images": "other", "folder": "photos"}},
+        ["index_pretraining", *SHOWING_SOURCE],
+    ),
+    "teacher.backbone_weights": (
+        {"teacher": {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}},
+        ["fetch", "pretrain_teacher"],
+    ),
+}
+# Leaves that ask for more cells: what is laid over, and what all new jobs have, beside those of `and_other`.
+CELLS: dict[str, tuple[dict[str, Any], str, str, set[str]]] = {
+    "training.seeds": ({"training": {"seeds": [0, 1]}}, "seed", "1", OF_TABLES),
+    "training.sizes": ({"training": {"sizes": ["tiny", "M"]}}, "size", "M", OF_TABLES),
+    "dataset.categories": (
+        {"dataset": {"categories": ["coin_tray", "picture_wall"]}}, "category", "picture_wall", OF_TABLES,
+    ),
+    "dfsc.quantiles": (
+        {"dfsc": {"quantiles": [0.9, 0.99]}}, "method", "dfsc-q0.99",
+        {*OF_TABLES, "draw_novelty", "draw_novelty_over_training"},
+    ),
+    "dfsc.headline_quantile": (
+        {"dfsc": {"quantiles": [0.9, 0.99], "headline_quantile": 0.99}}, "method", "dfsc-q0.99",
+        {*OF_TABLES, "draw_heatmaps", "draw_novelty", "draw_novelty_over_training"},
+    ),
+    "dfsc.ablations": (
+        {"dfsc": {"ablations": [{"margin": 2.0}]}}, "method", "dfsc-q0.9-margin_2.0", OF_TABLES,
+    ),
+}  # fmt: skip
+# Of other sources of images than the generated: their commands are in test_rules.py.
+OF_OTHER_SOURCES = {"dataset.original", "dataset.mask_threshold", "dataset.large_masks", "teacher.published"}
+ALL = dict(leaves(Configuration))
+ALONE = [name for name in ALL if name not in {*TOGETHER, *CELLS, *OF_OTHER_SOURCES}]
+
+
+def named(rule: str) -> set[str]:
+    """The jobs of a rule, or the one job of a method."""
+    return {f"{rule} {method}" for method in METHODS} if rule in PER_MODEL else {rule}
+
+
+def rerun_by(passed_to: list[str]) -> set[str]:
+    """These jobs, and all that read what they make: of the same method, where both have one."""
+    found: set[str] = set()
+    waiting = [name for rule in passed_to for name in named(rule)]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            rule, _, method = name.partition(" ")
+            readers = {reader for follower in READ_BY.get(rule, []) for reader in named(follower)}
+            waiting += [reader for reader in readers if not method or reader.partition(" ")[2] in ("", method)]
+    return found
+
+
+def names_of(jobs: list[Job]) -> set[str]:
+    """What a plan holds."""
+    return {" ".join(filter(None, (job.rule, job.wildcards.get("method")))) for job in jobs if job.rule != "all"}
+
+
+@pytest.fixture(scope="module")
+def planned(checkout: Checkout) -> dict[str, list[Job]]:
+    """What would run after each change, in a checkout where all has run."""
+    base = read_configuration([CHECKOUT / "tests/smallest.yaml"])
+    overlays = {name: overlay for name, (overlay, *_) in {**TOGETHER, **CELLS}.items()}
+    for name in ALONE:
+        overlays[name] = with_value({}, name, value_at(another(base, name, ALL[name], check), name))
+    found = plans(checkout, ["tests/smallest.yaml"], [{}, *overlays.values()])
+    return dict(zip(["", *overlays], found, strict=True))
+
+
+def test_nothing_changed_reruns_nothing(planned: dict[str, list[Job]]) -> None:
+    assert planned[""] == []
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_leaf_reruns_what_depends_on_it(planned: dict[str, list[Job]], name: str) -> None:
+    passed_to = next((jobs for place, jobs in PASSED_TO.items() if name.startswith(place)), None)
+    assert passed_to, f"{name} is new: say in PASSED_TO which jobs it is passed to"
+    assert names_of(planned[name]) == rerun_by(passed_to)
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_a_leaf_that_needs_another_one(planned: dict[str, list[Job]], name: str) -> None:
+    assert names_of(planned[name]) == rerun_by(TOGETHER[name][1])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_leaf_that_asks_for_more_cells(planned: dict[str, list[Job]], name: str) -> None:
+    _, wildcard, value, others = CELLS[name]
+    new = [job for job in planned[name] if job.wildcards.get(wildcard) == value]
+    rest = {job.rule for job in planned[name] if job not in new} - {"all"}
+    assert rest == others
+    expected = {"train", "score", "evaluate", "draw_model_heatmaps", "track"}
+    assert expected <= {job.rule for job in new}
