@@ -15,9 +15,9 @@ demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
 	@dfsc show results/demo
 
-# The fast ones first.
+# Each file's tests on a core of their own.
 test: $(BIN)/dfsc lint
-	pytest tests/unit $(wildcard tests/test_*.py)
+	pytest --numprocesses logical --dist loadfile tests/unit $(wildcard tests/test_*.py)
 
 # Each installs what it needs by apt-get, where that is missing, and stops all that it starts.
 test-slurm: $(BIN)/dfsc

@@ -413,7 +413,7 @@ def test_a_copy_unpacked_by_hand_is_adopted(project: Path, capfd: pytest.Capture
         ("rm coin_tray/defects_config.json", "defects_config.json: is missing"),
         ("mkdir another", "loco/another/defects_config.json: is missing"),
         ("cp pretraining/*00.* coin_tray/train/good/000.png", "coin_tray/train/good/000.png: is"),
-        ("cp defects coin_tray/test/good/000.png", "coin_tray/test/good/000.png: image cannot be"),
+        ("cp defects coin_tray/test/good/000.png", "coin_tray/test/good/000.png: cannot be"),
     ],
 )
 def test_a_copy_that_does_not_fit_is_refused(project: Path, damage: str, named: str) -> None:

@@ -14,6 +14,7 @@ from checkout import Checkout, job_counts
 from http_server import running_server
 from PIL import Image
 
+from dfsc.data import read_manifest
 from dfsc.manifest import COLUMNS
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.synthetic import synthesize
@@ -81,7 +82,7 @@ def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
     run = checkout.snakemake("--configfile", "fetched.yaml", "--", manifest)
     assert run.returncode == 0, run.stdout
     assert "data/mvtec_loco: was not fetched, but fits config/mvtec_loco.csv; it is adopted" in run.stdout
-    assert len((checkout.root / manifest).read_text().splitlines()) == 1 + 3 + 3 + 3
+    assert len(read_manifest(checkout.root / manifest)) == 3 + 3 + 3
     assert not (checkout.root / ".dvc/cache").exists()
     # Named by the configuration instead, it is the same copy.
     (checkout.root / "data/mvtec_loco").unlink()
