@@ -58,7 +58,7 @@ RECEIPTS = " ".join(
 )  # fmt: skip
 IMAGES = "--dataset 'my images' --category 01"
 FIGURES = "results/own/figures"
-Key = tuple[str, str, frozenset[tuple[str, str]]]
+Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 def as_json(values: dict[str, Any]) -> str:
@@ -66,9 +66,9 @@ def as_json(values: dict[str, Any]) -> str:
     return f"'{json.dumps(values, sort_keys=True)}'"
 
 
-def of(**wildcards: str) -> frozenset[tuple[str, str]]:
+def of(**wildcards: str) -> tuple[tuple[str, str], ...]:
     """The wildcards of a job."""
-    return frozenset(wildcards.items())
+    return tuple(sorted(wildcards.items()))
 
 
 def path(cell: dict[str, str]) -> str:
