@@ -2,19 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dfsc.errors import UserError
-
-
-def bare(hint: Any) -> Any:
-    """A hint without what annotates it, and without None."""
-    if get_origin(hint) is Annotated:
-        return bare(get_args(hint)[0])
-    if isinstance(hint, UnionType):
-        return bare(next(option for option in get_args(hint) if option is not NoneType))
-    return hint
+from dfsc.settings.building import bare
 
 
 def leaves(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:

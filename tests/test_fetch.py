@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import Prepared
 from http_server import CONTENT, Server, running_server
 
 from dfsc.archive import RECEIPT, extract, require_intact
+from dfsc.checkpoint import save_tensors
 from dfsc.download import download
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import sha256_of
@@ -307,6 +309,12 @@ def test_full_disk_during_unpacking(small_disk: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=reason):
             extract(path, small_disk / "data", "0" * 64)
         assert list(small_disk.iterdir()) == []
+
+
+def test_full_disk_while_a_model_is_saved(small_disk: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.pt: cannot be written \(No space left on device\)"):
+        save_tensors(small_disk / "model.pt", {"weights": torch.zeros(10**6)})
+    assert list(small_disk.iterdir()) == []
 
 
 # The whole way

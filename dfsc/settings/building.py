@@ -92,29 +92,29 @@ def _in_words(kind: Any, fault: Mapping[str, Any]) -> str:
 def _kind_at(kind: Any, place: Sequence[Any]) -> Any:
     for part in place:
         hint = get_type_hints(kind, include_extras=True)[part] if is_dataclass(kind) else get_args(kind)[0]
-        kind = _bare(hint)
+        kind = bare(hint)
     return kind
 
 
-def _bare(hint: Any) -> Any:
+def bare(hint: Any) -> Any:
     """A hint without what is annotated, and without None."""
     if get_origin(hint) is Annotated:
-        return _bare(get_args(hint)[0])
+        return bare(get_args(hint)[0])
     if isinstance(hint, UnionType):
-        return _bare(next(option for option in get_args(hint) if option is not NoneType))
+        return bare(next(option for option in get_args(hint) if option is not NoneType))
     return hint
 
 
 def in_one_form(value: Any, hint: Any) -> Any:
     """`value` with every number that `hint` wants as a float, and every path written out; else as it is."""
-    bare = _bare(hint)
+    kind = bare(hint)
     if isinstance(value, Mapping):
-        hints = get_type_hints(bare, include_extras=True) if is_dataclass(bare) else {}
-        of_values = get_args(bare)[1] if get_origin(bare) is dict else Any
+        hints = get_type_hints(kind, include_extras=True) if is_dataclass(kind) else {}
+        of_values = get_args(kind)[1] if get_origin(kind) is dict else Any
         return {key: in_one_form(item, hints.get(key, of_values)) for key, item in value.items()}
-    if isinstance(value, list) and get_origin(bare) is list:
-        return [in_one_form(item, get_args(bare)[0]) for item in value]
-    if bare is float and isinstance(value, int | str) and not isinstance(value, bool):
+    if isinstance(value, list) and get_origin(kind) is list:
+        return [in_one_form(item, get_args(kind)[0]) for item in value]
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             return float(value)  # YAML takes 1e-5 for text
     if isinstance(value, str) and value and _is_path(hint):
