@@ -99,8 +99,8 @@ def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:
 
 def read_record(path: Path, what: str, required: Collection[str]) -> dict[str, Any]:
     """Read a JSON mapping of ours that has the keys `required`; raises UserError naming the file and how to mend it."""
+    record = read_json(path, what, MADE_ANEW)
     with reading(path, what, MADE_ANEW):
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError("it is no mapping")
         if missing := [key for key in required if key not in record]:
@@ -121,8 +121,9 @@ def expanded(path: str, where: str) -> str:
 
     Raises UserError naming `where` it stands, and the variable that is not set, or the user there is none of.
     """
-    if unset := [name for name in re.findall(r"\$\{?(\w+)\}?", path) if name not in os.environ]:
-        raise UserError(f"{where}: the variable ${unset[0]} is not set; set it, or write the path itself")
+    unset = [found[0] for found in re.finditer(r"\$\{?(\w+)\}?", path) if found[1] not in os.environ]
+    if unset:
+        raise UserError(f"{where}: the variable {unset[0]} is not set; set it, or write the path itself")
     try:
         return str(Path(os.path.expandvars(path)).expanduser())
     except RuntimeError as error:

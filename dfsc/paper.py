@@ -29,12 +29,6 @@ from dfsc.tables import (
 )
 from dfsc.tracking import read_runs, read_scores, record_differences
 
-AGAIN = "delete it and run the workflow again"
-# Columns that hold text; all others hold numbers.
-TEXT = [
-    *("metric", "size", "category", "method", "anomaly_type", "ablation", "path", "status"),
-    *("run_id", "commit", "hardware", *SAME),
-]
 DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 \usepackage[T1]{fontenc}
 \usepackage[margin=12mm,landscape]{geometry}

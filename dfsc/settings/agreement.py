@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dfsc.config import GRID_KEYS, dfsc_options, display_name, headline_method
+from dfsc.errors import UserError
+from dfsc.files import expanded
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
 # The backbones whose ImageNet weights config/sources.yaml lists.
@@ -90,11 +92,11 @@ def _paths_and_address(config: Mapping[str, Any]) -> Iterator[str]:
     paths = {"dataset.folder": dataset["folder"], "dataset.original": dataset.get("original")}
     paths |= {"pretraining.folder": config["pretraining"]["folder"]}
     paths |= {f"teacher.published.{size}": path for size, path in published.items()}
-    for key, path in paths.items():  # in which `~` and variables are written out, where they are known
-        if unset := re.search(r"\$\w+|\$\{[^}]*\}", path or ""):
-            yield f"{key}: the environment has no variable {unset[0]}; set it, or write the path out"
-        elif (path or "").startswith("~"):
-            yield f"{key}: {path}: there is no such home folder; write the path out"
+    for key, path in paths.items():
+        try:
+            expanded(path or "", key)  # what is known was written out when the configuration was read
+        except UserError as fault:
+            yield str(fault)
     uri = config["tracking"]["uri"]
     if re.match(r"sqlite:.*(\$|/~)", uri):
         yield f"tracking.uri: {uri}: an address takes no ~ and no variables; write the path out"

@@ -54,7 +54,7 @@ def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> byte
 
 
 def score(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
-    """The image scores as written; the model's border cells are made to show what pads them."""
+    """The image scores as written, by one model for all settings."""
     model = prepared.root / "scored/model.pt"
     if not model.exists():
         train(prepared, model.parent, SETTINGS[TrainingSettings])
