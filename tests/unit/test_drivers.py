@@ -14,8 +14,9 @@ from dfsc.errors import UserError
 from dfsc.slurm import cancel_leftovers
 
 REGISTER = """
-import sys, time
+import signal, sys, time
 from dfsc.drivers import register
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored
 register(sys.argv[1], sys.argv[2:])
 print("registered", flush=True)
 time.sleep(600)
@@ -46,7 +47,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 def end(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGKILL) -> None:
     """End a process by a signal."""
     process.send_signal(number)
-    process.wait()
+    process.wait(timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
