@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout
+from filelock import FileLock
 
 from dfsc import cli
 
@@ -134,7 +136,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture
 def category_copy(prepared: Prepared, tmp_path: Path) -> Callable[[], Path]:
     """A function that copies the prepared category below tmp_path, to be damaged; returns the category's folder."""
-    import shutil
 
     def copy() -> Path:
         return Path(shutil.copytree(prepared.dataset / prepared.category, tmp_path / "data" / prepared.category))
@@ -143,9 +144,18 @@ def category_copy(prepared: Prepared, tmp_path: Path) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the checkout in which the smallest configuration has run."""
-    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
-    run = checkout.smallest()
-    assert run.returncode == 0, run.stdout
-    return checkout
+def checkout(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Checkout:
+    """A copy of the checkout in which the smallest configuration has run; it ran once, for all of pytest's workers."""
+    shared = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        shared = shared.parent  # of pytest-xdist's workers
+    with FileLock(shared / "finished.lock"):
+        finished = shared / "finished"
+        if not finished.exists():
+            first = Checkout(tmp_path_factory.mktemp("first"))
+            run = first.smallest()
+            assert run.returncode == 0, run.stdout
+            first.root.rename(finished)
+    copy = Checkout.__new__(Checkout)
+    copy.root = Path(shutil.copytree(finished, tmp_path_factory.mktemp("checkout") / "copy", symlinks=True))
+    return copy
