@@ -2,6 +2,7 @@
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
 #   make benchmark                 speed, as ratios in one table: benchmarks/RESULTS.md
+#   make mutants                   which faults the tests would notice; hours: benchmarks/RESULTS.md
 #   make tracking-server           MLflow on PostgreSQL, for a team; docs/cluster.md
 #   make test-slurm, test-server   the tests on a real Slurm, and on a real tracking server
 
@@ -9,7 +10,7 @@ SHELL := bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format benchmark tracking-server test-slurm test-server
+.PHONY: demo test lint format benchmark mutants tracking-server test-slurm test-server
 
 demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
@@ -28,6 +29,15 @@ test-server: $(BIN)/dfsc
 
 benchmark: $(BIN)/dfsc
 	python benchmarks --write
+
+# mutmut lies apart: it is no part of the environment that results come from. On one thread, as torch hangs after a fork.
+mutants: export PYTHONPATH := benchmarks:.mutmut
+mutants: export OMP_NUM_THREADS := 1
+mutants: export MKL_NUM_THREADS := 1
+mutants: $(BIN)/dfsc
+	pip install --quiet --target .mutmut --upgrade mutmut==3.8.1
+	python -m mutmut run
+	python benchmarks/mutants.py
 
 tracking-server: $(BIN)/dfsc
 	scripts/tracking_server

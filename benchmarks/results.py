@@ -1,4 +1,4 @@
-"""RESULTS.md: what the benchmarks measured last, a part for each of CPU, CUDA and Slurm."""
+"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm and the mutants of the code."""
 
 import subprocess
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
-Written by `make benchmark`, Slurm's part by `python benchmarks/slurm_overhead.py --write`. Medians; the two of a line
-ran in turn, so that ratios hold on other machines, seconds not.
+Written by `make benchmark`, Slurm's part by `python benchmarks/slurm_overhead.py --write`, the mutants' by
+`make mutants`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
 """
 
 
 def keep(kind: str, text: str) -> None:
-    """Replace the part of RESULTS.md for `kind`: cpu, cuda or slurm."""
+    """Replace the part of RESULTS.md for `kind`: cpu, cuda, slurm or mutants."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     parts = dict.fromkeys(("cpu", "cuda", "slurm"), "Not measured yet.\n")
     if RESULTS.exists():

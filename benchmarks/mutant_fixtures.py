@@ -1,0 +1,31 @@
+"""A pytest plugin of `make mutants`: what a fixture calls is credited to every test that uses it.
+
+mutmut tries a mutant on the tests that were seen to call its function. What a fixture of a module calls is seen during
+the first test alone; the others, which may be the ones that check it, would never be tried.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from mutmut.state import state
+
+called_by: dict[pytest.FixtureDef, set[str]] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> Iterator[None]:
+    """Note what this fixture's set-up calls, apart from what was called before it."""
+    before = set(state()._stats)
+    state()._stats.clear()
+    result = yield
+    called_by[fixturedef] = set(state()._stats)
+    state()._stats.update(before)
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Function) -> None:
+    """Add what the test's fixtures called, whichever test they were set up for."""
+    for definitions in item._fixtureinfo.name2fixturedefs.values():
+        for definition in definitions:
+            state()._stats.update(called_by.get(definition, ()))

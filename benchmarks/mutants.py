@@ -1,0 +1,86 @@
+"""The mutation tester's score: `make mutants`, hours on two cores, once before a release.
+
+mutmut changes one operator, number, name or string at a time in the modules that shape results, and runs the tests that
+call the changed function. A mutant that no test notices is listed, or explained in mutants_explained.toml: it means the
+same, or its effect is a text that a person reads.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from results import RESULTS, keep
+
+HERE = Path(__file__).parent
+FOUND = HERE.parent / "mutants"
+# mutmut records a test process's exit code: pytest's, or the signal that ended it.
+PASSED, UNTRIED, NO_TEST = 0, None, 33
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of the code, and how the tests ended."""
+
+    name: str
+    exit_code: int | None
+
+    @property
+    def module(self) -> str:
+        """dfsc.losses"""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def noticed(self) -> bool:
+        """Whether a test failed, or did not end in time."""
+        return self.exit_code not in (PASSED, UNTRIED, NO_TEST)
+
+    def changed_line(self) -> str:
+        """The mutated line, without its indent: numbers in mutmut's names shift with every edit, lines do not."""
+        command = [sys.executable, "-m", "mutmut", "show", self.name]
+        shown = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
+        added = [line[1:].strip() for line in shown.stdout.splitlines() if re.match(r"\+(?!\+\+)", line)]
+        return " ".join(added)
+
+
+def mutants() -> list[Mutant]:
+    """Every mutant of the last run. Ends with a message if there is none."""
+    found = [
+        Mutant(name, code)
+        for file in sorted(FOUND.rglob("*.meta"))
+        for name, code in json.loads(file.read_text())["exit_code_by_key"].items()
+    ]
+    if not found:
+        sys.exit("mutants: nothing was run yet; give `make mutants`")
+    return found
+
+
+def report(found: list[Mutant], explained: dict[str, str]) -> str:
+    """A table of modules, and the survivors with their reasons."""
+    lines = {mutant: mutant.changed_line() for mutant in found if not mutant.noticed and mutant.exit_code != UNTRIED}
+    with_reason = {mutant for mutant, line in lines.items() if line in explained}
+    tried = [mutant for mutant in found if mutant.exit_code != UNTRIED]
+    rows = []
+    for module in [*sorted({mutant.module for mutant in found}), "all"]:
+        of = [mutant for mutant in tried if module in ("all", mutant.module)]
+        count = Counter("noticed" if m.noticed else "explained" if m in with_reason else "open" for m in of)
+        every = sum(module in ("all", mutant.module) for mutant in found)
+        good = count["noticed"] + count["explained"]
+        share = f"{good / len(of):.1%}" if of else "-"
+        cells = [module, every, len(of), count["noticed"], count["explained"], count["open"], share]
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    head = "| module | mutants | tried | noticed | explained | open | noticed or explained |\n|" + " --- |" * 7
+    survivors = [f"- `{m.module}`: `{line}`: {explained.get(line, 'open')}" for m, line in lines.items()]
+    return "\n".join([head, *rows, "", "Survivors:", "", *sorted(survivors)]) + "\n"
+
+
+if __name__ == "__main__":
+    entries = tomllib.loads((HERE / "mutants_explained.toml").read_text())["mutant"]
+    text = report(mutants(), {entry["line"]: entry["reason"] for entry in entries})
+    print(text)
+    keep("mutants", f"mutmut, texts of messages left alone.\n\n{text}")
+    print(f"written to {RESULTS}")
