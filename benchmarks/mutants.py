@@ -14,12 +14,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutmut.stats import status_by_exit_code
 from results import RESULTS, keep
 
 HERE = Path(__file__).parent
 FOUND = HERE.parent / "mutants"
-# mutmut records a test process's exit code: pytest's, or the signal that ended it.
-PASSED, UNTRIED, NO_TEST = 0, None, 33
+NOTICED = ("killed", "timeout", "segfault")  # mutmut's words
+UNTRIED = ("not checked", "check was interrupted by user")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Mutant:
     """One change of the code, and how the tests ended."""
 
     name: str
-    exit_code: int | None
+    status: str  # in mutmut's words
 
     @property
     def module(self) -> str:
@@ -37,7 +38,7 @@ class Mutant:
     @property
     def noticed(self) -> bool:
         """Whether a test failed, or did not end in time."""
-        return self.exit_code not in (PASSED, UNTRIED, NO_TEST)
+        return self.status in NOTICED
 
     def changed_line(self) -> str:
         """The mutated line, without its indent: numbers in mutmut's names shift with every edit, lines do not."""
@@ -50,7 +51,7 @@ class Mutant:
 def mutants() -> list[Mutant]:
     """Every mutant of the last run. Ends with a message if there is none."""
     found = [
-        Mutant(name, code)
+        Mutant(name, status_by_exit_code[code])
         for file in sorted(FOUND.rglob("*.meta"))
         for name, code in json.loads(file.read_text())["exit_code_by_key"].items()
     ]
@@ -61,9 +62,9 @@ def mutants() -> list[Mutant]:
 
 def report(found: list[Mutant], explained: dict[str, str]) -> str:
     """A table of modules, and the survivors with their reasons."""
-    lines = {mutant: mutant.changed_line() for mutant in found if not mutant.noticed and mutant.exit_code != UNTRIED}
+    lines = {mutant: mutant.changed_line() for mutant in found if not mutant.noticed and mutant.status not in UNTRIED}
     with_reason = {mutant for mutant, line in lines.items() if line in explained}
-    tried = [mutant for mutant in found if mutant.exit_code != UNTRIED]
+    tried = [mutant for mutant in found if mutant.status not in UNTRIED]
     rows = []
     for module in [*sorted({mutant.module for mutant in found}), "all"]:
         of = [mutant for mutant in tried if module in ("all", mutant.module)]
