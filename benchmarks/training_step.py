@@ -57,7 +57,7 @@ def trainer(
     """A trainer with a random teacher."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
-    listed = PretrainingImages(index)
+    listed = PretrainingImages(index, penalty[0].parent)
     listed.paths *= LISTED // len(listed)
     settings = TrainingSettings(
         size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,

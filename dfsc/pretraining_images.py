@@ -1,7 +1,8 @@
 """The images that the teacher is pretrained on and that the penalty loss draws from (ImageNet in the real run).
 
-A set is an index file: its source's name, its folder, one relative path per line, and two digests. Whoever trains reads
-the index and opens images one by one, so that 1.28 million files are listed once and never held in memory.
+A set is an index file: its source's name, one relative path per line, and two digests. It does not say where the folder
+lies, so that a set that was moved is the same set. Whoever trains reads the index and opens images one by one: 1.28
+million files are listed once and never held in memory.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from dfsc.files import reading, written_whole
 from dfsc.images import decode_image, is_image_name, require_plain, visible
 
 DIGEST = "sha256 of paths and sizes: "
-CHECK = "sha256 of the lines above: "
+CHECK = "sha256 of all lines above: "
 CACHE_BYTES = 2**30  # sets whose crops fit are decoded once and kept
 Item = TypeVar("Item")
 
@@ -40,7 +41,6 @@ def write_index(folder: Path, source: str, output: Path) -> Indexed:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of pretraining images; check `pretraining.folder`")
-    require_plain(str(folder.resolve()), Path())
     require_plain(source, Path())
     digest, check, found = hashlib.sha256(), hashlib.sha256(), [0, 0]
     with written_whole(output) as temporary, temporary.open("wb") as stream:
@@ -50,7 +50,6 @@ def write_index(folder: Path, source: str, output: Path) -> Indexed:
             check.update(f"{line}\n".encode())
 
         write(source)
-        write(str(folder.resolve()))
         for path, size in _walk(folder, "", ()):
             found[not is_image_name(path)] += 1
             if is_image_name(path):
@@ -83,19 +82,18 @@ def _walk(folder: Path, prefix: str, around: tuple[tuple[int, int], ...]) -> Ite
 class PretrainingImages:
     """Random access to an indexed set.
 
-    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`. `folder`: where the images lie,
-    if they were moved since they were indexed.
+    Attributes: `source` (its name in results), `digest` (of paths and sizes), `len()`. `folder`: where the images lie.
     Raises UserError naming the index if it is missing, damaged or cut short.
     """
 
-    def __init__(self, index: Path, folder: Path | None = None) -> None:
+    def __init__(self, index: Path, folder: Path) -> None:
         with reading(index, "an index of pretraining images", "delete it and run again; `dfsc index` writes it"):
             lines, mark, check = index.read_bytes().rpartition(CHECK.encode())
             if not mark or check != f"{hashlib.sha256(lines).hexdigest()}\n".encode():
                 raise ValueError("damaged or cut short")
-            self.source, listed, *self.paths, last = lines.decode().split("\n")[:-1]
+            self.source, *self.paths, last = lines.decode().split("\n")[:-1]
             self.digest = last.removeprefix(DIGEST)
-        self.folder = folder or Path(listed)
+        self.folder = folder
         self._cache: dict[tuple[int, int], NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:

@@ -31,11 +31,11 @@ from dfsc.train import Trainer, model_state, train
 def run_pretraining(
     settings: TeacherSettings,
     index: Path,
+    pretraining_folder: Path,
     backbone_weights: Path | None,
     output: Path,
     checkpoints: Path,
     device: torch.device,
-    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json).
@@ -77,11 +77,11 @@ def run_training(
     manifest: Path,
     teacher: Path,
     index: Path,
+    pretraining_folder: Path,
     output: Path,
     checkpoints: Path,
     device: torch.device,
     workers: int,
-    pretraining_folder: Path | None = None,
     **loop: Any,
 ) -> None:
     """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""

@@ -15,6 +15,7 @@ from checkout import Checkout
 from filelock import FileLock
 
 from dfsc import cli
+from dfsc.pretraining_images import PretrainingImages
 
 # The environment's commands are found without activating it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -100,12 +101,21 @@ class Prepared:
         """The category's manifest."""
         return self.root / f"{self.category}.csv"
 
+    @property
+    def pretraining(self) -> tuple[object, ...]:
+        """Arguments that name the pretraining images."""
+        return ("--pretraining-index", self.root / "index", "--pretraining-folder", self.dataset / "pretraining")
+
+    def pretraining_images(self) -> PretrainingImages:
+        """The pretraining images."""
+        return PretrainingImages(self.root / "index", self.dataset / "pretraining")
+
     def train_arguments(self, output: Path, **changes: object) -> list[object]:
         """Arguments of `dfsc train` with some settings changed."""
         return [
             *("train", "--settings", json.dumps({**TRAINING, **changes}), "--dataset", self.dataset),
             *("--category", self.category, "--manifest", self.manifest(), "--teacher", self.root / "teacher.pt"),
-            *("--pretraining-index", self.root / "index", "--output", output / "model.pt"),
+            *(*self.pretraining, "--output", output / "model.pt"),
             *("--checkpoints", output / "checkpoints", "--device", "cpu"),
         ]
 
@@ -122,7 +132,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             *("--output", found.root / "index"),
         ],
         [
-            *("teacher", "pretrain", "--settings", json.dumps(TEACHER), "--pretraining-index", found.root / "index"),
+            *("teacher", "pretrain", "--settings", json.dumps(TEACHER), *found.pretraining),
             *("--output", found.root / "teacher.pt", "--checkpoints", found.root / "checkpoints"),
             *("--device", "cpu"),
         ],

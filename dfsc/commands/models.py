@@ -22,7 +22,7 @@ from dfsc.commands.options import (
 from dfsc.settings.scoring import Padding
 from dfsc.settings.teacher import PublishedSize
 
-PretrainingFolder = Annotated[Path | None, typer.Option(help="Where the images lie, if moved since they were indexed.")]
+PretrainingFolder = Annotated[Path, typer.Option(help="Where the images of the index lie.")]
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
 app.add_typer(teacher_app, name="teacher")
@@ -32,9 +32,9 @@ app.add_typer(teacher_app, name="teacher")
 def pretrain(
     settings: Settings,
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
+    pretraining_folder: PretrainingFolder,
     output: Output,
     checkpoints: Checkpoints,
-    pretraining_folder: PretrainingFolder = None,
     backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
     device: Device = "auto",
     threads: Threads = 1,
@@ -54,11 +54,11 @@ def pretrain(
         run_pretraining(
             parsed,
             pretraining_index,
+            pretraining_folder,
             backbone_weights,
             output,
             checkpoints,
             choose_device(device, threads),
-            pretraining_folder,
             workers=workers,
             checkpoint_seconds=checkpoint_seconds,
             progress=kept.beside(training_progress(f"teacher {parsed.size}")),
@@ -99,9 +99,9 @@ def train(
     manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`.")],
     teacher: Annotated[Path, typer.Option(help="Written by `dfsc teacher pretrain` or `dfsc teacher import`.")],
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
+    pretraining_folder: PretrainingFolder,
     output: Output,
     checkpoints: Checkpoints,
-    pretraining_folder: PretrainingFolder = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,
@@ -124,11 +124,11 @@ def train(
             manifest,
             teacher,
             pretraining_index,
+            pretraining_folder,
             output,
             checkpoints,
             choose_device(device, threads),
             workers,
-            pretraining_folder,
             checkpoint_seconds=checkpoint_seconds,
             progress=kept.beside(training_progress(f"{category}, {method}, seed {parsed.seed}")),
         )

@@ -51,7 +51,8 @@ class Made:
         """Arguments with which a subcommand succeeds, writing below `out`; by parameter."""
         data, dataset, category = self.prepared.root, self.prepared.dataset, self.prepared.category
         place = {"dataset": dataset, "category": category}
-        training = {"pretraining_index": data / "index", "checkpoints": out / "checkpoints", "device": "cpu"}
+        images = {"pretraining_index": data / "index", "pretraining_folder": dataset / "pretraining"}
+        training = {**images, "checkpoints": out / "checkpoints", "device": "cpu"}
         first, second = (self.model(method, "model.pt") for method in METHODS)
         tables, uri = self.root / "results/made/tables", f"sqlite:///{self.root}/mlflow.db"
         return {

@@ -14,7 +14,6 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from dfsc.backbone import load_backbone
 from dfsc.checkpoint import Checkpoint
 from dfsc.device import computing
-from dfsc.pretraining_images import PretrainingImages
 from dfsc.score import anomaly_maps
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Precision
@@ -80,7 +79,7 @@ def test_every_network_computes_in_the_precision_asked_for(
     try:
         others()
         settings = build(TeacherSettings, {**TEACHER, "steps": 1, "precision": precision})
-        images, (backbone, _) = PretrainingImages(prepared.root / "index"), load_backbone("resnet18", None, 0)
+        images, (backbone, _) = prepared.pretraining_images(), load_backbone("resnet18", None, 0)
         pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), **silent)
         others()
         learner = trainer(prepared, precision=precision, steps=1)

@@ -104,13 +104,13 @@ def test_a_teachers_checkpoint_too(
     prepared: Prepared, tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     backbone, settings = resnet18(), {**TEACHER, "backbone_weights": "imagenet", "learning_rate": 1e9, "steps": 300}
-    copy = Path(shutil.copytree(prepared.root, tmp_path / "copy"))
+    copy = Prepared(Path(shutil.copytree(prepared.root, tmp_path / "copy")))
 
     def kept_checkpoints() -> set[str]:
         """Of a pretraining that stops, since its loss is no number."""
         torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
         outcome = dfsc(
-            *("teacher", "pretrain", "--settings", json.dumps(settings), "--pretraining-index", copy / "index"),
+            *("teacher", "pretrain", "--settings", json.dumps(settings), *copy.pretraining),
             *("--backbone-weights", tmp_path / "backbone.pth", "--output", tmp_path / "teacher.pt"),
             *("--checkpoints", tmp_path / "checkpoints", "--checkpoint-seconds", "0", "--device", "cpu"),
         )
@@ -122,7 +122,7 @@ def test_a_teachers_checkpoint_too(
         with torch.no_grad():
             backbone.layer2[0].conv1.weight[0, 0, 0, 0] += 1e-3
     elif changed == "images":
-        one_pretraining_image_has_another_size(copy)
+        one_pretraining_image_has_another_size(copy.root)
     elif changed == "code":
         edit(package / "backbone.py", "POOLED = 1024", "POOLED = 1023")
         monkeypatch.setattr(provenance, "PACKAGE", package)

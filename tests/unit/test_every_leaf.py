@@ -46,7 +46,7 @@ def train(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
 def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
     """The teacher's bytes."""
     outcome = dfsc(
-        *("teacher", "pretrain", "--settings", json.dumps(settings), "--pretraining-index", prepared.root / "index"),
+        *("teacher", "pretrain", "--settings", json.dumps(settings), *prepared.pretraining),
         *("--output", output / "teacher.pt", "--checkpoints", output, "--device", "cpu"),
     )
     assert outcome.code == 0, outcome.errors

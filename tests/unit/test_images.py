@@ -218,7 +218,7 @@ def listed_by_official_evaluation(folder: Path) -> set[str]:
 
 def listed_by_index(folder: Path) -> set[str]:
     write_index(folder, "other", folder.parent / "index")
-    return {path for path in PretrainingImages(folder.parent / "index").paths if path.startswith("test/good/")}
+    return {path for path in PretrainingImages(folder.parent / "index", folder).paths if path.startswith("test/good/")}
 
 
 LISTERS = (listed_by_manifest, listed_by_evaluation, listed_by_official_evaluation, listed_by_index)

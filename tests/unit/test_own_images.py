@@ -47,7 +47,7 @@ def train(prepared: Prepared, folder: Path, output: Path, **changes: object) -> 
     return dfsc(
         *("train", "--settings", json.dumps({**TRAINING, "steps": 2, **changes}), *place, "--device", "cpu"),
         *("--manifest", output / "manifest.csv", "--teacher", prepared.root / "teacher.pt"),
-        *("--pretraining-index", prepared.root / "index", "--output", output / "model.pt"),
+        *(*prepared.pretraining, "--output", output / "model.pt"),
         *("--checkpoints", output / "checkpoints"),
     )
 

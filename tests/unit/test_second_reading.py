@@ -71,7 +71,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         ],
         [
             *("teacher", "pretrain", "--settings", json.dumps(LONG_TEACHER), "--device", "cpu"),
-            *("--pretraining-index", scene.root / "index", "--backbone-weights", weights),
+            *(*scene.pretraining, "--backbone-weights", weights),
             *("--output", scene.root / "teacher.pt", "--checkpoints", scene.root / "checkpoints"),
         ],
     ]
@@ -118,7 +118,7 @@ def test_teacher(scene: Prepared) -> None:
 def test_a_backbone_is_what_its_settings_call_it(scene: Prepared, tmp_path: Path, kind: str, given: bool) -> None:
     outcome = dfsc(
         *("teacher", "pretrain", "--settings", json.dumps({**TEACHER, "backbone_weights": kind}), "--device", "cpu"),
-        *("--pretraining-index", scene.root / "index", "--checkpoints", tmp_path),
+        *(*scene.pretraining, "--checkpoints", tmp_path),
         *("--output", tmp_path / "teacher.pt", *(("--backbone-weights", scene.root / "backbone.pth") if given else ())),
     )
     assert outcome.code == 2 and f"`backbone_weights` is {kind}" in outcome.errors

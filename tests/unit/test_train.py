@@ -20,7 +20,6 @@ from dfsc.errors import Interrupted
 from dfsc.files import read_json, sha256_of
 from dfsc.images import load_images
 from dfsc.loop import run_steps
-from dfsc.pretraining_images import PretrainingImages
 from dfsc.settings.building import build
 from dfsc.settings.training import TrainingSettings
 from dfsc.teacher import load_teacher
@@ -33,7 +32,7 @@ def trainer(prepared: Prepared, **changes: object) -> Trainer:
     records = images_of(read_manifest(prepared.manifest()), "train/good")
     images = load_images([prepared.dataset / prepared.category / record.path for record in records], 64)
     teacher = load_teacher(prepared.root / "teacher.pt", "tiny")
-    return Trainer(settings, images, PretrainingImages(prepared.root / "index"), teacher, torch.device("cpu"))
+    return Trainer(settings, images, prepared.pretraining_images(), teacher, torch.device("cpu"))
 
 
 def test_training_is_reproducible_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
