@@ -14,7 +14,7 @@ import training_step
 from results import RESULTS, keep
 from timing import CPU, Row, circumstances, table
 
-from dfsc.device import choose_device
+from dfsc.training.device import choose_device
 
 
 def networks(device: torch.device) -> list[Row]:

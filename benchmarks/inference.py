@@ -14,11 +14,11 @@ import torch
 from plain import plain_scores
 from timing import Row, circumstances, in_turn, table
 
-from dfsc.device import choose_device, computing, placed
-from dfsc.maps import pad_map, resize_map
-from dfsc.networks import EfficientAD, standardise
-from dfsc.score import anomaly_maps
+from dfsc.inference.maps import pad_map, resize_map
+from dfsc.inference.score import anomaly_maps
+from dfsc.model.networks import EfficientAD, standardise
 from dfsc.settings.leaves import Precision
+from dfsc.training.device import choose_device, computing, placed
 
 BATCHES = (1, 16)
 

@@ -32,7 +32,7 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        """dfsc.losses"""
+        """dfsc.model.losses"""
         return self.name.rpartition(".")[0]
 
     @property

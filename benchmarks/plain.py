@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from dfsc.networks import IMAGENET_MEAN, IMAGENET_STD, EfficientAD
+from dfsc.model.networks import IMAGENET_MEAN, IMAGENET_STD, EfficientAD
 
 NORMALISE = transforms.Compose([transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
 

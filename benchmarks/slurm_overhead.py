@@ -20,8 +20,8 @@ import yaml
 from results import RESULTS, keep
 from timing import CPU, circumstances, seconds
 
+from dfsc.data.synthetic import synthesize
 from dfsc.settings.synthetic import SyntheticSettings
-from dfsc.synthetic import synthesize
 
 CHECKOUT = Path(__file__).parents[1]
 ONE_NODE = CHECKOUT / "tests/slurm/one_node"

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from timing import CPU, Row, circumstances, seconds, table
 
-from dfsc.data import Defect
-from dfsc.evaluate import evaluate, read_official_map
-from dfsc.ground_truth import LabelledImage, read_regions
-from dfsc.maps import pad_map, resize_map
+from dfsc.data.ground_truth import LabelledImage, read_regions
+from dfsc.data.layout import Defect
+from dfsc.inference.evaluate import evaluate, read_official_map
+from dfsc.inference.maps import pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS, au_spro
 
 DEFECTS = {255: Defect("missing", 255, 0.5, True), 254: Defect("scratch", 254, 1.0, True)}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from dfsc.device import describe_device
+from dfsc.training.device import describe_device
 
 CPU = torch.device("cpu")
 

@@ -19,13 +19,13 @@ from plain import PenaltyImages, TrainingImages, endless, plain_losses
 from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfsc.device import choose_device, computing, placed
-from dfsc.images import load_images
-from dfsc.networks import SIZES, EfficientAD, pdn
-from dfsc.pretraining_images import PretrainingImages, prefetched, write_index
+from dfsc.data.images import load_images
+from dfsc.data.pretraining_images import PretrainingImages, prefetched, write_index
+from dfsc.model.networks import SIZES, EfficientAD, pdn
 from dfsc.settings.leaves import Precision
 from dfsc.settings.training import TrainingSettings
-from dfsc.train import Draw, Trainer
+from dfsc.training.device import choose_device, computing, placed
+from dfsc.training.student import Draw, ModelLearner
 
 IMAGES = 4
 LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet
@@ -45,7 +45,7 @@ def write_images(folder: Path) -> tuple[list[Path], list[Path]]:
     return made["png"], made["jpg"]
 
 
-def trainer(
+def learner_of(
     size: str,
     images: list[Path],
     penalty: list[Path],
@@ -53,8 +53,8 @@ def trainer(
     precision: Precision = "float32",
     compiled: bool = False,
     device: torch.device = CPU,
-) -> Trainer:
-    """A trainer with a random teacher."""
+) -> ModelLearner:
+    """A learner with a random teacher."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
@@ -67,10 +67,10 @@ def trainer(
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
     decoded = load_images(images, image_size)
-    return Trainer(settings, decoded, listed, teacher, device)
+    return ModelLearner(settings, decoded, listed, teacher, device)
 
 
-def our_steps(ours: Trainer, steps: int, workers: int) -> Iterator[Draw]:
+def our_steps(ours: ModelLearner, steps: int, workers: int) -> Iterator[Draw]:
     """Train, yielding after each step."""
     for step, drawn in enumerate(prefetched(ours.draw, range(steps), workers)):
         ours.update(step, drawn)
@@ -116,7 +116,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         images, penalty = write_images(Path(folder))
         plain = Apart(plain_steps, size, images, penalty, image_size, workers, precision, device)
-        ours = trainer(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
+        ours = learner_of(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
         stepping = our_steps(ours, 1_000_000, workers)
         plain.seconds(2)
         drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, and graphs recorded

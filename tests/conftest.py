@@ -15,7 +15,7 @@ from checkout import Checkout
 from filelock import FileLock
 
 from dfsc import cli
-from dfsc.pretraining_images import PretrainingImages
+from dfsc.data.pretraining_images import PretrainingImages
 
 # The environment's commands are found without activating it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from dfsc.randomness import generator, torch_seed
+from dfsc.training.randomness import generator, torch_seed
 
 SIDE, CHANNELS = 64, 64
 Settings = dict[str, Any]

@@ -20,12 +20,12 @@ import yaml
 from conftest import Prepared
 from http_server import CONTENT, Server, running_server
 
-from dfsc.archive import RECEIPT, extract, require_intact
-from dfsc.checkpoint import save_tensors
-from dfsc.download import download
+from dfsc.data.archive import RECEIPT, extract, require_intact
+from dfsc.data.download import download
+from dfsc.data.sources import fetch_source, read_source
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import sha256_of
-from dfsc.sources import fetch_source, read_source
+from dfsc.model.saved import save_tensors
 
 PROJECT = Path(__file__).parents[1]
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

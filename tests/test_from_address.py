@@ -14,10 +14,10 @@ from checkout import Checkout, job_counts
 from http_server import running_server
 from PIL import Image
 
-from dfsc.data import read_manifest
-from dfsc.manifest import COLUMNS
+from dfsc.data.layout import read_manifest
+from dfsc.data.manifest import COLUMNS
+from dfsc.data.synthetic import synthesize
 from dfsc.settings.synthetic import SyntheticSettings
-from dfsc.synthetic import synthesize
 
 COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
 CONFIG = """

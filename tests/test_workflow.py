@@ -13,7 +13,7 @@ import yaml
 from checkout import Checkout, job_counts
 from PIL import Image
 
-from dfsc.synthetic import SyntheticSettings, synthesize
+from dfsc.data.synthetic import SyntheticSettings, synthesize
 
 METHODS = ("efficientad", "dfsc-q0.9")
 
@@ -80,11 +80,11 @@ def test_a_second_run_executes_nothing(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new", "rerun"),
     [
-        ("losses", "import math\n", "import math  # for ceil\n\n", set()),
-        ("losses", '"""The losses.', '"""All losses.', set()),
-        ("losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
-        ("tables", " ± {100", " +- {100", {"tables", "draw_sweep", "draw_histograms"}),
-        ("maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
+        ("model/losses", "import math\n", "import math  # for ceil\n\n", set()),
+        ("model/losses", '"""The losses.', '"""All losses.', set()),
+        ("model/losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
+        ("report/tables", " ± {100", " +- {100", {"tables", "draw_sweep", "draw_histograms"}),
+        ("inference/maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
     ],
 )
 def test_an_edit_of_code_reruns_the_results_it_shapes(

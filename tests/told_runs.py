@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from conftest import dfsc
 
-from dfsc.compare import Grid
 from dfsc.provenance import RECORDED_VERSIONS
+from dfsc.report.compare import Grid
 
 SIZES = ["S", "M"]
 CATEGORIES = ["coin_tray", "picture_wall"]

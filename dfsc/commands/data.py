@@ -17,9 +17,9 @@ def synthesize(
     output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")], settings: Settings
 ) -> None:
     """Draw the generated data set: categories in LOCO's layout, and photographs for pretraining."""
+    from dfsc.data.synthetic import synthesize as write_data_set
     from dfsc.settings.building import read_settings
     from dfsc.settings.synthetic import SyntheticSettings
-    from dfsc.synthetic import synthesize as write_data_set
 
     write_data_set(output, read_settings(settings, SyntheticSettings), progress=progress_bar("images"))
 
@@ -32,7 +32,7 @@ def fetch(
     dvc: Annotated[bool, typer.Option("--dvc", help="Let DVC keep a copy; its stage calls this without.")] = False,
 ) -> None:
     """Bring a source from outside to its place, or take over what is there: downloaded, verified, unpacked."""
-    from dfsc.sources import fetch_source
+    from dfsc.data.sources import fetch_source
 
     fetch_source(name, sources, output, dvc)
 
@@ -47,7 +47,7 @@ def arrange(
     large_masks: LargeMasks = False,
 ) -> None:
     """Arrange a category in MVTec AD's layout as one in LOCO's: structural anomalies only."""
-    from dfsc.mvtec_ad import arrange as write_category
+    from dfsc.data.mvtec_ad import arrange as write_category
 
     write_category(folder, output, mask_threshold, large_masks)
 
@@ -63,8 +63,8 @@ def manifest(
     large_masks: LargeMasks = False,
 ) -> None:
     """Check every file of a category, and list path, size, digest and pixels of each."""
-    from dfsc.data import write_manifest
-    from dfsc.manifest import check_counts, scan_category
+    from dfsc.data.layout import write_manifest
+    from dfsc.data.manifest import check_counts, scan_category
 
     records = scan_category(dataset / category, progress_bar("images checked"), workers, large_masks, part)
     if published is not None:
@@ -79,7 +79,7 @@ def index(
     output: Output,
 ) -> None:
     """List the images of pretraining and penalty once, however many they are."""
-    from dfsc.pretraining_images import write_index
+    from dfsc.data.pretraining_images import write_index
 
     found = write_index(folder, source, output)
     others = f"; {found.others} other files were left out" if found.others else ""

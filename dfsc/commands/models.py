@@ -43,11 +43,12 @@ def pretrain(
     progress: ProgressTo = None,
 ) -> None:
     """Pretrain a teacher: distil a backbone's features into a small network."""
-    from dfsc.device import choose_device
-    from dfsc.progress import ProgressFile
     from dfsc.settings.building import read_settings
     from dfsc.settings.teacher import TeacherSettings
-    from dfsc.stages import run_pretraining
+    from dfsc.training.device import choose_device
+    from dfsc.training.loop import LoopOptions
+    from dfsc.training.progress import ProgressFile
+    from dfsc.training.teacher import run_pretraining
 
     parsed = read_settings(settings, TeacherSettings)
     with ProgressFile(progress) as kept:
@@ -59,9 +60,7 @@ def pretrain(
             output,
             checkpoints,
             choose_device(device, threads),
-            workers=workers,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=kept.beside(training_progress(f"teacher {parsed.size}")),
+            LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(f"teacher {parsed.size}"))),
         )
 
 
@@ -73,7 +72,7 @@ def import_published(
     sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
 ) -> None:
     """Take over a teacher published elsewhere, instead of pretraining one."""
-    from dfsc.stages import run_import
+    from dfsc.model.published_teachers import run_import
 
     run_import(file, size, sha256, output)
 
@@ -86,7 +85,7 @@ def track_pretrained(
     output: Output,
 ) -> None:
     """Track a pretrained teacher and its loss curve as one MLflow run; write the receipt."""
-    from dfsc.runs import track_teacher
+    from dfsc.report.runs import track_teacher
 
     track_teacher(teacher, uri, benchmark, output)
 
@@ -109,14 +108,16 @@ def train(
     progress: ProgressTo = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
-    from dfsc.device import choose_device
-    from dfsc.progress import ProgressFile
     from dfsc.settings.building import read_settings
     from dfsc.settings.training import TrainingSettings
-    from dfsc.stages import run_training
+    from dfsc.training.device import choose_device
+    from dfsc.training.loop import LoopOptions
+    from dfsc.training.progress import ProgressFile
+    from dfsc.training.student import run_training
 
     parsed = read_settings(settings, TrainingSettings)
     method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
+    label = f"{category}, {method}, seed {parsed.seed}"
     with ProgressFile(progress) as kept:
         run_training(
             parsed,
@@ -128,9 +129,7 @@ def train(
             output,
             checkpoints,
             choose_device(device, threads),
-            workers,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=kept.beside(training_progress(f"{category}, {method}, seed {parsed.seed}")),
+            LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(label))),
         )
 
 
@@ -149,10 +148,10 @@ def score(
     workers: Workers = 1,
 ) -> None:
     """Score the test images of a category with a trained model."""
-    from dfsc.device import choose_device
-    from dfsc.score import run_scoring
+    from dfsc.inference.score import run_scoring
     from dfsc.settings.building import read_settings
     from dfsc.settings.scoring import ScoringSettings
+    from dfsc.training.device import choose_device
 
     run_scoring(
         model,
@@ -179,9 +178,9 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:
     """Judge anomaly maps, anyone's or ours: image AUROC and sPRO as LOCO's official evaluator defines them."""
-    from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
     from dfsc.files import write_json
-    from dfsc.maps import read_maps
+    from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+    from dfsc.inference.maps import read_maps
 
     options: dict[str, Any] = {"workers": workers, "progress": progress_bar("maps")}
     if maps.is_dir():
@@ -190,6 +189,6 @@ def evaluate(
         evaluation = evaluate_small_maps(dataset, category, read_maps(maps), padding, **options)
     write_json(output, evaluation.metrics)
     if curves is not None:
-        from dfsc.curves import write_curves
+        from dfsc.report.figures.curves import write_curves
 
         write_curves(curves, evaluation)

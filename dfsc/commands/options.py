@@ -55,7 +55,7 @@ def progress_bar(unit: str) -> Callable[[int, int], None]:
 
 def training_progress(label: str) -> Any:
     """Progress of a training: a bar on a terminal, a line now and then in a log."""
-    from dfsc.progress import plain_progress
+    from dfsc.training.progress import plain_progress
 
     if not sys.stderr.isatty():
         return plain_progress(label)

@@ -23,7 +23,7 @@ def track(
     manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
-    from dfsc.runs import track_model
+    from dfsc.report.runs import track_model
 
     track_model(model_folder, uri, experiment, category, method, output, manifest or [])
 
@@ -38,8 +38,8 @@ def tables(
     partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
 ) -> None:
     """Assemble the tables from the tracked runs that the receipts name; refuse gaps and runs not made alike."""
-    from dfsc.compare import Grid
-    from dfsc.paper import write_paper_tables
+    from dfsc.report.compare import Grid
+    from dfsc.report.paper import write_paper_tables
 
     write_paper_tables(uri, receipts, Grid.from_text(grid), output, partial, reference)
 
@@ -51,7 +51,7 @@ def compare(
     method: Annotated[str | None, typer.Option(help="dfsc-q<quantile>...; without it, the declared one.")] = None,
 ) -> None:
     """Print DFSC against EfficientAD, pair by pair, with the 95 % interval of the difference."""
-    from dfsc.paper import print_comparison
+    from dfsc.report.paper import print_comparison
 
     print_comparison(results / "tables", metric, method)
 
@@ -62,8 +62,8 @@ def sweep(
     output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
 ) -> None:
     """Draw image AUROC over DFSC's quantile."""
-    from dfsc.figures import draw_auroc_over_quantile
-    from dfsc.paper import read_paper_tables
+    from dfsc.report.figures.from_tables import draw_auroc_over_quantile
+    from dfsc.report.paper import read_paper_tables
 
     draw_auroc_over_quantile(*read_paper_tables(tables)[1:], output)
 
@@ -74,8 +74,8 @@ def histograms(
     output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
 ) -> None:
     """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
-    from dfsc.figures import draw_score_histograms
-    from dfsc.paper import read_image_scores, read_paper_tables
+    from dfsc.report.figures.from_tables import draw_score_histograms
+    from dfsc.report.paper import read_image_scores, read_paper_tables
 
     draw_score_histograms(read_image_scores(tables), read_paper_tables(tables)[2], output)
 
@@ -94,7 +94,7 @@ def heatmaps(
     images: Annotated[list[str] | None, typer.Option(help="test/<type>/<file> to draw, instead.")] = None,
 ) -> None:
     """Draw images, ground truth and anomaly maps side by side."""
-    from dfsc.heatmaps import draw_heatmaps
+    from dfsc.report.figures.heatmaps import draw_heatmaps
 
     files = {name: Path(file) for name, _, file in (entry.partition("=") for entry in maps)}
     if wrong := [entry for entry in maps if "=" not in entry]:
@@ -112,7 +112,7 @@ def novelty(
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
 ) -> None:
     """Draw the difference of teacher and autoencoder with the novel sets that the quantiles split off."""
-    from dfsc.novelty import draw_novelty
+    from dfsc.report.figures.novelty import draw_novelty
 
     draw_novelty(models, dataset / category, quantiles_of(quantiles), output, source)
 
@@ -125,7 +125,7 @@ def novelty_over_training(
     title: Annotated[str, typer.Option(help="Title of the figure.")],
 ) -> None:
     """Draw how the difference of teacher and autoencoder, and its novel sets, change over training."""
-    from dfsc.novelty import draw_novelty_over_training
+    from dfsc.report.figures.novelty import draw_novelty_over_training
 
     draw_novelty_over_training(logs, quantiles_of(quantiles), output, title)
 
@@ -136,8 +136,8 @@ def show(
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
-    from dfsc.paper import print_tables
-    from dfsc.store import masked
+    from dfsc.report.paper import print_tables
+    from dfsc.report.store import masked
 
     print_tables(results / "tables")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
@@ -151,8 +151,8 @@ def status(
     more: Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")] = None,
 ) -> None:
     """Print how far the grid is: what is done, running and failed, and how long it will still take."""
+    from dfsc.cluster.status import print_status
     from dfsc.settings.reading import read_configuration
-    from dfsc.status import print_status
 
     if len(configfile or []) > 1:
         raise UserError("--configfile: is given twice, of which Snakemake takes the last only; write --configfile A B")

@@ -9,6 +9,7 @@ from typing import Any
 from dfsc.config import GRID_KEYS, dfsc_options, display_name, headline_method
 from dfsc.errors import UserError
 from dfsc.files import expanded
+from dfsc.settings.synthetic import CATEGORIES
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
 # The backbones whose ImageNet weights config/sources.yaml lists.
@@ -62,8 +63,6 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
     if dataset["source"] != "mvtec_ad" and dataset.get("mask_threshold") is not None:
         yield "dataset.mask_threshold: is of dataset.source mvtec_ad alone; leave it out"
     if dataset["source"] == "generated":
-        from dfsc.synthetic import CATEGORIES
-
         for category in dataset["categories"]:
             if category not in CATEGORIES:
                 yield f"dataset.categories: {category} is not among the generated ones ({', '.join(CATEGORIES)})"

@@ -27,7 +27,7 @@ class Expanded:
     """Marks a path, in which `~` and environment variables are written out when the configuration is read."""
 
 
-Size = Literal["S", "M", "tiny"]  # keys of dfsc.networks.SIZES
+Size = Literal["S", "M", "tiny"]  # keys of dfsc.model.networks.SIZES
 DeviceName = Literal["auto", "cpu", "cuda"]
 TrainingPrecision = Literal["float32", "tf32", "bfloat16"]  # on CUDA; a CPU always computes in float32
 Precision = Literal[TrainingPrecision, "float16"]  # in which a gradient would vanish

@@ -1,8 +1,12 @@
-"""How many images the generated data set has."""
+"""What the generated data set consists of."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from dfsc.settings.leaves import Count, Leaves, Seed
+
+CategoryName = Literal["coin_tray", "picture_wall"]
+CATEGORIES: tuple[CategoryName, ...] = get_args(CategoryName)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from checkout import Checkout
 from test_slurm import CONFIG, answer_of, new_checkout, wait_for
 
+from dfsc.cluster.slurm import cancel_leftovers
 from dfsc.errors import UserError
-from dfsc.slurm import cancel_leftovers
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -132,7 +132,7 @@ def test_a_slurm_that_does_not_answer_is_not_taken_for_one_without_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    register = "import sys; from dfsc.drivers import register; register('dfsc_gone', ['results/model.pt'])"
+    register = "import sys; from dfsc.cluster.drivers import register; register('dfsc_gone', ['results/model.pt'])"
     subprocess.run([sys.executable, "-c", register], check=True)
     here = Path("/etc/slurm/slurm.conf").read_text()
     (tmp_path / "slurm.conf").write_text(here.replace("SlurmctldPort=26817", "SlurmctldPort=26999"))

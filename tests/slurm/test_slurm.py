@@ -12,8 +12,8 @@ import pytest
 import yaml
 from checkout import CHECKOUT, Checkout
 
+from dfsc.cluster.slurm import check_reachable
 from dfsc.errors import UserError
-from dfsc.slurm import check_reachable
 
 CONFIG = "tests/slurm/shrunk.yaml"
 RESULTS = "results/shrunk"

@@ -14,7 +14,7 @@ from conftest import PASSWORD, Server
 PROCESSES, RUNS_EACH = 16, 3
 TRACK = """
 import sys
-from dfsc.tracking import TrackedRun, track_run
+from dfsc.report.tracking import TrackedRun, track_run
 uri, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 for number in range(first, last):
     run = TrackedRun(
@@ -27,7 +27,7 @@ for number in range(first, last):
 
 def runs_of(uri: str, experiment: str) -> list[Any]:
     """All live runs of an experiment."""
-    from dfsc.tracking import tracking_client
+    from dfsc.report.tracking import tracking_client
 
     with tracking_client(uri) as client:
         found = client.get_experiment_by_name(experiment)
@@ -45,7 +45,7 @@ def test_sixteen_processes_lose_and_double_nothing(server: Server) -> None:
     assert sorted(int(run.data.params["number"]) for run in runs) == list(range(PROCESSES * RUNS_EACH))
     for run in runs:
         assert run.info.status == "FINISHED" and run.data.metrics["score"] == int(run.data.params["number"]) / 3
-    from dfsc.tracking import tracking_client
+    from dfsc.report.tracking import tracking_client
 
     with tracking_client(server.uri) as client:
         for run in runs[:5]:
@@ -57,7 +57,7 @@ def test_a_secured_server_takes_runs_from_its_users_alone(
     secured_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dfsc.errors import UserError
-    from dfsc.tracking import TrackedRun, track_run
+    from dfsc.report.tracking import TrackedRun, track_run
 
     run = TrackedRun("run", "key", tags={}, parameters={}, curve=[], metrics={"score": 0.5}, artifacts={})
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
@@ -105,7 +105,7 @@ def test_what_a_stopped_server_missed_is_tracked_once_by_the_next_run(server: Se
 
 
 def test_a_run_cut_short_is_written_anew(server: Server, checkout: Checkout) -> None:
-    from dfsc.tracking import tracking_client
+    from dfsc.report.tracking import tracking_client
 
     receipt: Path = checkout.model("efficientad") / "run.json"
     before = json.loads(receipt.read_text())

@@ -11,8 +11,8 @@ import torch
 from conftest import DFSC, TRAINING, Outcome, Prepared, dfsc
 from PIL import Image
 
+from dfsc.cluster.slurm import check_reachable
 from dfsc.errors import UserError
-from dfsc.slurm import check_reachable
 
 
 def assert_refused(outcome: Outcome, *named: str) -> None:

@@ -29,19 +29,20 @@ RUN = """
 import json
 from pathlib import Path
 from dfsc.settings.building import build
-from dfsc.device import choose_device
-from dfsc.evaluate import evaluate_small_maps
-from dfsc.maps import read_maps
-from dfsc.score import run_scoring
+from dfsc.training.device import choose_device
+from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.maps import read_maps
+from dfsc.inference.score import run_scoring
 from dfsc.settings.scoring import ScoringSettings
-from dfsc.stages import run_training
+from dfsc.training.loop import LoopOptions
+from dfsc.training.student import run_training
 from dfsc.settings.training import TrainingSettings
 
 root, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 folder, manifest, device = root / "data/coin_tray", root / "coin_tray.csv", choose_device("cpu", 1)
 run_training(
-    build(TrainingSettings, settings), folder, manifest, root / "teacher.pt", root / "index", out / "model.pt",
-    out / "checkpoints", device, 0, checkpoint_seconds=60, progress=lambda step, steps, losses: None,
+    build(TrainingSettings, settings), folder, manifest, root / "teacher.pt", root / "index",
+    root / "data/pretraining", out / "model.pt", out / "checkpoints", device, LoopOptions(),
 )
 run_scoring(
     out / "model.pt", ScoringSettings("zero", "float32"), folder, manifest, out / "scores.csv", out / "maps.npz", None,

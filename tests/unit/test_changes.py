@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dfsc import changes
-from dfsc.changes import category_content, pretraining_content
+from dfsc.data import changes
+from dfsc.data.changes import category_content, pretraining_content
 from dfsc.errors import UserError
 
 

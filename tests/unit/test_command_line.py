@@ -118,7 +118,7 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     from conftest import TRAINING
 
     from dfsc.files import sha256_of
-    from dfsc.networks import SIZES, pdn
+    from dfsc.model.networks import SIZES, pdn
 
     made = Made(prepared, tmp_path_factory.mktemp("made"))
     root, images = made.root, prepared.dataset / prepared.category

@@ -17,7 +17,7 @@ from snakemake.utils import update_config
 
 from dfsc import config as configuration
 from dfsc.errors import UserError
-from dfsc.networks import SIZES
+from dfsc.model.networks import SIZES
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Size
 from dfsc.settings.reading import check, laid_over, normalised, read_configuration

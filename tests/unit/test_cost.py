@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dfsc.cost import write_cost_table
 from dfsc.files import write_json
-from dfsc.tracking import TrackedRun, read_runs, track_run
+from dfsc.report.cost import write_cost_table
+from dfsc.report.tracking import TrackedRun, read_runs, track_run
 
 
 def track(uri: str, method: str, seed: int, seconds: float) -> dict[str, str]:

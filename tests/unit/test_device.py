@@ -7,21 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TEACHER, Prepared
-from test_train import trainer
+from test_train import learner_of
 from torch._dynamo.utils import counters
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from dfsc.backbone import load_backbone
-from dfsc.checkpoint import Checkpoint
-from dfsc.device import computing
-from dfsc.score import anomaly_maps
+from dfsc.inference.score import anomaly_maps
+from dfsc.model.backbone import load_backbone
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Precision
 from dfsc.settings.teacher import TeacherSettings
-from dfsc.teacher import pretrain_teacher
-from dfsc.train import Trainer, train
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.device import computing
+from dfsc.training.loop import LoopOptions
+from dfsc.training.student import ModelLearner, train
+from dfsc.training.teacher import pretrain_teacher
 
-CLAIM = "import sys; from dfsc.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"
+CLAIM = (
+    "import sys; from dfsc.training.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"
+)
 
 
 def test_each_process_takes_a_gpu_of_its_own_until_it_ends(tmp_path: Path) -> None:
@@ -73,20 +76,19 @@ def test_every_network_computes_in_the_precision_asked_for(
         """As another call in this process may have left it."""
         computing(torch.device("cpu"), "float32" if precision == "tf32" else "tf32")
 
-    silent = {"workers": 0, "checkpoint_seconds": 60.0, "progress": lambda *progress: None}
     device = torch.device("cpu")
     hook = register_module_forward_pre_hook(lambda *call: seen.update(flags()))
     try:
         others()
         settings = build(TeacherSettings, {**TEACHER, "steps": 1, "precision": precision})
         images, (backbone, _) = prepared.pretraining_images(), load_backbone("resnet18", None, 0)
-        pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), **silent)
+        pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), LoopOptions())
         others()
-        learner = trainer(prepared, precision=precision, steps=1)
+        learner = learner_of(prepared, precision=precision, steps=1)
         others()
-        train(learner, learner.images.numpy(), Checkpoint(tmp_path, "model"), **silent)
+        train(learner, learner.images.numpy(), Checkpoint(tmp_path, "model"), LoopOptions())
         others()
-        anomaly_maps(learner.modules, learner.images.numpy(), device, precision)
+        anomaly_maps(learner.model, learner.images.numpy(), device, precision)
     finally:
         hook.remove()
     assert seen == {precision == "tf32"}
@@ -94,10 +96,10 @@ def test_every_network_computes_in_the_precision_asked_for(
 
 @pytest.mark.parametrize("chosen", [True, False])
 def test_a_step_is_compiled_on_cuda_where_asked_for(prepared: Prepared, chosen: bool) -> None:
-    on_cpu = trainer(prepared, compiled=chosen)
+    on_cpu = learner_of(prepared, compiled=chosen)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teacher = on_cpu.modules.teacher.state_dict()
-    learner = Trainer(on_cpu.settings, on_cpu.images.numpy(), on_cpu.penalty, teacher, device)
+    teacher = on_cpu.model.teacher.state_dict()
+    learner = ModelLearner(on_cpu.settings, on_cpu.images.numpy(), on_cpu.penalty, teacher, device)
     counters.clear()
     learner.update(0, learner.draw(0))
     assert (counters["stats"]["unique_graphs"] > 0) == (chosen and device.type == "cuda")

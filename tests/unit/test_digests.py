@@ -17,7 +17,7 @@ from conftest import TEACHER, TRAINING, Prepared, dfsc
 from torchvision.models import resnet18
 
 from dfsc import provenance
-from dfsc.data import read_manifest, write_manifest
+from dfsc.data.layout import read_manifest, write_manifest
 
 
 def digest(path: Path) -> str:
@@ -81,7 +81,7 @@ def test_a_checkpoint_is_of_all_that_shapes_its_weights(
     before = kept_checkpoints()
     change = CHANGES[changed]
     if change is None:
-        edit(package / "losses.py", "student.square().mean()", "student.square().sum()")
+        edit(package / "model/losses.py", "student.square().mean()", "student.square().sum()")
         monkeypatch.setattr(provenance, "PACKAGE", package)
         forget_code()
     else:
@@ -124,7 +124,7 @@ def test_a_teachers_checkpoint_too(
     elif changed == "images":
         one_pretraining_image_has_another_size(copy.root)
     elif changed == "code":
-        edit(package / "backbone.py", "POOLED = 1024", "POOLED = 1023")
+        edit(package / "model/backbone.py", "POOLED = 1024", "POOLED = 1023")
         monkeypatch.setattr(provenance, "PACKAGE", package)
         forget_code()
     after = kept_checkpoints()

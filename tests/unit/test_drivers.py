@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dfsc.drivers import FOLDER, drivers
+from dfsc.cluster.drivers import FOLDER, drivers
+from dfsc.cluster.slurm import cancel_leftovers
 from dfsc.errors import UserError
-from dfsc.slurm import cancel_leftovers
 
 REGISTER = """
 import signal, sys, time
-from dfsc.drivers import register
+from dfsc.cluster.drivers import register
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored
 register(sys.argv[1], sys.argv[2:])
 print("registered", flush=True)

@@ -11,13 +11,13 @@ import pytest
 import tifffile
 from PIL import Image
 
-import dfsc.evaluate
-from dfsc.curves import curves_as_csv, write_curves
+import dfsc.inference.evaluate
+from dfsc.data.images import decode_grey
 from dfsc.errors import UserError
-from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
-from dfsc.images import decode_grey
-from dfsc.maps import PADDING_MODES, pad_map, resize_map
+from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.inference.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS
+from dfsc.report.figures.curves import curves_as_csv, write_curves
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "spro"
 BY_DEFINITION = {"logical_anomalies": 35 / 54, "structural_anomalies": 7 / 9, "mean": 77 / 108}
@@ -61,7 +61,7 @@ def test_reports_defects_curves_and_counts(tmp_path):
 
 def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch):
     expected = evaluate_golden("tied", workers=1)
-    monkeypatch.setattr(dfsc.evaluate, "PORTION_PIXELS", 3 * 96 * 144)
+    monkeypatch.setattr(dfsc.inference.evaluate, "PORTION_PIXELS", 3 * 96 * 144)
     steps = []
     actual = evaluate_official_maps(
         GOLDEN / "tied" / "dataset", "pushpins", GOLDEN / "tied" / "maps", workers=3,

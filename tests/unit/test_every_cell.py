@@ -59,11 +59,11 @@ from told_runs import (
     track_told_teacher,
 )
 
-from dfsc.compare import resample_differences, runs_frame
-from dfsc.figures import draw_auroc_over_quantile, draw_score_histograms
-from dfsc.paper import write_paper_tables
-from dfsc.tables import Context, build_tables
-from dfsc.tracking import read_runs, read_scores, tracking_client
+from dfsc.report.compare import resample_differences, runs_frame
+from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
+from dfsc.report.paper import write_paper_tables
+from dfsc.report.tables import Context, build_tables
+from dfsc.report.tracking import read_runs, read_scores, tracking_client
 
 LABELS = {BASELINE: "EfficientAD", "dfsc-q0.99": "DFSC τ'=0.99", "dfsc-q0.9": "DFSC τ'=0.9",
           "dfsc-q0.9-margin_0.5": "DFSC τ'=0.9, margin 0.5"}  # fmt: skip

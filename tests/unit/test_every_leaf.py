@@ -10,13 +10,13 @@ import pytest
 from conftest import DFSC, GENERATED, TEACHER, TRAINING, Prepared, dfsc
 from leaves import another, leaves, value_at
 
+from dfsc.data.synthetic import synthesize
 from dfsc.files import sha256_of
 from dfsc.settings.building import build
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.teacher import TeacherSettings
 from dfsc.settings.training import TrainingSettings
-from dfsc.synthetic import synthesize
 
 # Steps few in number in which everything happens: the rate drops, the margin acts, some images turn grey.
 SETTINGS: dict[type, dict[str, Any]] = {

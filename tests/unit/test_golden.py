@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dfsc.backbone import TeacherTarget
-from dfsc.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
-from dfsc.maps import pad_map, resize_map
-from dfsc.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
+from dfsc.inference.maps import pad_map, resize_map
+from dfsc.model.backbone import TeacherTarget
+from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden/efficientad/expected.json").read_text())
 SMALL, MEDIUM = SIZES["S"], SIZES["M"]

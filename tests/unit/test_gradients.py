@@ -7,25 +7,25 @@ import torch
 from plain import plain_losses
 from torch import Tensor
 from torchvision.transforms.functional import adjust_contrast
-from training_step import trainer, write_images
+from training_step import learner_of, write_images
 
-from dfsc.device import compiled
-from dfsc.networks import standardise
-from dfsc.train import Draw, Trainer
+from dfsc.model.networks import standardise
+from dfsc.training.device import compiled
+from dfsc.training.student import Draw, ModelLearner
 
 
-def prepared(folder: Path, size: str, image_size: int) -> Trainer:
-    """A trainer without dropout, which would draw in another order."""
-    ours = trainer(size, *write_images(folder), image_size)
-    ours.modules.eval()
+def prepared(folder: Path, size: str, image_size: int) -> ModelLearner:
+    """A learner without dropout, which would draw in another order."""
+    ours = learner_of(size, *write_images(folder), image_size)
+    ours.model.eval()
     return ours
 
 
-def gradients(ours: Trainer, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+def gradients(ours: ModelLearner, losses: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of the sum of the losses, by parameter."""
-    ours.modules.zero_grad()
+    ours.model.zero_grad()
     sum(losses.values(), torch.zeros(())).backward()
-    return {name: value.grad for name, value in ours.modules.named_parameters() if value.grad is not None}
+    return {name: value.grad for name, value in ours.model.named_parameters() if value.grad is not None}
 
 
 def assert_equal(
@@ -55,7 +55,7 @@ def test_gradients_equal_the_plain_ones(size: str, image_size: int, tmp_path: Pa
         found = gradients(ours, losses)
         image = ours.images[2].permute(2, 0, 1).float() / 255
         views = (image, adjust_contrast(image, 0.9), drawn.penalty[0].permute(2, 0, 1).float() / 255)
-        plain = plain_losses(ours.modules, *(standardise(view[None]) for view in views))
+        plain = plain_losses(ours.model, *(standardise(view[None]) for view in views))
         assert_equal(found, gradients(ours, plain), losses, plain)
 
 
@@ -64,14 +64,14 @@ def test_identical_patches_are_all_as_hard(tmp_path: Path) -> None:
     ours.images.fill_(128)
     drawn = a_draw(64)
     views, teacher = ours.views(drawn)
-    losses, plain = ours.losses(views, teacher), plain_losses(ours.modules, *(views[[1, 0, 2]][:, None]))
+    losses, plain = ours.losses(views, teacher), plain_losses(ours.model, *(views[[1, 0, 2]][:, None]))
     assert_equal(gradients(ours, losses), gradients(ours, plain), losses, plain)
 
 
 def test_compiled_losses_and_gradients_equal_those_as_written(tmp_path: Path) -> None:
     ours = prepared(tmp_path, "tiny", 64)
     views, teacher = ours.views(a_draw(64))
-    plain = plain_losses(ours.modules, *(views[[1, 0, 2]][:, None]))
+    plain = plain_losses(ours.model, *(views[[1, 0, 2]][:, None]))
     expected = gradients(ours, plain)
     ours.device = torch.device("cuda")  # as on CUDA: without waiting for how many elements are hard
     losses = compiled(ours.losses)(views, teacher)

@@ -13,11 +13,11 @@ import tifffile
 from PIL import Image
 from small_sets import loco_category, save_as_it_is
 
+from dfsc.data.images import decode_grey, decode_image, endings, image_files, image_size
+from dfsc.data.manifest import scan_category
+from dfsc.data.pretraining_images import PretrainingImages, write_index
 from dfsc.errors import UserError
-from dfsc.evaluate import evaluate_official_maps, evaluate_small_maps
-from dfsc.images import decode_grey, decode_image, endings, image_files, image_size
-from dfsc.manifest import scan_category
-from dfsc.pretraining_images import PretrainingImages, write_index
+from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
 
 WIDE = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27  # of 0..64773
 GREY = (WIDE >> 8).astype(np.uint8)

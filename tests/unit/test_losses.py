@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dfsc.losses import autoencoder_loss, hard_elements, hard_loss, masked_mean, quantile_threshold
+from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, masked_mean, quantile_threshold
 from dfsc.settings.training import DfscSettings
 
 

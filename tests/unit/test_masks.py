@@ -10,11 +10,11 @@ from conftest import dfsc
 from PIL import Image
 from small_sets import loco_category, mvtec_ad_category, save_as_it_is, write_defects
 
-from dfsc.data import read_defects
+from dfsc.data.ground_truth import list_test_images, read_regions
+from dfsc.data.layout import read_defects
+from dfsc.data.manifest import scan_category
+from dfsc.data.mvtec_ad import arrange
 from dfsc.errors import UserError
-from dfsc.ground_truth import list_test_images, read_regions
-from dfsc.manifest import scan_category
-from dfsc.mvtec_ad import arrange
 
 SPOT = np.zeros((64, 64), np.uint8)
 SPOT[8:14, 44:54] = 255

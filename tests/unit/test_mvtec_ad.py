@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dfsc.data.manifest import scan_category
+from dfsc.data.mvtec_ad import arrange
 from dfsc.errors import UserError
-from dfsc.evaluate import evaluate_small_maps
-from dfsc.manifest import scan_category
-from dfsc.mvtec_ad import arrange
+from dfsc.inference.evaluate import evaluate_small_maps
 
 
 def save(path: Path, pixels: np.ndarray) -> None:

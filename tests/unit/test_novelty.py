@@ -7,32 +7,32 @@ import pytest
 import torch
 from conftest import DFSC, Prepared
 from matplotlib.figure import Figure
-from test_train import trainer
+from test_train import learner_of
 
-from dfsc.checkpoint import Checkpoint, save_tensors
-from dfsc.difference_log import DifferenceLog, novel_share, read_differences, squared_difference
-from dfsc.images import load_images
-from dfsc.loop import run_steps
-from dfsc.networks import EfficientAD, normalise_images
-from dfsc.novelty import draw_novelty, draw_novelty_over_training
-from dfsc.train import model_state
+from dfsc.data.images import load_images
+from dfsc.model.networks import EfficientAD, normalise_images
+from dfsc.model.saved import model_state, save_tensors
+from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.difference_log import DifferenceLog, novel_share, read_differences, squared_difference
+from dfsc.training.loop import LoopOptions, run_steps
 
 
 def test_keeping_the_difference_changes_no_bit_of_training(prepared: Prepared, tmp_path: Path) -> None:
     weights = []
     for keep in (False, True):
-        learner = trainer(prepared, dfsc=DFSC)
+        learner = learner_of(prepared, dfsc=DFSC)
         image = learner.images[0].numpy()
-        log = DifferenceLog(learner.modules, image, tmp_path / "dfsc.npz", lambda *progress: None)
+        log = DifferenceLog(learner.model, image, tmp_path / "dfsc.npz", lambda *progress: None)
         progress = log if keep else log.progress
-        run_steps(learner, 12, Checkpoint(tmp_path, f"{keep}"), progress=progress)
-        weights.append(learner.modules.state_dict())
+        run_steps(learner, 12, Checkpoint(tmp_path, f"{keep}"), LoopOptions(progress=progress))
+        weights.append(learner.model.state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
     kept = read_differences(tmp_path / "dfsc.npz")
     assert list(kept) == [1, 2, 4, 12], "at the start, and at 10, 30 and 100 % of the steps"
     assert all(squared.ndim == 3 and (squared >= 0).all() for squared in kept.values())
-    assert DifferenceLog(learner.modules, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
+    assert DifferenceLog(learner.model, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
     draw_novelty_over_training([tmp_path / "dfsc.npz"] * 2, [0.9, 0.99], tmp_path / "figure", "coin tray")
     assert (tmp_path / "figure.pdf").stat().st_size > 1000 and (tmp_path / "figure.png").stat().st_size > 1000
 
@@ -76,7 +76,7 @@ def test_the_difference_is_of_the_model_without_dropout_and_leaves_it_as_it_is()
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that would be saved."""
     figures: list[Figure] = []
-    monkeypatch.setattr("dfsc.novelty.save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("dfsc.report.figures.novelty.save_figure", lambda figure, path: figures.append(figure))
     return figures
 
 
@@ -132,13 +132,13 @@ def test_each_row_over_training_is_of_its_method_and_step(tmp_path: Path, drawn:
 
 
 def test_what_is_kept_is_of_that_step_and_image(prepared: Prepared, tmp_path: Path) -> None:
-    learner = trainer(prepared)
+    learner = learner_of(prepared)
     image = learner.images[1].numpy()
-    log = DifferenceLog(learner.modules, image, tmp_path / "log.npz", lambda *progress: None)
+    log = DifferenceLog(learner.model, image, tmp_path / "log.npz", lambda *progress: None)
     expected = []
     for step in (1, 2):
         learner.update(step, learner.draw(step))
-        expected.append(squared_difference(learner.modules, image[None])[0].half())
+        expected.append(squared_difference(learner.model, image[None])[0].half())
         log(step, 2, {})
     for found, squared in zip(read_differences(tmp_path / "log.npz").values(), expected, strict=True):
         np.testing.assert_array_equal(found, squared)

@@ -11,15 +11,15 @@ from conftest import TRAINING, Outcome, Prepared, dfsc
 from PIL import Image
 from small_sets import Pixels, loco_category, save_as_it_is
 
-from dfsc.data import read_manifest
+from dfsc.data.layout import read_manifest
 from dfsc.errors import UserError
-from dfsc.evaluate import evaluate_small_maps
-from dfsc.heatmaps import worst_examples
-from dfsc.image_scores import read_scores, write_scores
-from dfsc.maps import read_maps, write_maps
-from dfsc.networks import EfficientAD
-from dfsc.score import ScoringSettings, score_images
-from dfsc.train import model_state
+from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.image_scores import read_scores, write_scores
+from dfsc.inference.maps import read_maps, write_maps
+from dfsc.inference.score import ScoringSettings, score_images
+from dfsc.model.networks import EfficientAD
+from dfsc.report.figures.heatmaps import worst_examples
+from dfsc.training.student import model_state
 
 NAMES = ('part 7, left.png', 'say "ho".JPG', "ä; b.tif", "c'd.bmp", "e=f {g}.webp")  # fmt: skip
 SETTINGS = json.dumps({"padding": "zero", "precision": "float32"})
@@ -155,7 +155,7 @@ def test_one_image_score_is_computed_once_and_ranks_everywhere(tmp_path: Path) -
             region = np.zeros((height, width), np.uint8)
             region[3:9, 3:9] = 255
             save_as_it_is(mask, region)
-    from dfsc.manifest import scan_category
+    from dfsc.data.manifest import scan_category
 
     records = [record for record in scan_category(folder) if record.path.startswith("test/")]
     torch.manual_seed(0)

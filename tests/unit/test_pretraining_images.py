@@ -8,8 +8,8 @@ import pytest
 from conftest import dfsc
 from small_sets import save_as_it_is
 
+from dfsc.data.pretraining_images import PretrainingImages, write_index
 from dfsc.errors import UserError
-from dfsc.pretraining_images import PretrainingImages, write_index
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
 

@@ -84,12 +84,14 @@ def test_typer_knows_the_same_subcommands() -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new", "changed", "kept"),
     [
-        ("stages", 'code_digest("train")', 'code_digest("score")', {"train"}, {"teacher pretrain", "score"}),
-        ("stages", "import_teacher(file,", "import_teacher(1,", {"teacher import"}, {"train", "teacher pretrain"}),
-        ("stages", '"peak_memory_bytes"', '"peak"', {"train", "teacher pretrain"}, {"teacher import", "score"}),
-        ("stages", '"""Train one model;', '"""Make one model;', set(), {"train"}),
-        ("losses", "import math", "import  math # ceil", set(), {"train"}),
-        ("losses", "student.square()", "student.abs()", {"train"}, {"teacher pretrain", "score", "evaluate"}),
+        ("training/student", 'code_digest("train")', 'code_digest("score")', {"train"}, {"teacher pretrain", "score"}),
+        ("model/published_teachers", "import_teacher(file,", "import_teacher(1,",
+         {"teacher import"}, {"train", "teacher pretrain"}),
+        ("training/record", '"peak_memory_bytes"', '"peak"',
+         {"train", "teacher pretrain"}, {"teacher import", "score"}),
+        ("training/student", '"""Train one model;', '"""Make one model;', set(), {"train"}),
+        ("model/losses", "import math", "import  math # ceil", set(), {"train"}),
+        ("model/losses", "student.square()", "student.abs()", {"train"}, {"teacher pretrain", "score", "evaluate"}),
         ("settings/building", "def read_settings(text", "def read_settings(given", {"train", "score"}, {"evaluate"}),
         ("config", '"EfficientAD"', '"EffAD"', {"tables", "sweep"}, {"train", "score", "track"}),
         ("commands/models", "max(1, workers),\n        progress", "workers,\n        progress", {"score"}, {"train"}),
@@ -99,7 +101,7 @@ def test_typer_knows_the_same_subcommands() -> None:
          {"train", "teacher pretrain"}, {"score"}),
         ("commands/options", "unit=f", "leave=True, unit=f", set(), {"manifest", "score"}),
         ("metrics/__init__", '"""', 'import os\n"""', {"evaluate", "tables"}, {"train"}),
-        ("synthetic/damage", "\nimport numpy", "\nX = 1\nimport numpy", {"synthesize"}, {"train"}),
+        ("data/synthetic/damage", "\nimport numpy", "\nX = 1\nimport numpy", {"synthesize"}, {"train"}),
     ],
 )  # fmt: skip
 def test_an_edit_changes_the_digest_of_what_it_shapes(
@@ -117,9 +119,9 @@ def test_an_edit_changes_the_digest_of_what_it_shapes(
         "from dfsc.added import inner",
         "from dfsc.added.inner import LEVEL as known",
         "from dfsc.added.inner import *",
-        "from .added import inner",
-        "from .added.inner import LEVEL",
-        "from . import added",
+        "from ..added import inner",
+        "from ..added.inner import LEVEL",
+        "from .. import added",
         "def late():\n    from dfsc import added\n    return added",
         "class Late:\n    import dfsc.added.inner",
         "try:\n    import none\nexcept ImportError:\n    from dfsc.added import inner",
@@ -130,7 +132,7 @@ def test_every_form_of_import_is_followed(package: Path, form: str) -> None:
     (package / "added").mkdir()
     (package / "added/__init__.py").write_text("from dfsc.added import inner\nfrom .inner import LEVEL\n")
     (package / "added/inner.py").write_text("LEVEL = 1\n")
-    loop = package / "loop.py"
+    loop = package / "training/loop.py"
     loop.write_text(loop.read_text() + f"\n{form}\n")
     for file, old, new in (("inner", "1", "2"), ("__init__", "from .", "X = 1\nfrom .")):
         edit = rewrite(package / f"added/{file}.py", old, new)
@@ -182,7 +184,7 @@ def test_the_commit_is_that_of_the_repository_which_tracks_this_code(
     assert re.fullmatch("[0-9a-f]{40}", clean)
     (package / "untracked.py").touch()
     assert commit() == clean
-    (package / "losses.py").write_text("edited")
+    (package / "errors.py").write_text("edited")
     assert commit() == f"{clean}-dirty"
 
     (tmp_path / "hook").mkdir()

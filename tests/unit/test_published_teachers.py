@@ -9,8 +9,8 @@ from conftest import dfsc
 from torch import Tensor, nn
 
 from dfsc.files import read_json, sha256_of
-from dfsc.networks import SIZES, pdn
-from dfsc.teacher import load_teacher
+from dfsc.model.networks import SIZES, pdn
+from dfsc.model.saved import load_teacher
 
 
 def teacher(size: str) -> nn.Sequential:

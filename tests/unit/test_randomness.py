@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from dfsc.randomness import generator, shuffled_index, torch_seed
+from dfsc.training.randomness import generator, shuffled_index, torch_seed
 
 STREAMS = list(product((0, 1, 2), ("jitter", "penalty", "dropout"), (0, 1, 2)))
 

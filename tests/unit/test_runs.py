@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import Prepared, dfsc
 
-from dfsc.compare import SAME, Grid, runs_frame
-from dfsc.paper import provenance
 from dfsc.provenance import RECORDED_VERSIONS, code_digest
-from dfsc.runs import metric_name
-from dfsc.tracking import read_runs, tracking_client
+from dfsc.report.compare import SAME, Grid, runs_frame
+from dfsc.report.paper import provenance
+from dfsc.report.runs import metric_name
+from dfsc.report.tracking import read_runs, tracking_client
 
 INFERENCE = {"padding": "zero", "precision": "float32"}
 

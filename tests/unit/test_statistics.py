@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from dfsc.statistics import image_counts, image_variance, interval, resampled_auroc, wins
+from dfsc.metrics.statistics import image_counts, image_variance, interval, resampled_auroc, wins
 
 SIMULATIONS, RESAMPLES = 1000, 100
 SHIFT, GAIN = 1.2, 0.15  # of anomalous scores, in standard deviations of the images; what the second method adds

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import Prepared, dfsc
 
+from dfsc.cluster.status import Model, print_status, read_grid, read_teachers, seconds_left
 from dfsc.errors import UserError
-from dfsc.progress import ProgressFile, plain_progress
 from dfsc.settings.reading import read_configuration
-from dfsc.status import Model, print_status, read_grid, read_teachers, seconds_left
+from dfsc.training.progress import ProgressFile, plain_progress
 
 CHECKOUT = Path(__file__).parents[2]
 CONFIG = {
@@ -232,7 +232,7 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seconds = iter([0.0, 5.0, 5.0, 45.0, 45.0])
-    monkeypatch.setattr("dfsc.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr("dfsc.training.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     report = plain_progress("coin_tray, EfficientAD, seed 0")
     report(60_000, 70_000, {"hard": 1.0})
     assert " left" not in capsys.readouterr().out

@@ -14,8 +14,8 @@ import pytest
 
 from dfsc.errors import UserError
 from dfsc.files import write_json
-from dfsc.store import artifacts_of, masked, tracking_client
-from dfsc.tracking import TRACK_AGAIN, TrackedRun, read_runs, read_scores, track_run
+from dfsc.report.store import artifacts_of, masked, tracking_client
+from dfsc.report.tracking import TRACK_AGAIN, TrackedRun, read_runs, read_scores, track_run
 
 URI = "sqlite:///mlflow.db"  # as in the configuration: of the folder that one is in
 NAMES = ("first", "second", "third")
@@ -222,13 +222,13 @@ READ_ONLY = """
 import json, sys
 from pathlib import Path
 from dfsc.errors import UserError
-from dfsc.store import is_writable
-from dfsc.tracking import read_runs, read_scores, record_differences
+from dfsc.report.store import is_writable
+from dfsc.report.tracking import read_runs, read_scores, record_differences
 from test_store import URI, receipts, run_ids, track
 assert not is_writable(URI)
 assert len(read_runs(URI, receipts())) == len(read_scores(URI, run_ids().values())) == 3
 record_differences(URI, {run_ids()["first"]: (run_ids()["second"], {"image_auroc.mean": 0.1})})
-from dfsc.store import tracking_client
+from dfsc.report.store import tracking_client
 try:
     with tracking_client(URI) as client:
         client.set_tag(run_ids()["first"], "a", "b")

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfsc.data import ANOMALY_TYPES, images_of, read_defects
+from dfsc.data.images import decode_grey, decode_image
+from dfsc.data.layout import ANOMALY_TYPES, images_of, read_defects
+from dfsc.data.manifest import scan_category
+from dfsc.data.synthetic import SCENES, synthesize
+from dfsc.data.synthetic.sheet import draw_contact_sheet
 from dfsc.errors import UserError
-from dfsc.images import decode_grey, decode_image
-from dfsc.manifest import scan_category
 from dfsc.settings.building import build
-from dfsc.settings.synthetic import SyntheticSettings
-from dfsc.synthetic import CATEGORIES, synthesize
-from dfsc.synthetic.sheet import draw_contact_sheet
+from dfsc.settings.synthetic import CATEGORIES, SyntheticSettings
 
 SETTINGS = SyntheticSettings(seed=3, train=2, validation=1, test_good=2, logical=8, structural=12, pretraining=13)
 
@@ -29,6 +29,10 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digests(root: Path) -> dict[str, str]:
     files = [path for path in root.rglob("*") if path.is_file()]
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_category_of_the_settings_is_drawn() -> None:
+    assert tuple(scene.name for scene in SCENES) == CATEGORIES
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -124,6 +128,6 @@ def test_an_impossible_count_is_named() -> None:
 
 
 def test_the_contact_sheet_is_drawn(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfsc.synthetic.sheet.COLUMNS", 1)  # a palette for all six takes seconds
+    monkeypatch.setattr("dfsc.data.synthetic.sheet.COLUMNS", 1)  # a palette for all six takes seconds
     draw_contact_sheet(generated, tmp_path / "sheet.png")
     assert len(np.unique(np.asarray(decode_image(tmp_path / "sheet.png")))) > 50

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from conftest import dfsc
 
-from dfsc.compare import ALL, Grid
 from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
-from dfsc.paper import read_image_scores, read_paper_tables, write_paper_tables
-from dfsc.tables import latex
-from dfsc.tracking import TrackedRun, track_run, tracking_client
+from dfsc.report.compare import ALL, Grid
+from dfsc.report.paper import read_image_scores, read_paper_tables, write_paper_tables
+from dfsc.report.tables import latex
+from dfsc.report.tracking import TrackedRun, track_run, tracking_client
 
 TYPES = ("logical_anomalies", "structural_anomalies")
 METHODS = ["efficientad", "dfsc-q0.9"]

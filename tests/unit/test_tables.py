@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dfsc.compare import ALL, Grid, compare, runs_frame
 from dfsc.errors import UserError
 from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
-from dfsc.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
-from dfsc.tables import OPTIMISTIC, probability, reference_results
-from dfsc.tracking import TrackedRun, read_runs, read_scores, track_run, tracking_client
+from dfsc.report.compare import ALL, Grid, compare, runs_frame
+from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
+from dfsc.report.tables import OPTIMISTIC, probability, reference_results
+from dfsc.report.tracking import TrackedRun, read_runs, read_scores, track_run, tracking_client
 
 METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dfsc.compare import COLUMNS
 from dfsc.errors import UserError
 from dfsc.files import write_json
-from dfsc.tracking import TrackedRun, read_runs, record_differences, track_run, tracking_client
+from dfsc.report.compare import COLUMNS
+from dfsc.report.tracking import TrackedRun, read_runs, record_differences, track_run, tracking_client
 
 METHODS = ("efficientad", "dfsc-q0.9")
 CATEGORIES = ("coin_tray", "picture_wall")

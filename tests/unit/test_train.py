@@ -14,25 +14,25 @@ import torch
 from conftest import DFSC, TRAINING, Prepared, dfsc
 
 from dfsc import cli
-from dfsc.checkpoint import Checkpoint, load_tensors
-from dfsc.data import images_of, read_manifest
+from dfsc.data.images import load_images
+from dfsc.data.layout import images_of, read_manifest
 from dfsc.errors import Interrupted
 from dfsc.files import read_json, sha256_of
-from dfsc.images import load_images
-from dfsc.loop import run_steps
+from dfsc.model.saved import load_teacher, load_tensors
 from dfsc.settings.building import build
 from dfsc.settings.training import TrainingSettings
-from dfsc.teacher import load_teacher
-from dfsc.train import Trainer
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.loop import LoopOptions, run_steps
+from dfsc.training.student import ModelLearner
 
 
-def trainer(prepared: Prepared, **changes: object) -> Trainer:
-    """A trainer of the prepared category."""
+def learner_of(prepared: Prepared, **changes: object) -> ModelLearner:
+    """A learner of the prepared category."""
     settings = build(TrainingSettings, {**TRAINING, **changes})
     records = images_of(read_manifest(prepared.manifest()), "train/good")
     images = load_images([prepared.dataset / prepared.category / record.path for record in records], 64)
     teacher = load_teacher(prepared.root / "teacher.pt", "tiny")
-    return Trainer(settings, images, prepared.pretraining_images(), teacher, torch.device("cpu"))
+    return ModelLearner(settings, images, prepared.pretraining_images(), teacher, torch.device("cpu"))
 
 
 def test_training_is_reproducible_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
@@ -54,25 +54,25 @@ def test_weight_zero_over_all_elements_is_the_baseline_bit_for_bit(prepared: Pre
 
 
 def test_baseline_and_dfsc_of_a_seed_share_everything_random(prepared: Prepared) -> None:
-    baseline, variant = trainer(prepared), trainer(prepared, dfsc=DFSC)
-    for name, value in baseline.modules.state_dict().items():
-        assert torch.equal(value, variant.modules.state_dict()[name]), name
+    baseline, variant = learner_of(prepared), learner_of(prepared, dfsc=DFSC)
+    for name, value in baseline.model.state_dict().items():
+        assert torch.equal(value, variant.model.state_dict()[name]), name
     for step in range(8):
         ours, theirs = baseline.draw(step), variant.draw(step)
-        assert (ours.images, ours.jitters) == (theirs.images, theirs.jitters)
+        assert (ours.numbers, ours.jitters) == (theirs.numbers, theirs.jitters)
         assert (ours.penalty == theirs.penalty).all()
-    other_seed = trainer(prepared, seed=1)
-    assert any(baseline.draw(step).images != other_seed.draw(step).images for step in range(8))
+    other_seed = learner_of(prepared, seed=1)
+    assert any(baseline.draw(step).numbers != other_seed.draw(step).numbers for step in range(8))
 
 
 def test_every_epoch_shows_every_image_once(prepared: Prepared) -> None:
-    found = trainer(prepared)
+    found = learner_of(prepared)
     for epoch in range(3):
-        assert sorted(found.draw(6 * epoch + step).images[0] for step in range(6)) == list(range(6))
+        assert sorted(found.draw(6 * epoch + step).numbers[0] for step in range(6)) == list(range(6))
 
 
 def test_learning_rate_drops_after_its_share_of_the_steps(prepared: Prepared) -> None:
-    found = trainer(prepared, steps=20)
+    found = learner_of(prepared, steps=20)
     rates = []
     for step in range(20):
         found.update(step, found.draw(step))
@@ -81,10 +81,10 @@ def test_learning_rate_drops_after_its_share_of_the_steps(prepared: Prepared) ->
 
 
 def test_teacher_statistics_normalise_the_training_features(prepared: Prepared) -> None:
-    from dfsc.networks import normalise_images
+    from dfsc.model.networks import normalise_images
 
-    found = trainer(prepared)
-    features = found.modules.teacher_features(normalise_images(found.images)).double()
+    found = learner_of(prepared)
+    features = found.model.teacher_features(normalise_images(found.images)).double()
     torch.testing.assert_close(features.mean(dim=(0, 2, 3)), torch.zeros(64, dtype=torch.float64), atol=1e-5, rtol=0)
     deviation = features.std(dim=(0, 2, 3), unbiased=False)
     torch.testing.assert_close(deviation, torch.ones(64, dtype=torch.float64), atol=1e-5, rtol=0)
@@ -94,7 +94,7 @@ def test_teacher_statistics_normalise_the_training_features(prepared: Prepared) 
 def processes() -> ForkServerContext:
     """Where processes come from that need not import torch again."""
     found = get_context("forkserver")
-    found.set_forkserver_preload(["dfsc.stages", "dfsc.cli", "dfsc.commands.models"])
+    found.set_forkserver_preload(["dfsc.training.student", "dfsc.cli", "dfsc.commands.models"])
     return found
 
 
@@ -137,12 +137,12 @@ def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
 
 
 def test_an_interrupted_training_says_when_its_first_attempt_began(prepared: Prepared, tmp_path: Path) -> None:
-    learner, checkpoint = trainer(prepared), Checkpoint(tmp_path, "interrupted")
+    learner, checkpoint = learner_of(prepared), Checkpoint(tmp_path, "interrupted")
     began = time.time()
     with pytest.raises(Interrupted):
-        run_steps(learner, 12, checkpoint, progress=lambda step, *_: os.kill(os.getpid(), signal.SIGTERM))
+        run_steps(learner, 12, checkpoint, LoopOptions(progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM)))
     ended = time.time()
-    log = run_steps(learner, 12, checkpoint)
+    log = run_steps(learner, 12, checkpoint, LoopOptions())
     assert began <= log.started <= ended
 
 
@@ -167,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepa
     (kept,) = (tmp_path / "checkpoints").glob("*.pt")
     assert str(kept) in outcome.errors
     state = load_tensors(kept, "a checkpoint")
-    assert all(torch.isfinite(value).all() for value in state["modules"].values())
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
 
 
 def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) -> None:

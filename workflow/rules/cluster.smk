@@ -2,8 +2,8 @@
 
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 
-from dfsc.drivers import register
-from dfsc.slurm import cancel_leftovers, check_reachable
+from dfsc.cluster.drivers import register
+from dfsc.cluster.slurm import cancel_leftovers, check_reachable
 
 if workflow.remote_exec:
     # Inside a job, Snakemake has one thing to run. Its default limit of 100 jobs a second holds the job, and its GPU, for

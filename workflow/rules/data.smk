@@ -9,9 +9,9 @@
 
 from pathlib import Path
 
-from dfsc import changes
+from dfsc.data import changes
 from dfsc.files import digest_of
-from dfsc.sources import read_source
+from dfsc.data.sources import read_source
 
 SOURCE = config["dataset"]["source"]
 ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout

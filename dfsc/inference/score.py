@@ -1,0 +1,105 @@
+"""A trained model and images in, anomaly maps and image scores out. Inference is EfficientAD's own, for DFSC too."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dfsc.data.images import load_images
+from dfsc.data.layout import FileRecord, read_manifest
+from dfsc.errors import UserError
+from dfsc.files import written_whole
+from dfsc.inference.image_scores import write_scores
+from dfsc.inference.maps import pad_map, resize_map, write_maps
+from dfsc.model.networks import EfficientAD, normalise_images
+from dfsc.model.saved import load_model
+from dfsc.settings.leaves import Precision
+from dfsc.settings.scoring import ScoringSettings
+from dfsc.training.device import computing
+
+BATCH = 16
+
+
+def anomaly_maps(
+    model: EfficientAD, images: NDArray[np.uint8], device: torch.device, precision: Precision
+) -> NDArray[np.float32]:
+    """Anomaly maps M = (M_local + M_global) / 2 before padding, float32 [n, s/4 - 8, s/4 - 8].
+
+    `images`: uint8 [n, s, s, 3]. Source: Batzner et al. 2024, section 3.4.
+    """
+    model = model.to(device)
+    with computing(device, precision):
+        maps = [
+            model(normalise_images(batch.to(device))).mean(dim=1).float().cpu()
+            for batch in torch.from_numpy(images).split(BATCH)
+        ]
+    return torch.cat(maps).numpy()
+
+
+def score_images(
+    model: EfficientAD,
+    folder: Path,
+    records: list[FileRecord],
+    settings: ScoringSettings,
+    device: torch.device,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
+    """Small anomaly maps and image scores of `records` below `folder`, keyed by path.
+
+    The image score is the maximum of the padded map at the image's own size. Raises UserError naming an image whose map
+    holds NaN or infinite values.
+    """
+    maps: dict[str, NDArray[np.float32]] = {}
+    scores: dict[str, float] = {}
+    for start in range(0, len(records), BATCH):
+        batch = records[start : start + BATCH]
+        images = load_images([folder / record.path for record in batch], model.image_size, workers)
+        for record, small in zip(batch, anomaly_maps(model, images, device, settings.precision), strict=True):
+            if not np.isfinite(small).all():
+                raise UserError(
+                    f"{record.path}: its anomaly map holds NaN or infinite values; check the images that the model was "
+                    "trained and calibrated on, and train it again"
+                )
+            maps[record.path] = small
+            full = resize_map(pad_map(small, settings.padding), record.height, record.width)
+            scores[record.path] = float(full.max())
+        progress(len(maps), len(records))
+    return maps, scores
+
+
+def write_full_size_maps(
+    folder: Path, category: str, records: list[FileRecord], maps: Mapping[str, NDArray[np.float32]], padding: str
+) -> None:
+    """Write the maps at image size as the official layout wants them: <folder>/<category>/test/<type>/<id>.tiff."""
+    import tifffile
+
+    for record in records:
+        full = resize_map(pad_map(maps[record.path], padding), record.height, record.width)
+        with written_whole((folder / category / record.path).with_suffix(".tiff")) as temporary:
+            tifffile.imwrite(temporary, full)
+
+
+def run_scoring(
+    model_path: Path,
+    settings: ScoringSettings,
+    folder: Path,
+    manifest: Path,
+    scores: Path,
+    maps: Path,
+    full_size_maps: Path | None,
+    device: torch.device,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
+    records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
+    if not records:
+        raise UserError(f"{manifest}: lists no test image")
+    small, image_scores = score_images(load_model(model_path), folder, records, settings, device, workers, progress)
+    if full_size_maps is not None:
+        write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
+    write_scores(scores, image_scores)
+    write_maps(maps, small)

@@ -1,0 +1,128 @@
+"""Figures of numbers: image AUROC over DFSC's quantile, and score histograms. PDF and PNG, readable in grey."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dfsc.config import BASELINE, ablation_of, display_name, quantile_of
+from dfsc.data.layout import TEST_FOLDERS
+from dfsc.report.compare import COLUMNS
+from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure
+from dfsc.report.tables import HEADINGS, RUNS_MISSING, Context
+
+# Told apart without colour, too.
+HISTOGRAMS: dict[str, dict[str, Any]] = {
+    "good": {"histtype": "stepfilled"},
+    "logical_anomalies": {"histtype": "step", "linewidth": 1.4},
+    "structural_anomalies": {"histtype": "step", "linewidth": 1.4, "linestyle": "--"},
+}
+
+
+def footnote(figure: Figure, text: str, context: Context) -> None:
+    """Write below a figure how to read it, what its runs were pretrained on, and whether runs are missing."""
+    mark = f"{RUNS_MISSING}. " if context.partial else ""
+    figure.supxlabel(f"{mark}{text}\npretraining images: {context.pretraining_images}", fontsize=8)
+
+
+def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
+    """Image AUROC over the quantile: a row of panels per anomaly type and mean, a column per category.
+
+    The band is the 95 % interval of the paired difference, drawn around DFSC: it leaves out the baseline's line where
+    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'; returns them by size, as saved.
+    """
+    figures: dict[str, Figure] = {}
+    ablations = comparison["method"].map(ablation_of) != ""
+    shown = comparison[(comparison["metric"] == "image_auroc") & ~ablations]
+    for size, of_size in shown.groupby("size"):
+        categories = list(dict.fromkeys(of_size["category"]))
+        names = [name for name in COLUMNS if (of_size["anomaly_type"] == name).any()]
+        quantiles = sorted(of_size["method"].map(quantile_of).dropna().unique())
+        figure, axes = plt.subplots(
+            len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
+            sharex=True, sharey="row", squeeze=False, layout="constrained",
+        )  # fmt: skip
+        for row, name in zip(axes, names, strict=True):
+            of_type = of_size[of_size["anomaly_type"] == name]
+            for axis, category in zip(row, categories, strict=True):
+                _draw_sweep(axis, of_type[of_type["category"] == category], quantiles, context)
+            values = 100 * of_type["value"]
+            row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
+            row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
+        for axis, category in zip(axes[0], categories, strict=True):
+            axis.set_title(str(category).replace("_", " "), fontsize=10)
+        handles = {
+            label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
+        text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
+        footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
+        save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures
+
+
+def _draw_sweep(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
+    """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
+    if summary.empty:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
+        return
+    baseline, dfsc = (summary[(summary["method"] == BASELINE) == is_it] for is_it in (True, False))
+    for value in 100 * baseline["value"]:
+        axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label="EfficientAD")
+    dfsc = dfsc.assign(quantile=dfsc["method"].map(quantile_of)).sort_values("quantile")
+    places = np.searchsorted(quantiles, dfsc["quantile"])
+    value = 100 * dfsc["value"]
+    start = value - 100 * dfsc["difference"]
+    low, high = start + 100 * dfsc["low"], start + 100 * dfsc["high"]
+    axis.plot(places, value, color=BLUE, marker="o", markersize=4, label="DFSC")
+    axis.errorbar(places, value, yerr=[value - low, high - value], fmt="none", color=BLUE, linewidth=0.7)
+    axis.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of the difference")
+    declared = np.flatnonzero(dfsc["method"] == context.grid.headline)
+    axis.plot(
+        places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK
+    )
+    axis.set_xticks(range(len(quantiles)), [f"{quantile:g}" for quantile in quantiles], fontsize=8)
+    axis.set_xlim(-0.5, max(len(quantiles), 1) - 0.5)
+    axis.grid(axis="y", linewidth=0.3)
+
+
+def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
+    """Image scores of good, logical and structural test images, EfficientAD above the declared DFSC.
+
+    `scores` has columns size, category, method, seed, path, image_score; seeds are drawn together. One figure per
+    size, `path` with '_<size>'; returns them by size, as saved. Every hundredth of the highest scores lies beyond the
+    axis.
+    """
+    figures: dict[str, Figure] = {}
+    methods = [BASELINE, context.grid.headline]
+    scores = scores[scores["method"].isin(methods)].assign(folder=scores["path"].str.split("/").str[1])
+    for size, of_size in scores.groupby("size"):
+        categories = list(dict.fromkeys(of_size["category"]))
+        figure, axes = plt.subplots(
+            2, len(categories), figsize=(1 + 2.6 * len(categories), 4.6), sharex="col", squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        for column, category in zip(axes.T, categories, strict=True):
+            of_category = of_size[of_size["category"] == category]
+            bins = np.linspace(of_category["image_score"].min(), of_category["image_score"].quantile(0.99), 31)
+            for axis, method in zip(column, methods, strict=True):
+                for folder in TEST_FOLDERS:
+                    chosen = of_category[(of_category["method"] == method) & (of_category["folder"] == folder)]
+                    style = {"color": COLOURS[folder], "label": folder.replace("_anomalies", ""), **HISTOGRAMS[folder]}
+                    if chosen.empty:
+                        continue
+                    axis.hist(chosen["image_score"], bins, density=True, log=True, **style)
+                axis.set_yticks([])
+            column[0].set_title(str(category).replace("_", " "), fontsize=10)
+        for axis, method in zip(axes[:, 0], methods, strict=True):
+            axis.set_ylabel(f"{display_name(method)}\ndensity (log)")
+        axes[0][0].legend(fontsize=7)
+        footnote(figure, "image score (maximum of the anomaly map), test images, all seeds", context)
+        save_figure(figure, path.with_name(f"{path.name}_{size}"))
+        figures[size] = figure
+    return figures

@@ -1,0 +1,101 @@
+"""Images, their ground truth and anomaly maps side by side: those named, the first by name, or the worst ranked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dfsc.config import display_name
+from dfsc.data.ground_truth import mask_files
+from dfsc.data.images import decode_grey, decode_image
+from dfsc.data.layout import ANOMALY_TYPES
+from dfsc.errors import UserError
+from dfsc.inference.image_scores import read_scores
+from dfsc.inference.maps import pad_map, read_maps, resize_map
+from dfsc.report.figures.plotting import save_figure
+
+
+def first_examples(paths: list[str], per_type: int) -> list[str]:
+    """The first `per_type` anomalous test images of each type, by name: chosen before any score is known."""
+    return [path for kind in ANOMALY_TYPES for path in sorted(_of_folder(paths, kind))[:per_type]]
+
+
+def worst_examples(scores: Mapping[str, float], per_type: int) -> list[str]:
+    """The `per_type` anomalous test images of each type that have the lowest image scores."""
+    return [
+        path for kind in ANOMALY_TYPES for path in sorted(_of_folder(scores, kind), key=lambda x: scores[x])[:per_type]
+    ]
+
+
+def _of_folder(paths: Mapping[str, float] | list[str], folder: str) -> list[str]:
+    return [path for path in paths if path.startswith(f"test/{folder}/")]
+
+
+def draw_heatmaps(
+    category_folder: Path,
+    maps: dict[str, Path],
+    padding: str,
+    output: Path,
+    *,
+    per_type: int = 3,
+    source: str = "",
+    worst: Path | None = None,
+    chosen: list[str] | None = None,
+) -> Figure:
+    """Rows of image, ground truth, and each method's anomaly map; colours shared along a column.
+
+    `maps`: method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<file>'), else those that
+    the last method ranks lowest, by its image scores in the file `worst`, else the first of each type. Returns the
+    figure as saved. Raises UserError naming an image that has no map.
+    """
+    archives = {method: read_maps(path) for method, path in maps.items()}
+    last = list(archives.values())[-1]
+    if worst and chosen:
+        raise UserError("--worst: the images are named by --images; leave out one of the two")
+    examples = chosen or (
+        worst_examples(read_scores(worst), per_type) if worst else first_examples(list(last), per_type)
+    )
+    if not examples:
+        raise UserError(f"{list(maps.values())[-1]}: has no map of a test image")
+    for path in examples:
+        if path not in last:
+            raise UserError(f"{path}: has no anomaly map in {list(maps.values())[-1]}")
+    columns = 2 + len(archives)
+    figure, axes = plt.subplots(
+        len(examples), columns, figsize=(2.2 * columns, 1.75 * len(examples)), squeeze=False, layout="constrained"
+    )
+    # A method's colours run from the middle of its maps of good images to well above nearly all of them.
+    good = {method: np.concatenate([archive[path].ravel() for path in _of_folder(list(archive), "good")])
+            for method, archive in archives.items()}  # fmt: skip
+    for row, path in zip(axes, examples, strict=True):
+        image = np.asarray(decode_image(category_folder / path))
+        row[0].imshow(image)
+        row[0].set_ylabel(str(Path(path).with_suffix("")).removeprefix("test/").replace("_anomalies", ""), fontsize=7)
+        row[1].imshow(ground_truth(category_folder, path, image.shape[:2]), cmap="gray", vmin=0, vmax=1)
+        for axis, (method, archive) in zip(row[2:], archives.items(), strict=True):
+            full = resize_map(pad_map(archive[path], padding), *image.shape[:2])
+            axis.imshow(image.mean(axis=2), cmap="gray")
+            low, high = np.quantile(good[method], [0.5, 0.999])
+            axis.imshow(full, cmap="inferno", alpha=0.75, vmin=low, vmax=3 * high)
+    for axis, title in zip(axes[0], ["image", "ground truth", *map(display_name, archives)], strict=True):
+        axis.set_title(title, fontsize=9)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    which = f"; ranked lowest by {display_name(list(archives)[-1])}" if worst else ""
+    images = source and f" (pretraining images: {source})"
+    figure.suptitle(f"{category_folder.name.replace('_', ' ')}{which}{images}", fontsize=9)
+    save_figure(figure, output)
+    return figure
+
+
+def ground_truth(category_folder: Path, path: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Union of the regions of a test image, [height, width]; empty for a good one."""
+    kind, stem = Path(path).parent.name, Path(path).stem
+    union = np.zeros(shape, bool)
+    for mask in mask_files(category_folder, kind, stem):
+        union |= decode_grey(mask) > 0
+    return union

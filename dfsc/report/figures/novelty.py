@@ -1,0 +1,94 @@
+"""What DFSC's constraint acts on: the squared difference of teacher and autoencoder, and the novel sets in it."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from dfsc.data.images import decode_image, image_files, load_images
+from dfsc.data.layout import ANOMALY_TYPES
+from dfsc.errors import UserError
+from dfsc.model.saved import load_model
+from dfsc.report.figures.heatmaps import ground_truth
+from dfsc.report.figures.plotting import save_figure
+from dfsc.training.difference_log import novel_share, read_differences, read_logged_image, squared_difference
+
+GREYS = "Greys"
+
+
+def draw_novelty(
+    models: list[Path], category_folder: Path, quantiles: list[float], output: Path, source: str
+) -> Figure:
+    """Draw a training image and a test image of each type: image, ground truth, difference map, novel sets.
+
+    `models` are model.pt of the baseline and of DFSC, after training, a row each per image. Darker is more; the
+    difference's grey runs from 0 to its largest channel mean in either model, the novel share's to its own largest.
+    Returns the figure as saved.
+    """
+    folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
+    paths = [f"{folder}/{file.name}" for folder in folders for file in image_files(category_folder / folder)[:1]]
+    if not paths:
+        raise UserError(f"{category_folder}: holds no image in {', '.join(folders)}")
+    loaded = [load_model(path) for path in models]
+    images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
+    squared = [squared_difference(model, images) for model in loaded]
+    rows, columns = len(paths) * len(models), 3 + len(quantiles)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(1.6 * columns, 1.55 * rows), squeeze=False, layout="constrained"
+    )
+    for number, path in enumerate(paths):
+        shape = np.asarray(decode_image(category_folder / path)).shape[:2]
+        highest = max(float(of_model[number].mean(dim=0).max()) for of_model in squared)
+        for which, of_model in enumerate(squared):
+            row = axes[len(models) * number + which]
+            row[0].imshow(images[number])
+            row[0].set_ylabel(("EfficientAD", "DFSC")[which] + f"\n{Path(path).parent}", fontsize=7)
+            row[1].imshow(ground_truth(category_folder, path, shape), cmap="gray", vmin=0, vmax=1)
+            row[2].imshow(of_model[number].mean(dim=0).numpy(), cmap=GREYS, vmin=0, vmax=highest)
+            for axis, quantile in zip(row[3:], quantiles, strict=True):
+                axis.imshow(novel_share(of_model[number], quantile), cmap=GREYS, vmin=0)
+    _finish(axes, ["image", "ground truth", "(T' − A)²", *(f"novel, τ'={quantile:g}" for quantile in quantiles)])
+    category = category_folder.name.replace("_", " ")
+    figure.suptitle(f"{category.replace('_', ' ')}, after training (pretraining images: {source})", fontsize=9)
+    save_figure(figure, output)
+    return figure
+
+
+def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output: Path, title: str) -> Figure:
+    """Draw what `DifferenceLog` kept of a training image: a row per method and step, as in `draw_novelty`.
+
+    `logs` are those of the baseline and of DFSC. Each row's difference runs from 0 to its own largest.
+    Returns the figure as saved.
+    """
+    kept = [(name, step, squared) for name, path in zip(("EfficientAD", "DFSC"), logs, strict=False)
+            for step, squared in read_differences(path).items()]  # fmt: skip
+    image = read_logged_image(logs[0])
+    columns = 2 + len(quantiles)
+    figure, axes = plt.subplots(
+        len(kept), columns, figsize=(1.6 * columns, 1.55 * len(kept)), squeeze=False, layout="constrained"
+    )
+    for row, (name, step, squared) in zip(axes, kept, strict=True):
+        elements = torch.from_numpy(squared).float()
+        row[0].imshow(image)
+        row[0].set_ylabel(f"{name}\nstep {step}", fontsize=7)
+        for axis, shown in zip(
+            row[1:],
+            [elements.mean(dim=0).numpy(), *(novel_share(elements, quantile) for quantile in quantiles)],
+            strict=True,
+        ):
+            axis.imshow(shown, cmap=GREYS, vmin=0)
+    _finish(axes, ["image", "(T' − A)²", *(f"novel, τ'={quantile:g}" for quantile in quantiles)])
+    figure.suptitle(title.replace("_", " "), fontsize=9)
+    save_figure(figure, output)
+    return figure
+
+
+def _finish(axes: Any, titles: list[str]) -> None:
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])

@@ -1,0 +1,168 @@
+"""A trained model's files, gathered into what MLflow is told of it."""
+
+import csv
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dfsc.config import quantile_of
+from dfsc.data.layout import read_manifest
+from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
+from dfsc.report.tracking import TrackedRun, track_run
+
+ARTIFACT_FILES = {
+    "model.pt": "model",
+    "training.json": "",
+    "training_curve.csv": "",
+    "scores.csv": "",
+    "metrics.json": "",
+    "curves.csv": "curves",
+    "curves.png": "curves",
+    "heatmaps.png": "",
+}
+# Keys of training.json that each run has as tags.
+RECORDED = (
+    *("commit", "teacher_digest", "penalty_digest", "model_digest"),
+    *("pretraining_images", "teacher", "hardware"),
+)
+TRAINING, TEACHER = "the record of a training", "the record of a teacher"
+COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
+
+
+def track_model(
+    folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path, manifests: Sequence[Path] = ()
+) -> None:
+    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt.
+
+    `manifests`: of all that the model was trained and judged on; without, the run names its training's alone.
+    Raises UserError naming a file that is missing or damaged, and as `track_run` does.
+    """
+    path = folder / "training.json"
+    training = read_json(path, TRAINING, MADE_ANEW)
+    quantile = quantile_of(method)
+    with reading(path, TRAINING, MADE_ANEW):
+        settings = training["settings"]
+        size, seed = settings["size"], settings["seed"]
+        data_digest = _data_digest(manifests) if manifests else str(training["data_digest"])
+        # Tells runs of one grid cell under changed settings, or on changed test images, apart.
+        made_from = digest_of([training["fingerprint"], data_digest])
+        key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
+        tags = {
+            "benchmark": experiment,
+            "category": category,
+            "method": method,
+            "quantile": "" if quantile is None else str(quantile),
+            "seed": str(seed),
+            "size": size,
+            **{name: str(training[name]) for name in RECORDED},
+            "data_digest": data_digest,
+            "code_digest": str(training["code"]),
+            **{f"version.{name}": value for name, value in _versions(training).items()},
+        }
+        costs, times, parameters = costs_of(training), _times(training), _flat(settings)
+        curve = _read_curve(folder / "training_curve.csv", settings["steps"])
+    measured = read_json(folder / "metrics.json", "metrics", MADE_ANEW)
+    with reading(folder / "metrics.json", "metrics", MADE_ANEW):
+        metrics = flat_metrics(measured)
+    run = TrackedRun(
+        name=f"{category} {method} seed{seed} {size}",
+        key=key,
+        tags=tags,
+        parameters=parameters,
+        curve=curve,
+        metrics=metrics,
+        artifacts={folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()},
+        costs=costs,
+        **times,
+    )
+    write_json(receipt, track_run(uri, experiment, run))
+
+
+def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> None:
+    """Track a pretrained teacher, with its loss curve, in an experiment beside the benchmark's; write its receipt.
+
+    Raises UserError naming a file that is missing or damaged, and as `track_run` does.
+    """
+    path = teacher.with_suffix(".json")
+    made = read_json(path, TEACHER, MADE_ANEW)
+    with reading(path, TEACHER, MADE_ANEW):
+        size, steps = made["settings"]["size"], made["settings"]["steps"]
+        curve = _read_curve(teacher.with_suffix(".csv"), steps)
+        run = TrackedRun(
+            name=f"teacher {size}",
+            key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
+            tags={
+                **{name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
+                "code_digest": str(made["code"]),
+                **{f"version.{name}": value for name, value in _versions(made).items()},
+            },
+            parameters=_flat(made["settings"]),
+            curve=curve,
+            metrics={"distillation": curve[-1]["distillation"]},
+            artifacts={teacher: "model", path: ""},
+            costs=costs_of(made),
+            **_times(made),
+        )
+    write_json(receipt, track_run(uri, f"{benchmark}-teachers", run))
+
+
+def _data_digest(manifests: Sequence[Path]) -> str:
+    for path in manifests:
+        read_manifest(path)  # refuses what is none, and a damaged one
+    return digest_of(sorted(map(sha256_of, manifests)))
+
+
+def _versions(made: dict[str, Any]) -> dict[str, str]:
+    return {"python": made["python"], **made["versions"]}
+
+
+def _times(made: dict[str, Any]) -> dict[str, int]:
+    """When a training began and ended, in milliseconds since 1970; before starts were recorded, `seconds` tell."""
+    finished = _milliseconds(made["finished"])
+    started = _milliseconds(made["started"]) if "started" in made else finished - round(1000 * made["seconds"])
+    return {"started": started, "finished": finished}
+
+
+def _milliseconds(time: str) -> int:
+    return round(1000 * datetime.strptime(time, "%Y-%m-%dT%H:%M:%S%z").timestamp())
+
+
+def costs_of(made: dict[str, Any]) -> dict[str, float]:
+    """What a training cost: seconds, interrupted attempts included, those on a GPU, and the largest memory held."""
+    return {name: float(made[name]) for name in COSTS}
+
+
+def _read_curve(path: Path, steps: int) -> list[dict[str, float]]:
+    with reading(path, "a training curve", MADE_ANEW):
+        rows = csv.DictReader(read_lines(path).splitlines())
+        curve = [{name: float(value) for name, value in row.items()} for row in rows]
+        if not curve or curve[-1]["step"] != steps:
+            raise ValueError(f"it does not end at step {steps}")
+        return curve
+
+
+def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
+    """metrics.json under the names that MLflow and the tables use: 'image_auroc.mean', 'au_spro_0.05.mean'..."""
+    flat = {f"image_auroc.{name}": value for name, value in measured["classification"]["auc_roc"].items()}
+    for name, by_limit in measured["localization"]["auc_spro"].items():
+        flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
+    for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
+        flat |= {f"au_spro_0.05.{kind}.{metric_name(defect)}": limits["0.05"] for defect, limits in defects.items()}
+    return flat
+
+
+def metric_name(text: str) -> str:
+    """Any text as part of a metric's name, where MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone.
+
+    Other signs become '_x<hexadecimal>_', '&' for example '_x26_'; different texts stay different.
+    """
+    return re.sub(r"[^\w.\- :]|_(?=x[0-9a-f]+_)", lambda sign: f"_x{ord(sign[0]):02x}_", text)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,302 @@
+"""The four tables, as CSV, Markdown, LaTeX (booktabs) and HTML, from the comparison of the tracked runs."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dfsc.config import BASELINE, ablation_of, display_name
+from dfsc.files import reading, write_text
+from dfsc.report.compare import ALL, COLUMNS, Grid
+
+TITLES = {"image_auroc": "Image AUROC", "au_spro_0.05": "AU-sPRO up to FPR 0.05"}
+HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
+REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
+OPTIMISTIC = "best on the test images (optimistic)"
+PARTIAL = "PARTIAL"
+RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
+STYLE = (
+    "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
+    "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
+    "tbody{border-bottom:2px solid}tr.first{border-top:1px solid #aaa}.words{text-align:left}"
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every caption says: the grid, the source of the pretraining images, and whether runs are missing."""
+
+    grid: Grid
+    pretraining_images: str
+    partial: bool
+    reference: Path | None = None  # others' results, for `main_table`
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The column that marks every line of a partial table."""
+        return {"status": PARTIAL} if self.partial else {}
+
+
+def per_cent(row: pd.Series) -> str:
+    """A value and its standard deviation over seeds."""
+    return f"{100 * row['value']:.1f}" + ("" if pd.isna(row["value_std"]) else f" ± {100 * row['value_std']:.1f}")
+
+
+def gain(row: pd.Series, spread: bool = True) -> str:
+    """A difference, with `spread` its standard deviation over seeds, and its 95 % interval, in points of per cent."""
+    if pd.isna(row.get("difference")):
+        return ""
+    deviation = "" if not spread or pd.isna(row["difference_std"]) else f" ± {100 * row['difference_std']:.1f}"
+    bounds = "" if pd.isna(row["low"]) else f" [{points(row['low'])}, {points(row['high'])}]"
+    return points(row["difference"]) + deviation + bounds
+
+
+def points(difference: float) -> str:
+    """A difference of metrics in 0..1 as points of per cent, with its sign; '−' is a minus sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def probability(row: pd.Series) -> str:
+    """The probability that DFSC is better; never said to be 0 or 1."""
+    value = row.get("probability")
+    if value is None or pd.isna(value):
+        return ""
+    return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
+
+
+def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
+    """Heading -> what is shown of an anomaly type or the mean; empty for what was not measured."""
+    cells = of_method.set_index("anomaly_type")
+    return {heading: shown(cells.loc[name]) if name in cells.index else "" for name, heading in HEADINGS.items()}
+
+
+def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
+    """Tables 1 and 2: EfficientAD, the declared DFSC, their difference, and what others report."""
+    grid = context.grid
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin([BASELINE, grid.headline])]
+    rows = []
+    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
+        lines: list[tuple[str, str, Callable[[pd.Series], str]]] = [
+            (BASELINE, display_name(BASELINE), per_cent),
+            (grid.headline, display_name(grid.headline), per_cent),
+            (grid.headline, "difference [95 %]", gain),
+            (grid.headline, "P(DFSC better)", probability),
+        ]
+        for method, label, shown in lines:
+            numbers = _numbers(group[group["method"] == method], shown)
+            rows.append({**context.mark, "size": size, "category": category, "": label, **numbers, "source": "ours"})
+    return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
+
+
+def reference_results(metric: str, path: Path) -> pd.DataFrame:
+    """Published and reproduced numbers of a metric in per cent, which are not ours: see the column `source`.
+
+    Raises UserError naming a file that is missing or damaged.
+    """
+    with reading(path, "a table of reference results"):
+        results = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if other := set(results["kind"]) - REFERENCE_KINDS.keys():
+            raise ValueError(f"kind {', '.join(sorted(other))} is none of {', '.join(REFERENCE_KINDS)}")
+        wanted = ["method", "size", "metric", "category", *HEADINGS.values(), "runs", "kind", "source"]
+        return results.loc[results["metric"] == metric, wanted]
+
+
+def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
+    if context.reference is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        [
+            {
+                **context.mark,
+                "size": row["size"],
+                "category": ALL if row["category"] == "all" else row["category"],
+                "": row["method"],
+                **{heading: row[heading] for heading in HEADINGS.values()},
+                "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
+                + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
+            }
+            for row in reference_results(metric, context.reference).to_dict("records")
+        ]
+    )
+
+
+def method_table(
+    comparison: pd.DataFrame, methods: list[str], metric: str, context: Context, spread: bool = True
+) -> pd.DataFrame:
+    """Tables 3 and 4: a row per method, with its difference from the baseline; the best is named as chosen late.
+
+    `spread`: with the difference's standard deviation, as `gain`.
+    """
+    rows = []
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(methods)]
+    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
+        means = group[(group["anomaly_type"] == "mean") & (group["method"] != BASELINE)]
+        best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
+        for method, of_method in group.groupby("method", sort=False):
+            notes = ["declared" if method == context.grid.headline else "", OPTIMISTIC if method == best else ""]
+            rows.append(
+                {
+                    **context.mark,
+                    "size": size,
+                    "category": category,
+                    "": display_name(str(method)),
+                    **_numbers(of_method, per_cent),
+                    "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
+                    "P(DFSC better)": _numbers(of_method, probability)["mean"],
+                    "note": ", ".join(filter(None, notes)),
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.drop(
+        columns=[heading for heading in HEADINGS.values() if heading in table and not any(table[heading])]
+    )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be written: what a person reads, what a machine reads, and the caption."""
+
+    name: str
+    title: str
+    caption: str
+    shown: pd.DataFrame
+    numbers: pd.DataFrame  # metrics in 0..1
+
+
+def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
+    """The four tables of a comparison as `dfsc.report.compare.compare` returns it."""
+    grid = context.grid
+    sweep = [method for method in grid.methods if not ablation_of(method)]
+    readings = [BASELINE, grid.headline, *(method for method in grid.methods if ablation_of(method))]
+    pair = [BASELINE, grid.headline]
+    declared = f" {display_name(grid.headline)} was declared before the run."
+    lacking = not_measured(comparison)
+    same_data = context.reference is None or grid.dataset == "mvtec_loco"
+    others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
+    none = "" if len(readings) > 2 else " No other reading was run: config/ablations.yaml has them ready."
+    chosen: list[tuple[str, str, str, str, list[str], pd.DataFrame]] = [
+        ("table1_image_auroc", "Does DFSC beat EfficientAD at telling anomalous images from good ones?",
+         declared + others, "image_auroc", pair, main_table(comparison, "image_auroc", context)),
+        ("table2_au_spro", "Does DFSC beat EfficientAD at localising anomalies?",
+         declared + others, "au_spro_0.05", pair, main_table(comparison, "au_spro_0.05", context)),
+        ("table3_quantiles", "How much does the quantile τ' matter?",
+         declared, "image_auroc", sweep, method_table(comparison, sweep, "image_auroc", context)),
+        ("table4_readings", "How much do the margin and the readings left open matter?",
+         declared + none, "image_auroc", readings, method_table(comparison, readings, "image_auroc", context)),
+    ]  # fmt: skip
+    tables = []
+    for number, (name, question, more, metric, methods, shown) in enumerate(chosen, 1):
+        numbers = comparison[comparison["method"].isin(methods)].assign(pretraining_images=context.pretraining_images)
+        family = numbers["metric"].str.startswith("au_spro") == (metric != "image_auroc")
+        numbers = numbers[family] if number < 4 else numbers
+        text = caption(metric, context) + more + lacking
+        tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
+    return tables
+
+
+def caption(metric: str, context: Context) -> str:
+    """What the numbers are, how sure, and what they rest on."""
+    seeds = len(context.grid.seeds)
+    if seeds > 1:
+        spread = f"mean ± standard deviation over {seeds} seeds"
+        source = "test images resampled, seeds by Student's t" if metric == "image_auroc" else "Student's t over seeds"
+    else:
+        spread = "one seed"
+        source = "test images resampled; nothing said of other seeds" if metric == "image_auroc" else "none"
+    return (
+        f"{TITLES.get(metric, metric)} in per cent, {spread}. Difference: DFSC minus EfficientAD in points, paired by "
+        f"category and seed, with its 95 % interval ({source}). "
+        f"Pretraining and penalty images: {context.pretraining_images}."
+        + (f" {RUNS_MISSING}." if context.partial else "")
+    )
+
+
+def not_measured(comparison: pd.DataFrame) -> str:
+    """Says which categories lack an anomaly type that others have, and what that does to the means; empty if none."""
+    types = comparison[comparison["category"] != ALL].groupby("category", sort=False)["anomaly_type"].agg(set)
+    names = [name for name in COLUMNS if any(name in of_category for of_category in types)]
+    lacking = [
+        f"{category} has no {HEADINGS[name]} anomalies"
+        for category, of_category in types.items()
+        for name in names
+        if name not in of_category
+    ]
+    if not lacking:
+        return ""
+    return (
+        f" {'; '.join(lacking)}: its mean is of the type it has, and no mean of categories is given of a type that one "
+        "of them lacks."
+    )
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write <name>.csv (numbers), .md, .tex (to be included; wants booktabs and longtable) and .html."""
+    write_text(folder / f"{table.name}.csv", table.numbers.to_csv(index=False))
+    cells = table.shown.map(lambda cell: str(cell).replace("|", r"\|"))
+    markdown = cells.to_markdown(index=False, disable_numparse=True)
+    write_text(folder / f"{table.name}.md", f"**{table.title}** {table.caption}\n\n{markdown}\n")
+    write_text(folder / f"{table.name}.tex", to_latex(table))
+    write_text(folder / f"{table.name}.html", to_html(table))
+
+
+def starts_block(table: pd.DataFrame) -> list[bool]:
+    """Per row whether it begins another size, category or kind of source, and so is set off by a line."""
+    names = [name for name in ("size", "category") if name in table]
+    blocks = table[names].assign(ours=table["source"] == "ours") if "source" in table else table[names]
+    changed = (blocks != blocks.shift()).any(axis=1)
+    if "source" in table:
+        changed &= (table["source"] == "ours") | (table["source"].shift() == "ours")
+    return [bool(begins) and number > 0 for number, begins in enumerate(changed)]
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$",
+    "τ'": r"$\tau'$", "±": r"$\pm$", "−": "$-$",
+}  # fmt: skip
+
+
+def latex(text: object) -> str:
+    """Text for LaTeX, each of its signs escaped at once, so that no escape is escaped again."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda sign: LATEX[sign[0]], str(text))
+
+
+def to_latex(table: Table) -> str:
+    """A longtable with booktabs rules; numbers right, words left."""
+    columns = list(table.shown.columns)
+    head = " & ".join(latex(name) for name in columns) + r" \\"
+    lines = [
+        r"\setlength{\LTcapwidth}{\linewidth}",
+        r"\begin{longtable}{" + "".join("r" if name in HEADINGS.values() else "l" for name in columns) + "}",
+        rf"\caption{{{latex(table.title.partition('. ')[2])} {latex(table.caption)}}}\\",  # LaTeX numbers it
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead",
+        r"\bottomrule", r"\endfoot",
+    ]  # fmt: skip
+    for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True):
+        lines += [r"\midrule"] if begins else []
+        lines.append(" & ".join(latex(value) for value in row) + r" \\")
+    return "\n".join([*lines, r"\end{longtable}", ""])
+
+
+def to_html(table: Table) -> str:
+    """A page of its own, for the report."""
+
+    def cells(tag: str, values: tuple[object, ...]) -> str:
+        kinds = ["" if name in HEADINGS.values() else ' class="words"' for name in table.shown.columns]
+        return "".join(
+            f"<{tag}{kind}>{html.escape(str(value))}</{tag}>" for kind, value in zip(kinds, values, strict=True)
+        )
+
+    body = "".join(
+        f"<tr{' class=first' if begins else ''}>{cells('td', row)}</tr>\n"
+        for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True)
+    )
+    head = cells("th", tuple(table.shown.columns))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
+        f"<style>{STYLE}</style><h1>{html.escape(table.title)}</h1><p>{html.escape(table.caption)}</p>\n"
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></html>\n"
+    )

@@ -1,0 +1,241 @@
+"""Runs in MLflow: one per trained model, written in one go, and read back as they were written."""
+
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfsc.errors import UserError, listed
+from dfsc.files import digest_of, read_record, reading
+from dfsc.inference.image_scores import read_scores as read_image_scores
+from dfsc.report.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+BATCH = 1000  # metrics per call that MLflow accepts
+PARAMS_BATCH = 100
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # the interface then opens on the runs
+    "mlflow.note.content": "One run per (size, category, method, seed). Each DFSC run has `difference.*` metrics: its "
+    "own minus those of its baseline, the run in its tag `paired_baseline`. Tick both and press Compare.",
+}
+UNDIGESTED = ("loss/", "difference.", "cost.")  # metrics that are no result of the run by itself
+SCORES = "scores.csv"
+# Tracks what is missing or changed, of all runs at once, and nothing else: what is there as it should be is kept.
+TRACK_AGAIN = (
+    "run `snakemake --cores 1 --forcerun track track_teacher`, with your --configfile, to track it again from the "
+    "results on disk; nothing is trained"
+)
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What MLflow is told of one model."""
+
+    name: str
+    key: str  # by which it is found again, whatever it is called
+    tags: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    curve: list[dict[str, float]]
+    metrics: Mapping[str, float]
+    artifacts: Mapping[Path, str]  # file -> its folder in MLflow, '' for the top
+    # These differ from run to run on equal inputs: metrics `cost.<name>`, and no part of the comparison.
+    costs: Mapping[str, float] = field(default_factory=dict)
+    # Of the training, in milliseconds since 1970; without them, those of tracking.
+    started: int | None = None
+    finished: int | None = None
+
+
+def track_run(uri: str, experiment: str, run: TrackedRun) -> dict[str, str]:
+    """Track one model as a finished run; return its receipt {run_id, key, experiment, metrics_digest}.
+
+    The run is found by its key: a finished one of equal tags and metrics is kept, and given the artifacts that it
+    lacks; any other of that key is deleted and written anew, so that retries never leave two.
+    """
+    with tracking_client(uri) as client:
+        experiment_id = _experiment(client, uri, experiment)
+        place = client.get_experiment(experiment_id).artifact_location
+        run_id = None
+        for found in _runs_of(client, experiment_id, run.key):
+            # A run whose artifacts lie in a checkout that this one was copied from is written anew, into this one.
+            is_here = str(found.info.artifact_uri).startswith(f"{place}/")
+            if run_id is None and is_here and _is_as_tracked(found, run):
+                run_id = found.info.run_id
+                _write_artifacts(client, uri, run_id, run.artifacts)
+            else:
+                client.delete_run(found.info.run_id)
+        if run_id is None:
+            run_id = _write(client, uri, experiment_id, run)
+    return {"run_id": run_id, "key": run.key, "experiment": experiment, "metrics_digest": digest_of(dict(run.metrics))}
+
+
+def _experiment(client: "MlflowClient", uri: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_place(uri, name), EXPERIMENT_TAGS))
+        except MlflowException:  # another process was first
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: experiment `{name}` is deleted; restore it in MLflow, or rename `benchmark`")
+    return str(found.experiment_id)
+
+
+def _runs_of(client: "MlflowClient", experiment_id: str, key: str) -> list["Run"]:
+    return list(client.search_runs([experiment_id], f"tags.key = '{key}'"))
+
+
+def _results_of(run: "Run") -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if not name.startswith(UNDIGESTED)}
+
+
+def _is_as_tracked(found: "Run", run: TrackedRun) -> bool:
+    tags = {name: value for name, value in run.tags.items() if value}  # a server may keep no empty ones
+    return (
+        found.info.status == "FINISHED"
+        and tags.items() <= found.data.tags.items()
+        and _results_of(found) == run.metrics
+    )
+
+
+def _write(client: "MlflowClient", uri: str, experiment_id: str, run: TrackedRun) -> str:
+    from mlflow.entities import Metric, Param
+
+    tags = {**run.tags, "key": run.key}
+    run_id = str(client.create_run(experiment_id, run.started, tags, run.name).info.run_id)
+    values = [
+        Metric(f"loss/{loss}", value, 0, int(row["step"]))
+        for row in run.curve
+        for loss, value in row.items()
+        if loss != "step"
+    ]
+    results = {**run.metrics, **{f"cost.{name}": value for name, value in run.costs.items()}}
+    values += [Metric(name, value, 0, 0) for name, value in results.items()]
+    for start in range(0, len(values), BATCH):
+        client.log_batch(run_id, metrics=values[start : start + BATCH])
+    entries = [Param(name, str(value)) for name, value in run.parameters.items()]
+    for start in range(0, len(entries), PARAMS_BATCH):
+        client.log_batch(run_id, params=entries[start : start + PARAMS_BATCH])
+    _write_artifacts(client, uri, run_id, run.artifacts)
+    # Last: a run cut short before this line is written anew.
+    client.set_terminated(run_id, "FINISHED", run.finished)
+    return run_id
+
+
+def _write_artifacts(client: "MlflowClient", uri: str, run_id: str, artifacts: Mapping[Path, str]) -> None:
+    """Write those that are not there in their length; and the scores always, since tables are made from them."""
+    place = artifacts_of(client.get_run(run_id), uri)
+    there = {
+        file.path: file.file_size for folder in {*artifacts.values()} for file in place.list_artifacts(folder or None)
+    }
+    for path, folder in artifacts.items():
+        if path.name == SCORES or there.get(f"{folder}/{path.name}".lstrip("/")) != path.stat().st_size:
+            place.log_artifact(str(path), folder or None)  # type: ignore[no-untyped-call]
+
+
+def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
+    """The runs that the receipts name: tags, parameters, metrics and costs of each, in the receipts' order.
+
+    Raises UserError naming the receipts whose run is gone, unfinished, of another key, of other metrics than were
+    tracked, or not the only finished one of its key; it says how to track all of these again.
+    """
+    rows, faults = [], []
+    with tracking_client(uri, reading=True) as client:
+        for path in receipts:
+            try:
+                rows.append(_verified_run(client, path))
+            except UserError as fault:
+                faults.append(str(fault))
+    if faults:
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: {len(faults)} of {len(receipts)} runs: {listed(faults)}; {TRACK_AGAIN}")
+    return rows
+
+
+def _verified_run(client: "MlflowClient", path: Path) -> dict[str, Any]:
+    from mlflow.exceptions import MlflowException
+
+    receipt = read_record(path, "a receipt of `dfsc track`", ("run_id", "key", "metrics_digest"))
+    run_id, key, digest = (str(receipt[name]) for name in ("run_id", "key", "metrics_digest"))
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(f"{path} (its run {run_id} is not there)") from error
+    if run.info.lifecycle_stage == "deleted" or run.info.status != "FINISHED":
+        raise UserError(f"{path} (its run {run_id} is deleted or unfinished)")
+    if run.data.tags.get("key") != key:
+        raise UserError(f"{path} (its run {run_id} has another key)")
+    metrics = _results_of(run)
+    if digest_of(metrics) != digest:
+        raise UserError(f"{path} (metrics of its run {run_id} were changed after tracking)")
+    finished = [run for run in _runs_of(client, run.info.experiment_id, key) if run.info.status == "FINISHED"]
+    if len(finished) > 1:
+        raise UserError(f"{path} ({len(finished)} finished runs have its key)")
+    return {
+        "run_id": run_id,
+        "tags": dict(run.data.tags),
+        "parameters": dict(run.data.params),
+        "metrics": metrics,
+        "costs": {
+            name.removeprefix("cost."): value for name, value in run.data.metrics.items() if name.startswith("cost.")
+        },
+    }
+
+
+def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    """The image scores tracked with each run, {run id: {'test/good/000.png': score}}.
+
+    Raises UserError naming the runs whose scores.csv is gone or damaged; it says how to track all of these again.
+    """
+    scores, faults = {}, []
+    with tracking_client(uri, reading=True) as client, tempfile.TemporaryDirectory() as folder:
+        for run_id in run_ids:
+            run = client.get_run(run_id)
+            try:
+                with reading(Path(SCORES), "image scores"):
+                    place = artifacts_of(run, uri)
+                    file = place.download_artifacts(SCORES, folder)  # type: ignore[no-untyped-call]
+                    scores[run_id] = read_image_scores(Path(file))
+            except UserError:
+                faults.append(str(run.info.run_name))
+    if faults:
+        store = f"tracking store {masked(uri)}"
+        raise UserError(f"{store}: {SCORES} of {len(faults)} runs cannot be read: {listed(faults)}; {TRACK_AGAIN}")
+    return scores
+
+
+def record_differences(uri: str, differences: Mapping[str, tuple[str, Mapping[str, float]]]) -> None:
+    """Give each DFSC run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
+
+    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone; of
+    a store that cannot be written, a line on stderr says so.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    missing = {}
+    with tracking_client(uri, reading=True) as client:
+        for run_id, (baseline, values) in differences.items():
+            run = client.get_run(run_id)
+            new = {f"difference.{name}": value for name, value in values.items()}
+            new = {name: value for name, value in new.items() if run.data.metrics.get(name) != value}
+            if new or run.data.tags.get("paired_baseline") != baseline:
+                missing[run_id] = baseline, [Metric(name, value, 0, 0) for name, value in new.items()]
+    if missing and not is_writable(uri):
+        print(
+            f"tracking store {masked(uri)}: is read only, so its runs are not given their differences", file=sys.stderr
+        )
+    elif missing:
+        with tracking_client(uri) as client:
+            for run_id, (baseline, metrics) in missing.items():
+                client.log_batch(run_id, metrics=metrics, tags=[RunTag("paired_baseline", baseline)])

@@ -1,0 +1,264 @@
+"""Training of one model, baseline or DFSC: they differ by the autoencoder's loss that `dfsc.model.losses` injects.
+
+Source: Batzner et al. 2024, algorithm 1, and its widely used re-implementation.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torchvision.transforms.functional as image_operations
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dfsc.data.images import load_images
+from dfsc.data.layout import images_of, read_manifest
+from dfsc.data.pretraining_images import PretrainingImages
+from dfsc.errors import UserError
+from dfsc.files import digest_of, read_record, sha256_of, write_json
+from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.networks import EfficientAD, normalise_images, standardise
+from dfsc.model.saved import load_teacher, model_state, save_tensors
+from dfsc.provenance import code_digest, provenance
+from dfsc.settings.training import TrainingSettings
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.device import compiled, computing, describe_device, placed
+from dfsc.training.difference_log import DifferenceLog
+from dfsc.training.loop import LoopOptions, TrainingLog, run_steps
+from dfsc.training.randomness import generator, shuffled_index, torch_seed
+from dfsc.training.record import cost, write_curve
+
+JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
+MAP_QUANTILES = (0.9, 0.995)  # of the validation maps, scaled to 0 and 0.1 (Batzner et al. 2024)
+SMALLEST_SPREAD = 1e-6  # of features or maps, relative to their size: below, float32 holds nothing but rounding
+INFERENCE_BATCH = 16
+KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
+
+
+class Draw(NamedTuple):
+    """One step's random choices."""
+
+    numbers: list[int]  # of training images
+    jitters: list[tuple[int, float]]  # which of JITTERS, and its factor
+    penalty: Tensor  # uint8 [n, size, size, 3]
+
+
+class ModelLearner:
+    """The loop's learner: student and autoencoder of one model."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        images: NDArray[np.uint8],
+        penalty: PretrainingImages,
+        teacher: dict[str, Tensor],
+        device: torch.device,
+    ) -> None:
+        """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher."""
+        self.settings, self.penalty, self.device = settings, penalty, device
+        torch.manual_seed(torch_seed(settings.seed, "initial weights"))
+        self.model = placed(EfficientAD(settings.size, settings.image_size), device)
+        self.model.teacher.load_state_dict(teacher)
+        self.autoencoder_loss = autoencoder_loss(settings.dfsc)
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            learned, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.images = torch.from_numpy(images).to(device)
+        self._kept_features: dict[int, Tensor] = {}
+        self._compute = compiled(self.losses) if settings.compiled and device.type == "cuda" else self.losses
+        self._set_feature_statistics()
+
+    def _set_feature_statistics(self) -> None:
+        # Two passes: a difference of squares would lose digits, and keeping all features would take gigabytes.
+        mean = self._channel_mean(lambda features: features)
+        variance = self._channel_mean(lambda features: (features - mean).square())
+        if bool((variance.sqrt() <= SMALLEST_SPREAD * mean.abs()).any()):
+            raise UserError(
+                "training images: a feature of the teacher is the same in all of them, which cannot be normalised; are "
+                "they all of one colour? replace them"
+            )
+        self.model.feature_mean.copy_(mean)
+        self.model.feature_std.copy_(variance.sqrt())
+
+    def _channel_mean(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        total, positions = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        for batch in self.images.split(INFERENCE_BATCH):
+            with torch.no_grad(), computing(self.device, self.settings.precision):
+                features = function(self.model.teacher(normalise_images(batch)).double())
+            total = total + features.sum(dim=(0, 2, 3), keepdim=True)
+            positions += features[:, 0].numel()
+        return total / positions
+
+    def draw(self, step: int) -> Draw:
+        """Choices of the step: equal for baseline and DFSC of one seed."""
+        settings = self.settings
+        numbers = range(step * settings.batch_size, (step + 1) * settings.batch_size)
+        jitter = generator(settings.seed, "jitter", step)
+        penalty = generator(settings.seed, "penalty", step)
+        crops = [
+            self.penalty.penalty_crop(
+                int(penalty.integers(len(self.penalty))),
+                settings.image_size,
+                bool(penalty.random() < settings.penalty_grey_probability),
+            )
+            for _ in numbers
+        ]
+        jitters = [
+            (int(jitter.integers(len(JITTERS))), float(jitter.uniform(1 - settings.jitter, 1 + settings.jitter)))
+            for _ in numbers
+        ]
+        chosen = [shuffled_index(settings.seed, len(self.images), number) for number in numbers]
+        stacked = torch.from_numpy(np.stack(crops))
+        return Draw(chosen, jitters, stacked.pin_memory() if self.device.type == "cuda" else stacked)
+
+    def views(self, drawn: Draw) -> tuple[Tensor, Tensor]:
+        """The step's images, normalised [3 n, 3, s, s]: jittered, as they are, of the penalty; and T' of the second."""
+        images = self.images[drawn.numbers].permute(0, 3, 1, 2).float() / 255
+        jittered = torch.stack(
+            [JITTERS[kind](image, factor) for image, (kind, factor) in zip(images, drawn.jitters, strict=True)]
+        )
+        penalty = drawn.penalty.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        views = standardise(torch.cat([jittered, images, penalty]))
+        numbered = zip(drawn.numbers, views.chunk(3)[1], strict=True)
+        return views, torch.cat([self._teacher_features(number, image[None]) for number, image in numbered])
+
+    def losses(self, views: Tensor, teacher: Tensor) -> dict[str, Tensor]:
+        """The four losses of one batch, as `views` gives it, whose sum is minimised."""
+        model, jittered = self.model, views.chunk(3)[0]
+        teacher_jittered = model.teacher_features(jittered).float()
+        autoencoder = model.autoencoder(jittered).float()
+        trunk_jittered, trunk, trunk_penalty = model.student.trunk(views).chunk(3)
+        student_jittered = model.student.autoencoder_half(trunk_jittered).float()
+        return {
+            "hard": self._hard_loss(teacher, trunk),
+            "penalty": penalty_loss(model.student.teacher_half(trunk_penalty).float()),
+            "autoencoder": self.autoencoder_loss(teacher_jittered, autoencoder),
+            "student_autoencoder": student_autoencoder_loss(autoencoder, student_jittered),
+        }
+
+    def _teacher_features(self, number: int, image: Tensor) -> Tensor:
+        """T' of a training image as it is, [1, channels, h, w], computed once and kept while there is room."""
+        kept = self._kept_features.get(number)
+        if kept is not None:
+            return kept
+        with computing(self.device, self.settings.precision):
+            features = self.model.teacher_features(image).float()
+        if len(self._kept_features) * features.nbytes < KEPT_FEATURES_BYTES:
+            self._kept_features[number] = features
+        return features
+
+    def _hard_loss(self, teacher: Tensor, trunk: Tensor) -> Tensor:
+        """L_hard. Its gradient is that of the few hard elements, so the last convolution is done again at these alone.
+
+        Not on CUDA, which would have to wait to learn how many they are.
+        """
+        student, quantile = self.model.student, self.settings.hard_quantile
+        if self.device.type == "cuda":
+            everywhere = student.teacher_half(trunk).float()
+            return hard_loss(teacher, everywhere, hard_elements(teacher, everywhere, quantile))
+        with torch.no_grad():
+            hard = hard_elements(teacher, student.teacher_half(trunk), quantile)
+        at = hard.any(dim=1)
+        teacher, hard = (values.permute(0, 2, 3, 1)[at] for values in (teacher, hard))
+        return hard_loss(teacher, student.teacher_half_at(trunk, at), hard)
+
+    def update(self, step: int, drawn: Draw) -> dict[str, Tensor]:
+        """One step of Adam on the sum of the losses."""
+        settings = self.settings
+        dropped = step >= int(settings.learning_rate_drop_after * settings.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (settings.learning_rate_drop_factor if dropped else 1)
+        views, teacher = self.views(drawn)
+        torch.manual_seed(torch_seed(settings.seed, "dropout", step))
+        self.optimizer.zero_grad()
+        with computing(self.device, settings.precision):
+            losses = self._compute(views, teacher)
+        sum(losses.values(), torch.zeros((), device=self.device)).backward()
+        self.optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+
+def train(
+    learner: ModelLearner, validation: NDArray[np.uint8], checkpoint: Checkpoint, options: LoopOptions
+) -> TrainingLog:
+    """Train the learner's model and set its map quantiles from `validation`, uint8 [n, size, size, 3].
+
+    The model is then `learner.model`, in evaluation mode.
+    """
+    log = run_steps(learner, learner.settings.steps, checkpoint, options)
+    model = learner.model.eval()
+    with computing(learner.device, learner.settings.precision):
+        maps = torch.cat(
+            [
+                model.raw_maps(normalise_images(batch.to(learner.device))).float().cpu()
+                for batch in torch.from_numpy(validation).split(INFERENCE_BATCH)
+            ]
+        )
+    quantiles = np.quantile(maps.transpose(0, 1).flatten(1).double().numpy(), MAP_QUANTILES, axis=1).T
+    lower, upper = quantiles.T
+    if not (upper - lower > SMALLEST_SPREAD * np.abs(upper)).all():
+        raise UserError(
+            "validation images: the anomaly maps of them are the same everywhere, so that scores cannot be scaled by "
+            f"their quantiles {MAP_QUANTILES}; are they all of one colour? replace them and train again"
+        )
+    model.map_quantiles.copy_(torch.from_numpy(quantiles))
+    return log
+
+
+def run_training(
+    settings: TrainingSettings,
+    folder: Path,
+    manifest: Path,
+    teacher: Path,
+    index: Path,
+    pretraining_folder: Path,
+    output: Path,
+    checkpoints: Path,
+    device: torch.device,
+    options: LoopOptions,
+) -> None:
+    """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
+    records = read_manifest(manifest)
+    listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
+    if empty := [split for split in listed if not listed[split]]:
+        raise UserError(f"{manifest}: lists no image of {empty[0]}; write it with `dfsc manifest`")
+    images, validation = (
+        load_images([folder / record.path for record in found], settings.image_size, max(1, options.workers))
+        for found in listed.values()
+    )
+    penalty = PretrainingImages(index, pretraining_folder)
+    made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))
+    inputs = {
+        "settings": asdict(settings),
+        "data_digest": sha256_of(manifest),
+        "teacher_digest": sha256_of(teacher),
+        "penalty_digest": penalty.digest,
+        "code": code_digest("train"),
+    }
+    fingerprint = digest_of(inputs)
+    checkpoint = Checkpoint(checkpoints, fingerprint)
+    learner = ModelLearner(settings, images, penalty, load_teacher(teacher, settings.size), device)
+    differences = checkpoint.path.with_suffix(".differences.npz")
+    options = replace(options, progress=DifferenceLog(learner.model, images[0], differences, options.progress))
+    log = train(learner, validation, checkpoint, options)
+    save_tensors(output, model_state(learner.model))
+    shutil.move(differences, output.parent / "differences.npz")
+    write_curve(output.parent / "training_curve.csv", log)
+    write_json(
+        output.parent / "training.json",
+        {
+            "fingerprint": fingerprint,
+            **inputs,
+            "model_digest": sha256_of(output),
+            "pretraining_images": f"{penalty.source} ({len(penalty)} images)",
+            "teacher": made["teacher"],
+            **cost(log, device),
+            **provenance(describe_device(device)),
+        },
+    )
+    checkpoint.remove()
