@@ -41,7 +41,7 @@ localrules:
     track_teacher,
     import_teacher,
     tables,
-    draw_sweep,
+    draw_auroc_over_quantile,
     draw_histograms,
     draw_heatmaps,
     draw_novelty,

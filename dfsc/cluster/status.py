@@ -9,17 +9,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from dfsc.config import methods
 from dfsc.files import reading
+from dfsc.settings.grid import CELL_FILES, Cell, Grid
 
-# Each stage of a model: its log, and the file that says that it is done.
-STAGES = {
-    "train": "model.pt",
-    "score": "maps.npz",
-    "evaluate": "metrics.json",
-    "heatmaps": "heatmaps.png",
-    "track": "run.json",
-}
+# Each rule of a cell, which is its log's name, and the last of its files.
+LAST_FILES = {rule: list(files.values())[-1] for rule, files in CELL_FILES.items()}
 SILENT_AFTER = 600  # seconds without news, after which a training is no longer called running
 LAST_WORDS = ("dfsc: ", "Traceback (most recent call last)")  # how a command of ours, or Python, tells of a failure
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "yellow", "failed": "red"}
@@ -27,9 +21,10 @@ COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "y
 
 @dataclass
 class Model:
-    """One cell of the grid, or a teacher: done, running, stopped, silent, failed, waiting, or the last stage done."""
+    """A cell's model, or a teacher: done, trained, running, stopped, silent, failed or waiting."""
 
-    name: tuple[str, str, str, int]  # size, category, method, seed
+    category: str  # empty for a teacher
+    method: str  # or the teacher and its size
     state: str
     share: float = 0.0  # of the training's steps
     seconds_left: float | None = None  # of the training
@@ -39,45 +34,38 @@ class Model:
 
 def read_grid(config: Mapping[str, Any]) -> list[Model]:
     """The state of every model of the grid, in the grid's order."""
-    training = config["training"]
-    return [
-        _read_model(config["benchmark"], (size, category, method, seed))
-        for size in training["sizes"]
-        for category in config["dataset"]["categories"]
-        for method in methods(config)
-        for seed in training["seeds"]
-    ]
+    return [_read_model(config["benchmark"], cell) for cell in Grid.from_config(config).cells()]
 
 
 def read_teachers(config: Mapping[str, Any]) -> list[Model]:
     """The state of each size's teacher, which all models of that size wait for."""
     benchmark, teachers = config["benchmark"], []
     for size in config["training"]["sizes"]:
-        name, log = (size, "", "teacher", 0), Path("logs", benchmark, size, "teacher.log")
-        done = Path("results", benchmark, size, "teacher.pt").exists()
-        teachers.append(Model(name, "done", 1) if done else _read_training(name, log))
+        name, log = ("", f"teacher {size}"), Path("logs", benchmark, "teachers", size, "teacher.log")
+        done = Path("results", benchmark, "teachers", size, "teacher.pt").exists()
+        teachers.append(Model(*name, "done", 1) if done else _read_training(name, log))
     return teachers
 
 
-def _read_model(benchmark: str, name: tuple[str, str, str, int]) -> Model:
-    place = Path(benchmark, *name[:3], f"seed{name[3]}")
-    results, logs = Path("results", place), Path("logs", place)
-    missing = [stage for stage, file in STAGES.items() if not (results / file).exists()]
+def _read_model(benchmark: str, cell: Cell) -> Model:
+    name = (cell.category, cell.method)
+    results, logs = (Path(place, benchmark, cell.path) for place in ("results", "logs"))
+    missing = [rule for rule, file in LAST_FILES.items() if not (results / file).exists()]
     if "train" in missing:
         return _read_training(name, logs / "train.log")
     with reading(results / "training.json", "the record of a training", "delete it and run snakemake again"):
         seconds = float(json.loads((results / "training.json").read_text(encoding="utf-8"))["seconds"])
-    for stage in missing:
-        if words := _last_words(logs / f"{stage}.log"):
-            return Model(name, "failed", 1, seconds=seconds, words=words)
-    return Model(name, "trained" if missing else "done", 1, seconds=seconds)
+    for rule in missing:
+        if words := _last_words(logs / f"{rule}.log"):
+            return Model(*name, "failed", 1, seconds=seconds, words=words)
+    return Model(*name, "trained" if missing else "done", 1, seconds=seconds)
 
 
-def _read_training(name: tuple[str, str, str, int], log: Path) -> Model:
+def _read_training(name: tuple[str, str], log: Path) -> Model:
     path = log.with_suffix(".progress.json")
     if not path.exists():
         words = _last_words(log)
-        return Model(name, "failed" if words else "waiting", words=words)
+        return Model(*name, "failed" if words else "waiting", words=words)
     with reading(path, "the progress of a training", "delete it"):
         told = json.loads(path.read_text(encoding="utf-8"))
         state, left = str(told["state"]), told["seconds_left"]
@@ -87,9 +75,9 @@ def _read_training(name: tuple[str, str, str, int], log: Path) -> Model:
         words = [str(log), str(told["words"])] if state == "failed" else []
     if state == "running":
         if time.time() - path.stat().st_mtime > patience:
-            return Model(name, "silent", share)
-        return Model(name, "running", share, seconds_left=left)
-    return Model(name, state, share, words=words)
+            return Model(*name, "silent", share)
+        return Model(*name, "running", share, seconds_left=left)
+    return Model(*name, state, share, words=words)
 
 
 def _last_words(log: Path) -> list[str]:
@@ -128,13 +116,13 @@ def print_status(config: Mapping[str, Any]) -> None:
 
     teachers, models, console = read_teachers(config), read_grid(config), Console()
     table = Table(title=f"{config['benchmark']}: {len(models)} models", title_justify="left")
-    for column in ("size", "category", "method", *(f"seed {seed}" for seed in config["training"]["seeds"])):
+    for column in ("category", "method", *(f"seed {seed}" for seed in config["training"]["seeds"])):
         table.add_column(column)
-    cells: dict[tuple[str, str, str], list[str]] = {}
+    cells: dict[tuple[str, str], list[str]] = {}
     for model in (*teachers, *models):
         share = f" {model.share:.0%}" if 0 < model.share < 1 else ""
         colour = COLOURS.get(model.state, "default")
-        cells.setdefault(model.name[:3], []).append(f"[{colour}]{model.state}{share}[/]")
+        cells.setdefault((model.category, model.method), []).append(f"[{colour}]{model.state}{share}[/]")
     for cell, states in cells.items():
         table.add_row(*cell, *states)
     # On a narrow terminal lines break, and no cell is cut.
@@ -148,6 +136,6 @@ def print_status(config: Mapping[str, Any]) -> None:
             console.print(*(f"  {line}" for line in model.words[1:]), sep="\n", markup=False, soft_wrap=True)
     for teacher in teachers:
         if teacher.seconds_left:
-            console.print(f"teacher {teacher.name[0]}: {_duration(teacher.seconds_left)} left")
+            console.print(f"{teacher.method}: {_duration(teacher.seconds_left)} left")
     if left := seconds_left(models):
         console.print(f"trainings: {_duration(left)} left, if as many run at once as now")

@@ -19,9 +19,10 @@ from dfsc.commands.options import (
     progress_bar,
     training_progress,
 )
-from dfsc.settings.scoring import Padding
 from dfsc.settings.teacher import PublishedSize
 
+Curve = Annotated[Path, typer.Option(help="Training curve to write, CSV.")]
+Record = Annotated[Path, typer.Option(help="What it was made from to write, JSON.")]
 PretrainingFolder = Annotated[Path, typer.Option(help="Where the images of the index lie.")]
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
@@ -34,6 +35,8 @@ def pretrain(
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     pretraining_folder: PretrainingFolder,
     output: Output,
+    curve: Curve,
+    record: Record,
     checkpoints: Checkpoints,
     backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
     device: Device = "auto",
@@ -48,7 +51,7 @@ def pretrain(
     from dfsc.training.device import choose_device
     from dfsc.training.loop import LoopOptions
     from dfsc.training.progress import ProgressFile
-    from dfsc.training.teacher import run_pretraining
+    from dfsc.training.teacher import TeacherFiles, run_pretraining
 
     parsed = read_settings(settings, TeacherSettings)
     with ProgressFile(progress) as kept:
@@ -57,7 +60,7 @@ def pretrain(
             pretraining_index,
             pretraining_folder,
             backbone_weights,
-            output,
+            TeacherFiles(output, curve, record),
             checkpoints,
             choose_device(device, threads),
             LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(f"teacher {parsed.size}"))),
@@ -69,12 +72,13 @@ def import_published(
     file: Annotated[Path, typer.Argument(help="State dict of a PDN, or anomalib's zip of both.")],
     size: Annotated[PublishedSize, typer.Option(help="Which of the published teachers.")],
     output: Output,
+    record: Record,
     sha256: Annotated[str | None, typer.Option(help="Digest that you vouch for, if the file is not known.")] = None,
 ) -> None:
     """Take over a teacher published elsewhere, instead of pretraining one."""
     from dfsc.model.published_teachers import run_import
 
-    run_import(file, size, sha256, output)
+    run_import(file, size, sha256, output, record)
 
 
 @teacher_app.command("track")
@@ -100,6 +104,9 @@ def train(
     pretraining_index: Annotated[Path, typer.Option(help="Written by `dfsc index`.")],
     pretraining_folder: PretrainingFolder,
     output: Output,
+    curve: Curve,
+    distances: Annotated[Path, typer.Option(help="Feature distances of one image over the training to write, npz.")],
+    record: Record,
     checkpoints: Checkpoints,
     device: Device = "auto",
     threads: Threads = 1,
@@ -107,17 +114,16 @@ def train(
     checkpoint_seconds: Seconds = 60,
     progress: ProgressTo = None,
 ) -> None:
-    """Train one model, EfficientAD or DFSC; `training_curve.csv` and `training.json` are written beside it."""
+    """Train one model, EfficientAD or DFSC."""
     from dfsc.settings.building import read_settings
     from dfsc.settings.training import TrainingSettings
     from dfsc.training.device import choose_device
     from dfsc.training.loop import LoopOptions
     from dfsc.training.progress import ProgressFile
-    from dfsc.training.student import run_training
+    from dfsc.training.student import ModelFiles, run_training
 
     parsed = read_settings(settings, TrainingSettings)
-    method = f"DFSC τ'={parsed.dfsc.quantile:g}" if parsed.dfsc else "EfficientAD"
-    label = f"{category}, {method}, seed {parsed.seed}"
+    label = "/".join(output.parent.parts[-3:])  # as the cell is called
     with ProgressFile(progress) as kept:
         run_training(
             parsed,
@@ -126,7 +132,7 @@ def train(
             teacher,
             pretraining_index,
             pretraining_folder,
-            output,
+            ModelFiles(output, curve, distances, record),
             checkpoints,
             choose_device(device, threads),
             LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(label))),
@@ -173,7 +179,6 @@ def evaluate(
     category: Category,
     maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
     output: Output,
-    padding: Annotated[Padding, typer.Option(help="What fills the border of small maps.")] = "zero",
     curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:
@@ -186,7 +191,7 @@ def evaluate(
     if maps.is_dir():
         evaluation = evaluate_official_maps(dataset, category, maps, **options)
     else:
-        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), padding, **options)
+        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), **options)
     write_json(output, evaluation.metrics)
     if curves is not None:
         from dfsc.report.figures.curves import write_curves

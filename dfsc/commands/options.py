@@ -22,7 +22,29 @@ ProgressTo = Annotated[
 Output = Annotated[Path, typer.Option(help="The file to write.")]
 Dataset = Annotated[Path, typer.Option(help="Folder that holds one folder per category, in LOCO's layout.")]
 Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
+Configfile = Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")]
+MoreConfigfiles = Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="What a method is called; once for each file.")]
 Quantiles = Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas: 0.9,0.99")]
+
+
+def configuration(configfile: list[Path] | None, more: list[Path] | None) -> dict[str, Any]:
+    """config/config.yaml with these files laid over it, as `snakemake --configfile A B`, checked. Raises UserError."""
+    from dfsc.settings.reading import read_configuration
+
+    if len(configfile or []) > 1:
+        raise UserError("--configfile: is given twice, of which Snakemake takes the last only; write --configfile A B")
+    if more and not configfile:
+        raise UserError(f"{more[0]}: is given without --configfile; write --configfile {' '.join(map(str, more))}")
+    return read_configuration([*(configfile or []), *(more or [])])
+
+
+def labelled(files: list[Path], labels: list[str] | None) -> dict[str, Path]:
+    """Label -> file; without labels, files are called by their path. Raises UserError if it is not one for each."""
+    names = labels or list(map(str, files))
+    if len(names) != len(files) or len(set(names)) != len(files):
+        raise UserError(f"--label: {len(set(names))} labels for {len(files)} files; give each file its own")
+    return dict(zip(names, files, strict=True))
 
 
 def quantiles_of(text: str) -> list[float]:

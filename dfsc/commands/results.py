@@ -5,63 +5,77 @@ from typing import Annotated
 
 import typer
 
-from dfsc.commands.options import Category, Dataset, Output, Quantiles, quantiles_of
-from dfsc.errors import UserError
-from dfsc.settings.scoring import Padding
+from dfsc.commands.options import (
+    Category,
+    Configfile,
+    Dataset,
+    Labels,
+    MoreConfigfiles,
+    Output,
+    Quantiles,
+    configuration,
+    labelled,
+    quantiles_of,
+)
 
 app = typer.Typer()
 
 
 @app.command()
 def track(
-    model_folder: Annotated[Path, typer.Option(help="Folder of one trained, scored and evaluated model.")],
+    files: Annotated[list[Path], typer.Argument(help="What was made of one model: training.json, metrics.json...")],
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")],
     experiment: Annotated[str, typer.Option(help="Name of the MLflow experiment, the benchmark's.")],
     category: Category,
-    method: Annotated[str, typer.Option(help="efficientad or dfsc-q<quantile>.")],
+    method: Annotated[str, typer.Option(help="Its name, for example dfsc-S-q0.99.")],
     output: Output,
     manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
     from dfsc.report.runs import track_model
 
-    track_model(model_folder, uri, experiment, category, method, output, manifest or [])
+    track_model(files, uri, experiment, category, method, output, manifest or [])
 
 
 @app.command()
 def tables(
-    uri: Annotated[str, typer.Option(help="MLflow tracking store.")],
-    output: Annotated[Path, typer.Option(help="Folder of tables to write.")],
-    grid: Annotated[str, typer.Option(help="The runs wanted: a grid.json of this command, or JSON text.")],
-    receipts: Annotated[list[Path], typer.Argument(help="Receipts of `dfsc track`, or folders searched for run.json.")],
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    results: Annotated[Path | None, typer.Option(help="Where receipts lie; results/<benchmark> if not said.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to write; `tables` in --results if not said.")] = None,
+    uri: Annotated[str | None, typer.Option(help="MLflow tracking store; the configuration's if not said.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Results of others to show with ours, CSV.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
+    grid: Annotated[str | None, typer.Option(hidden=True, help="The grid as the workflow passes it, JSON.")] = None,
 ) -> None:
-    """Assemble the tables from the tracked runs that the receipts name; refuse gaps and runs not made alike."""
-    from dfsc.report.compare import Grid
+    """Assemble the tables from the tracked runs of a configuration; refuse gaps and runs that were not made alike."""
     from dfsc.report.paper import write_paper_tables
+    from dfsc.settings.grid import Grid
 
-    write_paper_tables(uri, receipts, Grid.from_text(grid), output, partial, reference)
+    config = {} if grid and uri else configuration(configfile, more)
+    wanted = Grid.from_text(grid) if grid else Grid.from_config(config)
+    store, results = uri or config["tracking"]["uri"], results or Path("results", wanted.benchmark)
+    write_paper_tables(store, results, wanted, output or results / "tables", partial, reference)
 
 
 @app.command()
 def compare(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",
-    method: Annotated[str | None, typer.Option(help="dfsc-q<quantile>...; without it, the declared one.")] = None,
+    method: Annotated[str | None, typer.Option(help="Its name; without it, the declared one.")] = None,
 ) -> None:
-    """Print DFSC against EfficientAD, pair by pair, with the 95 % interval of the difference."""
+    """Print a method against its baseline, pair by pair, with the 95 % interval of the difference."""
     from dfsc.report.paper import print_comparison
 
     print_comparison(results / "tables", metric, method)
 
 
 @app.command()
-def sweep(
+def auroc_over_quantile(
     tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
-    output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
+    output: Annotated[Path, typer.Option(help="Figures to write, without `_<baseline>` and ending.")],
 ) -> None:
-    """Draw image AUROC over DFSC's quantile."""
+    """Draw image AUROC over the quantile that splits similar from novel features."""
     from dfsc.report.figures.from_tables import draw_auroc_over_quantile
     from dfsc.report.paper import read_paper_tables
 
@@ -71,9 +85,9 @@ def sweep(
 @app.command()
 def histograms(
     tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
-    output: Annotated[Path, typer.Option(help="Figures to write, without `_<size>` and ending.")],
+    output: Annotated[Path, typer.Option(help="Figures to write, without `_<method>` and ending.")],
 ) -> None:
-    """Draw the histograms of image scores of EfficientAD and of the declared DFSC."""
+    """Draw the histograms of image scores of each declared method and of its baseline."""
     from dfsc.report.figures.from_tables import draw_score_histograms
     from dfsc.report.paper import read_image_scores, read_paper_tables
 
@@ -84,9 +98,9 @@ def histograms(
 def heatmaps(
     dataset: Dataset,
     category: Category,
-    maps: Annotated[list[str], typer.Argument(help="METHOD=FILE, small maps of `dfsc score`.")],
+    maps: Annotated[list[Path], typer.Argument(help="Small maps of `dfsc score`, one file per method.")],
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
-    padding: Annotated[Padding, typer.Option(help="What fills a map's border.")] = "zero",
+    label: Labels = None,
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
     worst: Annotated[
         Path | None, typer.Option(help="scores.csv of the last method: draw what it ranks lowest, not the first.")
@@ -96,38 +110,38 @@ def heatmaps(
     """Draw images, ground truth and anomaly maps side by side."""
     from dfsc.report.figures.heatmaps import draw_heatmaps
 
-    files = {name: Path(file) for name, _, file in (entry.partition("=") for entry in maps)}
-    if wrong := [entry for entry in maps if "=" not in entry]:
-        raise UserError(f"{wrong[0]}: is not METHOD=FILE, for example efficientad=maps.npz")
-    draw_heatmaps(dataset / category, files, padding, output, source=source, worst=worst, chosen=images)
+    files = labelled(maps, label)
+    draw_heatmaps(dataset / category, files, output, source=source, worst=worst, chosen=images)
 
 
 @app.command()
 def novelty(
-    models: Annotated[list[Path], typer.Argument(help="model.pt of EfficientAD, then of DFSC.")],
+    models: Annotated[list[Path], typer.Argument(help="Written by `dfsc train`, one file per method.")],
     dataset: Dataset,
     category: Category,
     quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+    label: Labels = None,
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
 ) -> None:
-    """Draw the difference of teacher and autoencoder with the novel sets that the quantiles split off."""
+    """Draw the feature distance of teacher and autoencoder with the novel sets that the quantiles split off."""
     from dfsc.report.figures.novelty import draw_novelty
 
-    draw_novelty(models, dataset / category, quantiles_of(quantiles), output, source)
+    draw_novelty(labelled(models, label), dataset / category, quantiles_of(quantiles), output, source)
 
 
 @app.command()
 def novelty_over_training(
-    logs: Annotated[list[Path], typer.Argument(help="differences.npz of EfficientAD, then of DFSC.")],
+    distances: Annotated[list[Path], typer.Argument(help="Feature distances of `dfsc train`, one file per method.")],
     quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     title: Annotated[str, typer.Option(help="Title of the figure.")],
+    label: Labels = None,
 ) -> None:
-    """Draw how the difference of teacher and autoencoder, and its novel sets, change over training."""
+    """Draw how the feature distance of teacher and autoencoder, and its novel sets, change over training."""
     from dfsc.report.figures.novelty import draw_novelty_over_training
 
-    draw_novelty_over_training(logs, quantiles_of(quantiles), output, title)
+    draw_novelty_over_training(labelled(distances, label), quantiles_of(quantiles), output, title)
 
 
 @app.command()
@@ -146,16 +160,8 @@ def show(
 
 
 @app.command()
-def status(
-    configfile: Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")] = None,
-    more: Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")] = None,
-) -> None:
+def status(configfile: Configfile = None, more: MoreConfigfiles = None) -> None:
     """Print how far the grid is: what is done, running and failed, and how long it will still take."""
     from dfsc.cluster.status import print_status
-    from dfsc.settings.reading import read_configuration
 
-    if len(configfile or []) > 1:
-        raise UserError("--configfile: is given twice, of which Snakemake takes the last only; write --configfile A B")
-    if more and not configfile:
-        raise UserError(f"{more[0]}: is given without --configfile; write --configfile {' '.join(map(str, more))}")
-    print_status(read_configuration([*(configfile or []), *(more or [])]))
+    print_status(configuration(configfile, more))

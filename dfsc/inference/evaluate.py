@@ -18,7 +18,7 @@ from dfsc.data.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.data.images import is_hidden
 from dfsc.data.layout import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
-from dfsc.inference.maps import PADDING_MODES, check_maps, pad_map, resize_map
+from dfsc.inference.maps import SmallMaps, check_maps, pad_map, resize_map
 from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
 from dfsc.metrics.summary import Evaluation, summarise
 
@@ -50,22 +50,20 @@ def evaluate_official_maps(
 
 
 def evaluate_small_maps(
-    dataset: Path, category: str, maps: Mapping[str, NDArray[np.float32]], padding: str, *,
+    dataset: Path, category: str, small: SmallMaps, *,
     workers: int = 1, progress: Progress = lambda done, total: None,
 ) -> Evaluation:  # fmt: skip
-    """Evaluate a model's own maps, 'test/good/000.png' -> float32 [h, w] before padding, resized one at a time.
+    """Evaluate a model's own maps, padded and resized one at a time.
 
-    `padding` is one of `dfsc.inference.maps.PADDING_MODES`. The result is that of `evaluate_official_maps` on the same
-    maps padded, resized and written as TIFFs. Otherwise as `evaluate_official_maps`.
+    The result is that of `evaluate_official_maps` on the same maps padded, resized and written as TIFFs. Otherwise as
+    `evaluate_official_maps`.
     """
-    if padding not in PADDING_MODES:
-        raise UserError(f"padding {padding!r} is none of {', '.join(PADDING_MODES)}")
     images = list_test_images(dataset / category)
-    _check_complete({image.path: image.path for image in images}, set(maps), Path("maps"))
-    check_maps(maps)
+    _check_complete({image.path: image.path for image in images}, set(small.maps), Path("maps"))
+    check_maps(small)
 
     def load(image: LabelledImage) -> Scores:
-        return resize_map(pad_map(maps[image.path], padding), image.height, image.width)
+        return resize_map(pad_map(small.maps[image.path], small.padding), image.height, image.width)
 
     return evaluate(dataset / category, images, load, workers=workers, progress=progress)
 

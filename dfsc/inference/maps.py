@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from dfsc.settings.scoring import Padding
 PADDING = 4  # cells on each side, of 4 pixels each: what valid convolutions of the PDN cut off (EfficientAD)
 ROWS_AT_ONCE = 64  # of a resized map: they stay in the cache
 PADDING_MODES: tuple[str, ...] = get_args(Padding)
+PADDING_KEY = "padding"  # in an archive, where no image has this path
 
 
 def pad_map(anomaly_map: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
@@ -58,23 +59,33 @@ def _interpolation(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[
     return lower, (position - lower).astype(np.float32)[:, None]
 
 
-def write_maps(path: Path, maps: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write small maps, keyed by image path ('test/good/000.png'), as one .npz archive, whole or not at all."""
+class SmallMaps(NamedTuple):
+    """A model's anomaly maps before padding, 'test/good/000.png' -> [h, w]; and how they are padded."""
+
+    maps: Mapping[str, NDArray[np.float32]]
+    padding: str  # of PADDING_MODES
+
+
+def write_maps(path: Path, small: SmallMaps) -> None:
+    """Write small maps as one .npz archive, whole or not at all."""
     with written_whole(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **dict(maps))
+        np.savez(stream, allow_pickle=False, **{**small.maps, PADDING_KEY: np.array(small.padding)})
 
 
-def read_maps(path: Path) -> dict[str, NDArray[np.float32]]:
+def read_maps(path: Path) -> SmallMaps:
     """Read what `write_maps` wrote. Raises UserError naming the file, and as `check_maps`."""
     what = "an archive of anomaly maps"
     with reading(path, what, "write it with `dfsc score`"), np.load(path, allow_pickle=False) as archive:
         maps = {name: archive[name] for name in archive.files}
-    check_maps(maps)
-    return maps
+        small = SmallMaps(maps, str(maps.pop(PADDING_KEY)))
+    check_maps(small)
+    return small
 
 
-def check_maps(maps: Mapping[str, NDArray[Any]]) -> None:
-    """Raise UserError naming the first map that is not [h, w] of finite numbers."""
-    for name, small in maps.items():
-        if small.ndim != 2 or small.dtype.kind not in "fiu" or not np.isfinite(small).all():
+def check_maps(small: SmallMaps) -> None:
+    """Raise UserError for a padding that is unknown, and naming the first map that is not [h, w] of finite numbers."""
+    if small.padding not in PADDING_MODES:
+        raise UserError(f"padding {small.padding!r} is none of {', '.join(PADDING_MODES)}")
+    for name, small_map in small.maps.items():
+        if small_map.ndim != 2 or small_map.dtype.kind not in "fiu" or not np.isfinite(small_map).all():
             raise UserError(f"map of {name}: a map has one finite number per cell, [height, width]")

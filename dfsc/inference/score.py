@@ -12,7 +12,7 @@ from dfsc.data.layout import FileRecord, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import written_whole
 from dfsc.inference.image_scores import write_scores
-from dfsc.inference.maps import pad_map, resize_map, write_maps
+from dfsc.inference.maps import SmallMaps, pad_map, resize_map, write_maps
 from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.model.saved import load_model
 from dfsc.settings.leaves import Precision
@@ -102,4 +102,4 @@ def run_scoring(
     if full_size_maps is not None:
         write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
     write_scores(scores, image_scores)
-    write_maps(maps, small)
+    write_maps(maps, SmallMaps(small, settings.padding))

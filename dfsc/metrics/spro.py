@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FPR_LIMITS = (0.01, 0.05, 0.1, 0.3, 1.0)
+HEADLINE_LIMIT = 0.05  # as in Bergmann et al., IJCV 2022
 
 Scores = NDArray[np.floating[Any]]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -46,11 +46,11 @@ def import_teacher(path: Path, size: str, sha256: str | None) -> tuple[dict[str,
     return {"size": size, "weights": weights}, f"{KNOWN.get(digest, path.name)} (sha256 {digest})"
 
 
-def run_import(file: Path, size: str, sha256: str | None, output: Path) -> None:
-    """Take over a published teacher; write `output` and its provenance (`output` ending in .json)."""
+def run_import(file: Path, size: str, sha256: str | None, output: Path, record: Path) -> None:
+    """Take over a published teacher; write it to `output`, and where it is from to `record`."""
     state, origin = import_teacher(file, size, sha256)
     save_tensors(output, state)
-    write_json(output.with_suffix(".json"), {"teacher": f"published: {origin}", "digest": sha256_of(output)})
+    write_json(record, {"teacher": f"published: {origin}", "digest": sha256_of(output)})
 
 
 def _read(path: Path, size: str) -> dict[str, Tensor]:

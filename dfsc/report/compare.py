@@ -4,11 +4,10 @@ Nothing is averaged over gaps: runs that are missing, double, unpaired, or made 
 settings than the rest are refused by name.
 """
 
-import itertools
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dfsc.config import BASELINE, ablation_of, quantile_of
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError, listed
-from dfsc.files import MADE_ANEW, read_json, reading
 from dfsc.metrics.auroc import auroc
-from dfsc.metrics.spro import FPR_LIMITS
+from dfsc.metrics.spro import FPR_LIMITS, HEADLINE_LIMIT
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.report.tracking import TRACK_AGAIN
-from dfsc.settings.building import build
-from dfsc.settings.leaves import Leaves
+from dfsc.settings.grid import Cell, Grid, Method
 
-KEYS = ["size", "category", "method", "seed"]
+KEYS = ["category", "method", "seed"]  # of a cell
 COLUMNS = (*ANOMALY_TYPES, "mean")
 ALL = "mean of categories"
 # Columns of a comparison.
 COMPARED = [
-    *("metric", "size", "category", "method", "anomaly_type", "value", "value_std", "seeds", "pairs"),
+    *("metric", "baseline", "category", "method", "anomaly_type", "value", "value_std", "seeds", "pairs"),
     *("difference", "difference_std", "low", "high", "probability"),
 ]
 METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in FPR_LIMITS))
+HEADLINE_METRICS = ("image_auroc", f"au_spro_{HEADLINE_LIMIT}")
 # What runs must have in common, and within what.
 SAME = {
     "data_digest": ["category"],
@@ -48,36 +45,15 @@ OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that
 Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
 
 
-@dataclass(frozen=True)
-class Grid(Leaves):
-    """The runs that a benchmark consists of, and the DFSC method declared beforehand to be compared."""
-
-    sizes: list[str]
-    categories: list[str]
-    methods: list[str]
-    seeds: list[int]
-    headline: str
-    dataset: str  # the config's dataset.source
-
-    @classmethod
-    def from_text(cls, text: str) -> "Grid":
-        """The grid from JSON text, as the workflow passes it, or from a JSON file. Raises UserError."""
-        if not text.lstrip().startswith("{"):
-            return build(cls, read_json(Path(text), "the grid of tables", MADE_ANEW), text)
-        with reading(Path("--grid"), "JSON"):
-            values = json.loads(text)
-        return build(cls, values, "--grid")
-
-
 def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = False) -> pd.DataFrame:
-    """One row per tracked run: size, category, method, seed, quantile, its metrics, and what it was made from.
+    """One row per tracked run: its cell, size and quantile, its metrics, and what it was made from.
 
     Raises UserError naming the runs that are missing (unless `partial`), double, not of the grid, or that differ in
     data, teacher, code, pretraining images or settings from the rest.
     """
     rows = [
         {
-            **{name: run["tags"][name] for name in ("size", "category", "method", "seed")},
+            **{name: run["tags"][name] for name in (*KEYS, "size")},
             **run["metrics"],
             **{name: run["tags"].get(name, "") for name in (*SAME, "commit", "hardware")},
             "seconds": run["costs"].get("seconds"),
@@ -89,10 +65,10 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
     if not rows:
         raise UserError("tables: no run is there yet")
     frame = pd.DataFrame(rows).astype({"seed": int})
-    frame.insert(3, "quantile", frame["method"].map(quantile_of))
-    frame.insert(4, "ablation", frame["method"].map(ablation_of))
-    _refuse_doubles_and_gaps(frame, grid, partial)
+    _refuse_duplicates_and_gaps(frame, grid, partial)
     _refuse_unlike(frame)
+    frame.insert(4, "quantile", [grid.method(name).quantile for name in frame["method"]])
+    frame.insert(5, "ablation", [grid.method(name).changed for name in frame["method"]])
     return frame.drop(columns="settings")
 
 
@@ -101,18 +77,17 @@ def _settings(parameters: Mapping[str, str]) -> str:
     return json.dumps(shared, sort_keys=True)
 
 
-def _name(cell: Iterable[Any]) -> str:
-    return "{}/{}/{}/seed{}".format(*cell)
+def _cells(frame: pd.DataFrame) -> list[Cell]:
+    return [Cell(*cell) for cell in frame[KEYS].itertuples(index=False, name=None)]
 
 
-def _refuse_doubles_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:
-    cells = list(frame[KEYS].itertuples(index=False, name=None))
-    if doubles := sorted({cell for cell in cells if cells.count(cell) > 1}):
-        raise UserError(f"tables: two runs of {_name(doubles[0])}; one is wanted")
-    wanted = list(itertools.product(grid.sizes, grid.categories, grid.methods, grid.seeds))
-    if strangers := [cell for cell in cells if cell not in wanted]:
-        raise UserError(f"tables: run of {_name(strangers[0])} is not of the grid; leave its receipt out")
-    missing = [_name(cell) for cell in wanted if cell not in cells]
+def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:
+    found, wanted = _cells(frame), list(grid.cells())
+    if duplicates := sorted({cell.path for cell in found if found.count(cell) > 1}):
+        raise UserError(f"tables: two runs of {duplicates[0]}; one is wanted")
+    if strangers := [cell for cell in found if cell not in wanted]:
+        raise UserError(f"tables: run of {strangers[0].path} is not of the grid; leave its receipt out")
+    missing = [cell.path for cell in wanted if cell not in found]
     if missing and not partial:
         raise UserError(
             f"tables: {len(missing)} of {len(wanted)} runs are missing: {listed(missing)}; "
@@ -126,7 +101,7 @@ def _refuse_unlike(frame: pd.DataFrame) -> None:
             first = group.iloc[0]
             for _, other in group[group[tag] != first[tag]].iterrows():
                 raise UserError(
-                    f"tables: {_name(other[KEYS])} and {_name(first[KEYS])} differ in "
+                    f"tables: {Cell(*other[KEYS]).path} and {Cell(*first[KEYS]).path} differ in "
                     f"{_difference(tag, first, other)}; only runs made alike are compared: run the workflow again"
                 )
 
@@ -144,7 +119,7 @@ def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
     paths: dict[str, list[str]] = {}
     faults = []
     for run in frame.to_dict("records"):
-        found, name = scores[run["run_id"]], _name(run[key] for key in KEYS)
+        found, name = scores[run["run_id"]], Cell(*(run[key] for key in KEYS)).path
         if sorted(found) != paths.setdefault(run["category"], sorted(found)):
             faults.append(f"{name}: its scores are of other test images")
         elif not _gives_tracked_auroc(split_scores(found), run):
@@ -174,89 +149,86 @@ def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
     return {folder: np.array(values) for folder, values in folders.items()}
 
 
-def resample_differences(frame: pd.DataFrame, scores: Scores) -> dict[tuple[Any, ...], NDArray[np.float64]]:
-    """(size, category, method, seed) -> the run's AUROC minus its baseline's under resampled images.
+def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dict[Cell, NDArray[np.float64]]:
+    """Cell -> its run's AUROC minus its baseline's under resampled images; of cells whose baseline has a run.
 
     float64 [RESAMPLES, 3], the columns COLUMNS; NaN of an anomaly type that the category lacks, and the mean is of
     those it has. All runs of a category see the same resamples, drawn from a seed that only the category's name gives.
     """
-    identities = frame.set_index(KEYS)["run_id"]
-    gained: dict[tuple[Any, ...], NDArray[np.float64]] = {}
+    gained: dict[Cell, NDArray[np.float64]] = {}
     for category, of_category in frame.groupby("category"):
         images = split_scores(scores[of_category["run_id"].iloc[0]])
         random = np.random.default_rng(zlib.crc32(str(category).encode()))
         drawn = {folder: len(of_folder) for folder, of_folder in images.items() if len(of_folder)}
         counts = {folder: image_counts(count, RESAMPLES, random) for folder, count in drawn.items()}
         won = {}
-        for size, method, seed in of_category[["size", "method", "seed"]].itertuples(index=False, name=None):
-            split = split_scores(scores[identities[size, category, method, seed]])
-            won[size, method, seed] = {
-                kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn
-            }
-        for size, method, seed in won:
-            if (paired := won.get((size, BASELINE, seed))) is None:
+        for cell, run_id in zip(_cells(of_category), of_category["run_id"], strict=True):
+            split = split_scores(scores[run_id])
+            won[cell] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn}
+        for cell, of_cell in won.items():
+            if (paired := won.get(_baseline_of(cell, grid))) is None:
                 continue
             by_type = {
                 kind: resampled_auroc(mine - paired[kind], counts[kind], counts["good"])
-                for kind, mine in won[size, method, seed].items()
+                for kind, mine in of_cell.items()
             }
             lacking = np.full(RESAMPLES, np.nan)
             by_type["mean"] = np.mean(list(by_type.values()) or [lacking], axis=0)
-            gained[size, category, method, seed] = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
+            gained[cell] = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
     return gained
 
 
-def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
-    """The comparison, one row per (metric, size, category or mean of them, method, anomaly type or mean of both).
+def _baseline_of(cell: Cell, grid: Grid) -> Cell:
+    return replace(cell, method=grid.method(str(cell.method)).pairs_with)
 
-    Columns beside those: value and value_std (over `seeds` seeds), difference, difference_std, low, high and
-    probability (over `pairs` pairs, as `dfsc.metrics.statistics.interval`; empty for the baseline). Metrics in 0..1.
+
+def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
+    """The comparison, one row per (metric, category or mean of them, method, anomaly type or mean of both).
+
+    Columns beside those: baseline (that the method is paired with), value and value_std (over `seeds` seeds),
+    difference, difference_std, low, high and probability (over `pairs` pairs, as `dfsc.metrics.statistics.interval`;
+    empty for the baseline). Metrics in 0..1.
     A mean of categories is over all of the grid's, and of the seeds that all of them have. What was not measured has no
     row: an anomaly type that a category lacks, and its mean of categories.
     """
     check_scores(frame, scores)
-    resampled = resample_differences(frame, scores)
+    resampled = resample_differences(frame, scores, grid)
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
         measured = frame.reindex(columns=[f"{metric}.{column}" for column in COLUMNS]).to_numpy(float)
         values = dict(zip(_cells(frame), measured, strict=True))
         images = resampled if metric == "image_auroc" else None
-        for size in grid.sizes:
+        for baseline in dict.fromkeys(method.pairs_with for method in grid.methods):
             for name in (*grid.categories, ALL):
                 categories = grid.categories if name == ALL else [name]
-                for method in grid.methods:
-                    cell = {"metric": metric, "size": size, "category": name, "method": method}
-                    summary = _summary(values, images, size, categories, method, grid.seeds)
-                    rows += [cell | {"anomaly_type": name} | row for name, row in summary.items()]
+                for method in grid.paired_with(baseline):
+                    row = {"metric": metric, "baseline": baseline, "category": name, "method": method.name}
+                    summary = _summary(values, images, categories, method, grid.seeds)
+                    rows += [row | {"anomaly_type": kind} | numbers for kind, numbers in summary.items()]
     return pd.DataFrame(rows, columns=COMPARED)
 
 
-def _cells(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    return list(frame[KEYS].itertuples(index=False, name=None))
-
-
 def _summary(
-    values: Mapping[tuple[Any, ...], NDArray[np.float64]],
-    resampled: Mapping[tuple[Any, ...], NDArray[np.float64]] | None,
-    size: str,
+    values: Mapping[Cell, NDArray[np.float64]],
+    resampled: Mapping[Cell, NDArray[np.float64]] | None,
     categories: list[str],
-    method: str,
+    method: Method,
     seeds: list[int],
 ) -> dict[str, dict[str, Any]]:
     """Of COLUMNS, those that were measured in all `categories` with some seed, each with its row."""
 
-    def mean(source: Mapping[tuple[Any, ...], NDArray[np.float64]], method: str, seed: int) -> NDArray[np.float64]:
-        chosen = [source[size, category, method, seed] for category in categories]
+    def mean(source: Mapping[Cell, NDArray[np.float64]], name: str, seed: int) -> NDArray[np.float64]:
+        chosen = [source[Cell(category, name, seed)] for category in categories]
         return np.asarray(np.mean(chosen, axis=0), np.float64)
 
-    def present(method: str) -> list[int]:
-        return [seed for seed in seeds if all((size, category, method, seed) in values for category in categories)]
+    def present(name: str) -> list[int]:
+        return [seed for seed in seeds if all(Cell(category, name, seed) in values for category in categories)]
 
-    own = present(method)
-    paired = [seed for seed in present(BASELINE) if seed in own and method != BASELINE]
+    own = present(method.name)
+    paired = [] if method.is_baseline else [seed for seed in present(method.pairs_with) if seed in own]
     rows = {}
     for column, name in enumerate(COLUMNS):
-        measured = np.array([mean(values, method, seed)[column] for seed in own])
+        measured = np.array([mean(values, method.name, seed)[column] for seed in own])
         if not own or np.isnan(measured).any():
             continue
         row: dict[str, Any] = {
@@ -266,8 +238,10 @@ def _summary(
             "pairs": len(paired),
         }
         if paired:
-            gain = [(mean(values, method, seed) - mean(values, BASELINE, seed))[column] for seed in paired]
-            by_image = [mean(resampled, method, seed)[:, column] for seed in paired] if resampled else []
+            gain = [
+                (mean(values, method.name, seed) - mean(values, method.pairs_with, seed))[column] for seed in paired
+            ]
+            by_image = [mean(resampled, method.name, seed)[:, column] for seed in paired] if resampled else []
             found = interval(gain, np.stack(by_image, axis=1) if by_image else None)
             row |= {"difference": found.mean, "difference_std": found.std, "low": found.low, "high": found.high}
             row |= {"probability": found.probability}
@@ -275,15 +249,15 @@ def _summary(
     return rows
 
 
-def paired_differences(frame: pd.DataFrame) -> dict[str, tuple[str, dict[str, float]]]:
-    """DFSC run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05."""
-    wanted = (f"{metric}.{column}" for metric in ("image_auroc", "au_spro_0.05") for column in COLUMNS)
+def paired_differences(frame: pd.DataFrame, grid: Grid) -> dict[str, tuple[str, dict[str, float]]]:
+    """Run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05."""
+    wanted = (f"{metric}.{column}" for metric in HEADLINE_METRICS for column in COLUMNS)
     names = [name for name in wanted if name in frame]
     runs = dict(zip(_cells(frame), frame.to_dict("records"), strict=True))
     found = {}
-    for (size, category, method, seed), run in runs.items():
-        baseline = runs.get((size, category, BASELINE, seed))
-        if method != BASELINE and baseline is not None:
+    for cell, run in runs.items():
+        paired = _baseline_of(cell, grid)
+        if paired != cell and (baseline := runs.get(paired)) is not None:
             gained = {name: run[name] - baseline[name] for name in names}
             found[run["run_id"]] = baseline["run_id"], {name: by for name, by in gained.items() if not np.isnan(by)}
     return found

@@ -8,12 +8,12 @@ import pandas as pd
 
 from dfsc.files import write_text
 
-CELL = ["size", "category", "method"]
+CELL = ["category", "method"]
 TOTAL = "all"
 
 
 def cost_frame(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """One row per tracked run: size, category, method, seed; seconds, gpu_seconds and peak_memory_bytes.
+    """One row per tracked run: category, method, seed; seconds, gpu_seconds and peak_memory_bytes.
 
     Runs that were tracked without their cost have empty fields.
     """
@@ -22,7 +22,7 @@ def cost_frame(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def summarise_cost(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sums over seeds, and the largest peak of memory, per size, category and method; the last row is over all."""
+    """Sums over seeds, and the largest peak of memory, per category and method; the last row is over all."""
     columns = {
         "trainings": ("seconds", "size"),
         "seconds": ("seconds", "sum"),
@@ -45,7 +45,7 @@ def write_cost_table(runs: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
             "peak memory, GiB": summary["peak_memory_bytes"] / 2**30,
         }
     )
-    table = hours.to_markdown(index=False, floatfmt=("", "", "", "", ".3f", ".3f", ".2f"))
+    table = hours.to_markdown(index=False, floatfmt=("", "", "", ".3f", ".3f", ".2f"))
     images = "; ".join(sorted({run["tags"]["pretraining_images"] for run in runs}))
     text = (
         "Cost of training, summed over seeds; memory of the GPU, or of the process where there was none. "

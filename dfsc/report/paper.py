@@ -1,19 +1,19 @@
 """From receipts and MLflow to the folder of tables, and from there to the terminal."""
 
 import html
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dfsc.config import BASELINE, display_name
 from dfsc.errors import UserError
-from dfsc.files import write_json, write_text
-from dfsc.report.compare import ALL, KEYS, METRICS, SAME, Grid, compare, paired_differences, runs_frame
+from dfsc.files import write_text
+from dfsc.report.compare import ALL, HEADLINE_METRICS, KEYS, METRICS, SAME, compare, paired_differences, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.tables import (
+    CHANCE,
     RUNS_MISSING,
     STYLE,
     Context,
@@ -28,6 +28,7 @@ from dfsc.report.tables import (
     write_table,
 )
 from dfsc.report.tracking import read_runs, read_scores, record_differences
+from dfsc.settings.grid import CELL_FILES, Cell, Grid, Method
 
 DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 \usepackage[T1]{fontenc}
@@ -39,32 +40,33 @@ DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 
 
 def write_paper_tables(
-    uri: str, receipts: list[Path], grid: Grid, folder: Path, partial: bool = False, reference: Path | None = None
+    uri: str, results: Path, grid: Grid, folder: Path, partial: bool = False, reference: Path | None = None
 ) -> None:
-    """Write the tables of the runs that `receipts` name (files, or folders searched for run.json) into `folder`.
+    """Write the tables of the grid's runs, by their receipts below `results` (results/<benchmark>), into `folder`.
 
-    `reference`: results of others, for the main tables, in the form of config/reference_results.csv.
+    `partial`: of the receipts that there are. `reference`: results of others, for the main tables, in the form of
+    config/reference_results.csv.
 
     runs.csv has every metric of every run, scores.csv every image score, comparison.csv the differences with their
     intervals; table1_... to table4_... are what is shown, tables.tex a document of them all, provenance.csv and .html
-    what the runs were made from. Each DFSC run in MLflow is given its differences from its baseline.
+    what the runs were made from. Each compared run in MLflow is given its differences from its baseline.
     Raises UserError, writing nothing, as `read_runs`, `runs_frame` and `check_scores` do.
     """
-    files = [found for path in receipts for found in (sorted(path.rglob("run.json")) if path.is_dir() else [path])]
-    runs = read_runs(uri, files)
+    receipts = [results / cell.path / CELL_FILES["track"]["receipt"] for cell in grid.cells()]
+    runs = read_runs(uri, [path for path in receipts if path.exists()])
     frame = runs_frame(runs, grid, partial)
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
-    complete = len(frame) == len(grid.sizes) * len(grid.categories) * len(grid.methods) * len(grid.seeds)
+    complete = len(frame) == len(receipts)
     context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), not complete, reference)
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
-    record_differences(uri, paired_differences(frame))
-    write_json(folder / "grid.json", {**asdict(grid)})
+    record_differences(uri, paired_differences(frame, grid))
+    write_text(folder / "grid.json", grid.as_text())
     write_text(folder / "runs.csv", frame.assign(**context.mark).to_csv(index=False))
     write_text(folder / "comparison.csv", comparison.assign(**context.mark).to_csv(index=False))
-    long = [(*run[:4], path, score) for run in frame[[*KEYS, "run_id"]].itertuples(index=False, name=None)
-            for path, score in scores[run[4]].items()]  # fmt: skip
+    long = [(*run[:3], path, score) for run in frame[[*KEYS, "run_id"]].itertuples(index=False, name=None)
+            for path, score in scores[run[3]].items()]  # fmt: skip
     write_text(folder / "scores.csv", pd.DataFrame(long, columns=[*KEYS, "path", "image_score"]).to_csv(index=False))
     for table in tables:
         write_table(table, folder)
@@ -116,75 +118,83 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
     comparison = read_table(
         folder / "comparison.csv",
         "the comparison",
-        ["metric", "size", "category", "method", "anomaly_type", "value"],
+        ["metric", "baseline", "category", "method", "anomaly_type", "value"],
         ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
     )
-    grid = Grid.from_text(str(folder / "grid.json"))
+    grid = Grid.read(folder / "grid.json")
     images = ", ".join(sorted(runs["pretraining_images"].unique()))
     return runs, comparison, Context(grid, images, "status" in runs)
 
 
 def print_tables(folder: Path) -> None:
-    """Print every method's image AUROC and AU-sPRO, and its difference from the baseline, to the terminal."""
+    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal."""
     _, comparison, context = read_paper_tables(folder)
-    for metric in ("image_auroc", "au_spro_0.05"):
+    for metric in HEADLINE_METRICS:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
         if not table.empty:  # without masks, nothing is localised
             _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
 
 
-def print_comparison(folder: Path, metric: str, method: str | None) -> None:
-    """Print a DFSC method against the baseline, pair by pair, with the interval: by default the declared one.
+def print_comparison(folder: Path, metric: str, name: str | None) -> None:
+    """Print a method against its baseline, pair by pair, with the interval: by default each declared one.
 
     `metric` is one of `dfsc.report.compare.METRICS`. Raises UserError if metric or method is not there.
     """
     runs, comparison, context = read_paper_tables(folder)
-    method = method or context.grid.headline
     if metric not in METRICS:
         raise UserError(f"--metric: {metric} is none of {', '.join(METRICS)}")
-    if method not in context.grid.methods or method == BASELINE:
-        others = ", ".join(name for name in context.grid.methods if name != BASELINE)
-        raise UserError(f"--method: {method} is none of {others}")
-    shown = comparison[
-        (comparison["metric"] == metric) & (comparison["method"] == method) & (comparison["anomaly_type"] == "mean")
-    ]
-    if shown.empty:
-        raise UserError(f"{folder}: no {metric} of {method} yet; run the workflow to its end")
-    values = runs.set_index(["method", "size", "category", "seed"])[f"{metric}.mean"]
-    rows = []
+    compared = [method for method in context.grid.methods if not method.is_baseline]
+    chosen = [method for method in compared if method.name in ([name] if name else context.grid.headlines)]
+    if not chosen:
+        raise UserError(f"--method: {name} is none of {', '.join(method.name for method in compared)}")
+    values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
+    for method in chosen:
+        shown = comparison[
+            (comparison["metric"] == metric)
+            & (comparison["method"] == method.name)
+            & (comparison["anomaly_type"] == "mean")
+        ]
+        if shown.empty:
+            raise UserError(f"{folder}: no {metric} of {method.name} yet; run the workflow to its end")
+        baseline = context.grid.method(method.pairs_with)
+        _print(
+            pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
+            f"{method.label} against {baseline.label}. {caption(metric, context)}{not_measured(comparison)}",
+        )
+
+
+def _pair_rows(
+    shown: pd.DataFrame, values: dict[Cell, float], baseline: Method, method: Method, context: Context
+) -> Iterator[dict[str, str]]:
+    """A row per pair of runs, and one of their summary, for each category and the mean of them."""
     for row in shown.to_dict("records"):
-        start = {**context.mark, "size": row["size"], "category": row["category"]}
+        start = {**context.mark, "category": row["category"]}
         for seed in context.grid.seeds if row["category"] != ALL else ():
-            pair = [values.get((name, row["size"], row["category"], seed)) for name in (BASELINE, method)]
-            if None not in pair:
-                both = {name: f"{100 * value:.1f}" for name, value in zip(("EfficientAD", "DFSC"), pair, strict=True)}
-                rows.append({**start, "seed": str(seed), **both, "difference": points(pair[1] - pair[0])})
-        summary = {"seed": "all", "difference": gain(pd.Series(row)), "P(DFSC better)": probability(pd.Series(row))}
-        rows.append({**start, **summary})
-    _print(
-        pd.DataFrame(rows).fillna(""),
-        f"{display_name(method)} against EfficientAD. {caption(metric, context)}{not_measured(comparison)}",
-    )
+            pair = [values.get(Cell(row["category"], one.name, seed)) for one in (baseline, method)]
+            if (before := pair[0]) is not None and (after := pair[1]) is not None:
+                both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
+                yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
+        summary = {"seed": "all", "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
+        yield {**start, **summary}
 
 
 def _print(table: pd.DataFrame, text: str) -> None:
-    """Print a table that fits 80 columns: a block per size and category, under its name; PARTIAL on top, if it is."""
+    """Print a table that fits 80 columns: a block per category, under its name; PARTIAL on top, if it is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    names = ["size", "category"] if table["size"].nunique() > 1 else ["category"]
-    cells = table.drop(columns=["status", "size", "category"], errors="ignore")
+    cells = table.drop(columns=["status", "category"], errors="ignore")
     printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
     if "status" in table:
         printed.title, printed.title_style = RUNS_MISSING, "bold red"
     for number, column in enumerate(cells.columns):
-        printed.add_column(column.replace("P(DFSC better)", "P(DFSC\nbetter)"), justify="right" if number else "left")
+        printed.add_column(column, justify="right" if number else "left")
     for number, begins in enumerate(starts_block(table)):
         if begins:
             printed.add_section()
         if begins or number == 0:
-            printed.add_row(", ".join(str(table.iloc[number][name]) for name in names), style="bold")
+            printed.add_row(str(table.iloc[number]["category"]), style="bold")
         printed.add_row(*map(str, cells.iloc[number]))
     Console().print(printed)

@@ -7,21 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dfsc.config import quantile_of
 from dfsc.data.layout import read_manifest
+from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
+from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.report.tracking import TrackedRun, track_run
+from dfsc.settings.grid import CELL_FILES, Cell
 
-ARTIFACT_FILES = {
-    "model.pt": "model",
-    "training.json": "",
-    "training_curve.csv": "",
-    "scores.csv": "",
-    "metrics.json": "",
-    "curves.csv": "curves",
-    "curves.png": "curves",
-    "heatmaps.png": "",
-}
+ARTIFACT_FOLDERS = {"model.pt": "model", "curves.csv": "curves", "curves.png": "curves"}  # in MLflow; others: the top
+RECORD, CURVE = CELL_FILES["train"]["record"], CELL_FILES["train"]["curve"]
+METRICS = CELL_FILES["evaluate"]["metrics"]
 # Keys of training.json that each run has as tags.
 RECORDED = (
     *("commit", "teacher_digest", "penalty_digest", "model_digest"),
@@ -32,48 +27,58 @@ COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
 
 
 def track_model(
-    folder: Path, uri: str, experiment: str, category: str, method: str, receipt: Path, manifests: Sequence[Path] = ()
+    files: Sequence[Path],
+    uri: str,
+    experiment: str,
+    category: str,
+    method: str,
+    receipt: Path,
+    manifests: Sequence[Path] = (),
 ) -> None:
-    """Track the model in `folder` (model.pt, training.json, training_curve.csv, metrics.json) and write its receipt.
+    """Track the model that `files` were made of, training.json, training_curve.csv and metrics.json among them.
 
-    `manifests`: of all that the model was trained and judged on; without, the run names its training's alone.
+    All of them become the run's artifacts; `receipt` is written. `manifests`: of all that the model was trained and
+    judged on; without, the run names its training's alone.
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
-    path = folder / "training.json"
+    by_name = {path.name: path for path in files}
+    if missing := [name for name in (RECORD, CURVE, METRICS) if name not in by_name]:
+        raise UserError(f"{missing[0]}: is not among the files to track; name it too")
+    path = by_name[RECORD]
     training = read_json(path, TRAINING, MADE_ANEW)
-    quantile = quantile_of(method)
     with reading(path, TRAINING, MADE_ANEW):
         settings = training["settings"]
-        size, seed = settings["size"], settings["seed"]
+        cell = Cell(category, method, settings["seed"])
+        quantile = "" if settings["dfsc"] is None else str(settings["dfsc"]["quantile"])
         data_digest = _data_digest(manifests) if manifests else str(training["data_digest"])
         # Tells runs of one grid cell under changed settings, or on changed test images, apart.
         made_from = digest_of([training["fingerprint"], data_digest])
-        key = f"{experiment}/{size}/{category}/{method}/seed{seed}/{made_from[:12]}"
+        key = f"{experiment}/{cell.path}/{made_from[:12]}"
         tags = {
             "benchmark": experiment,
             "category": category,
             "method": method,
-            "quantile": "" if quantile is None else str(quantile),
-            "seed": str(seed),
-            "size": size,
+            "quantile": quantile,
+            "seed": str(cell.seed),
+            "size": settings["size"],
             **{name: str(training[name]) for name in RECORDED},
             "data_digest": data_digest,
             "code_digest": str(training["code"]),
             **{f"version.{name}": value for name, value in _versions(training).items()},
         }
         costs, times, parameters = costs_of(training), _times(training), _flat(settings)
-        curve = _read_curve(folder / "training_curve.csv", settings["steps"])
-    measured = read_json(folder / "metrics.json", "metrics", MADE_ANEW)
-    with reading(folder / "metrics.json", "metrics", MADE_ANEW):
+        curve = _read_curve(by_name[CURVE], settings["steps"])
+    measured = read_json(by_name[METRICS], "metrics", MADE_ANEW)
+    with reading(by_name[METRICS], "metrics", MADE_ANEW):
         metrics = flat_metrics(measured)
     run = TrackedRun(
-        name=f"{category} {method} seed{seed} {size}",
+        name=cell.path,
         key=key,
         tags=tags,
         parameters=parameters,
         curve=curve,
         metrics=metrics,
-        artifacts={folder / name: target for name, target in ARTIFACT_FILES.items() if (folder / name).exists()},
+        artifacts={path: ARTIFACT_FOLDERS.get(name, "") for name, path in by_name.items()},
         costs=costs,
         **times,
     )
@@ -92,7 +97,7 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
         curve = _read_curve(teacher.with_suffix(".csv"), steps)
         run = TrackedRun(
             name=f"teacher {size}",
-            key=f"{benchmark}/{size}/teacher/{made['fingerprint'][:12]}",
+            key=f"{benchmark}/teachers/{size}/{made['fingerprint'][:12]}",
             tags={
                 **{name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
                 "code_digest": str(made["code"]),
@@ -148,8 +153,9 @@ def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
     flat = {f"image_auroc.{name}": value for name, value in measured["classification"]["auc_roc"].items()}
     for name, by_limit in measured["localization"]["auc_spro"].items():
         flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
+    limit = str(HEADLINE_LIMIT)
     for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
-        flat |= {f"au_spro_0.05.{kind}.{metric_name(defect)}": limits["0.05"] for defect, limits in defects.items()}
+        flat |= {f"au_spro_{limit}.{kind}.{metric_name(defect)}": areas[limit] for defect, areas in defects.items()}
     return flat
 
 

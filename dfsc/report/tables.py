@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dfsc.config import BASELINE, ablation_of, display_name
 from dfsc.files import reading, write_text
-from dfsc.report.compare import ALL, COLUMNS, Grid
+from dfsc.metrics.spro import HEADLINE_LIMIT
+from dfsc.report.compare import ALL, COLUMNS, HEADLINE_METRICS
+from dfsc.settings.grid import Grid, Method
 
-TITLES = {"image_auroc": "Image AUROC", "au_spro_0.05": "AU-sPRO up to FPR 0.05"}
+TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
+CHANCE = "P(better)"  # heading of `probability`
 HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
@@ -60,7 +62,7 @@ def points(difference: float) -> str:
 
 
 def probability(row: pd.Series) -> str:
-    """The probability that DFSC is better; never said to be 0 or 1."""
+    """The probability that a method is better than its baseline; never said to be 0 or 1."""
     value = row.get("probability")
     if value is None or pd.isna(value):
         return ""
@@ -74,20 +76,20 @@ def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict
 
 
 def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
-    """Tables 1 and 2: EfficientAD, the declared DFSC, their difference, and what others report."""
-    grid = context.grid
-    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin([BASELINE, grid.headline])]
+    """Tables 1 and 2: each baseline, the method declared to be compared, their difference, and what others report."""
     rows = []
-    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
-        lines: list[tuple[str, str, Callable[[pd.Series], str]]] = [
-            (BASELINE, display_name(BASELINE), per_cent),
-            (grid.headline, display_name(grid.headline), per_cent),
-            (grid.headline, "difference [95 %]", gain),
-            (grid.headline, "P(DFSC better)", probability),
+    for baseline, declared in context.grid.pairs:
+        lines: list[tuple[Method, str, Callable[[pd.Series], str]]] = [
+            (baseline, baseline.label, per_cent),
+            (declared, declared.label, per_cent),
+            (declared, "difference [95 %]", gain),
+            (declared, CHANCE, probability),
         ]
-        for method, label, shown in lines:
-            numbers = _numbers(group[group["method"] == method], shown)
-            rows.append({**context.mark, "size": size, "category": category, "": label, **numbers, "source": "ours"})
+        pair = comparison["method"].isin([baseline.name, declared.name]) & (comparison["metric"] == metric)
+        for category, group in comparison[pair].groupby("category", sort=False):
+            for method, label, shown in lines:
+                numbers = _numbers(group[group["method"] == method.name], shown)
+                rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
     return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
 
 
@@ -111,9 +113,8 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
         [
             {
                 **context.mark,
-                "size": row["size"],
                 "category": ALL if row["category"] == "all" else row["category"],
-                "": row["method"],
+                "": "-".join(filter(None, [row["method"], row["size"]])),
                 **{heading: row[heading] for heading in HEADINGS.values()},
                 "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
                 + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
@@ -124,28 +125,28 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
 
 
 def method_table(
-    comparison: pd.DataFrame, methods: list[str], metric: str, context: Context, spread: bool = True
+    comparison: pd.DataFrame, methods: list[Method], metric: str, context: Context, spread: bool = True
 ) -> pd.DataFrame:
-    """Tables 3 and 4: a row per method, with its difference from the baseline; the best is named as chosen late.
+    """Tables 3 and 4: a row per method, with its difference from its baseline; the best is named as chosen late.
 
     `spread`: with the difference's standard deviation, as `gain`.
     """
     rows = []
-    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(methods)]
-    for (size, category), group in chosen.groupby(["size", "category"], sort=False):
-        means = group[(group["anomaly_type"] == "mean") & (group["method"] != BASELINE)]
+    labels = {method.name: method.label for method in methods}
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(labels)]
+    for (baseline, category), group in chosen.groupby(["baseline", "category"], sort=False):
+        means = group[(group["anomaly_type"] == "mean") & (group["method"] != baseline)]
         best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
         for method, of_method in group.groupby("method", sort=False):
-            notes = ["declared" if method == context.grid.headline else "", OPTIMISTIC if method == best else ""]
+            notes = ["declared" if method in context.grid.headlines else "", OPTIMISTIC if method == best else ""]
             rows.append(
                 {
                     **context.mark,
-                    "size": size,
                     "category": category,
-                    "": display_name(str(method)),
+                    "": labels[str(method)],
                     **_numbers(of_method, per_cent),
                     "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
-                    "P(DFSC better)": _numbers(of_method, probability)["mean"],
+                    CHANCE: _numbers(of_method, probability)["mean"],
                     "note": ", ".join(filter(None, notes)),
                 }
             )
@@ -169,28 +170,31 @@ class Table:
 def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     """The four tables of a comparison as `dfsc.report.compare.compare` returns it."""
     grid = context.grid
-    sweep = [method for method in grid.methods if not ablation_of(method)]
-    readings = [BASELINE, grid.headline, *(method for method in grid.methods if ablation_of(method))]
-    pair = [BASELINE, grid.headline]
-    declared = f" {display_name(grid.headline)} was declared before the run."
+    pairs = [method for pair in grid.pairs for method in pair]
+    over_quantile = [method for method in grid.methods if not method.changed]
+    readings = [method for method in grid.methods if method in pairs or method.changed]
+    both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in grid.pairs)
+    stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
     lacking = not_measured(comparison)
-    same_data = context.reference is None or grid.dataset == "mvtec_loco"
+    same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
-    none = "" if len(readings) > 2 else " No other reading was run: config/ablations.yaml has them ready."
-    chosen: list[tuple[str, str, str, str, list[str], pd.DataFrame]] = [
-        ("table1_image_auroc", "Does DFSC beat EfficientAD at telling anomalous images from good ones?",
-         declared + others, "image_auroc", pair, main_table(comparison, "image_auroc", context)),
-        ("table2_au_spro", "Does DFSC beat EfficientAD at localising anomalies?",
-         declared + others, "au_spro_0.05", pair, main_table(comparison, "au_spro_0.05", context)),
+    none = "" if len(readings) > len(pairs) else " No other reading was run: config/ablations.yaml has them ready."
+    auroc, spro = HEADLINE_METRICS
+    chosen: list[tuple[str, str, str, str, list[Method], pd.DataFrame]] = [
+        ("table1_image_auroc", f"Does {both} at telling anomalous images from good ones?",
+         stated + others, auroc, pairs, main_table(comparison, auroc, context)),
+        ("table2_au_spro", f"Does {both} at localising anomalies?",
+         stated + others, spro, pairs, main_table(comparison, spro, context)),
         ("table3_quantiles", "How much does the quantile τ' matter?",
-         declared, "image_auroc", sweep, method_table(comparison, sweep, "image_auroc", context)),
+         stated, auroc, over_quantile, method_table(comparison, over_quantile, auroc, context)),
         ("table4_readings", "How much do the margin and the readings left open matter?",
-         declared + none, "image_auroc", readings, method_table(comparison, readings, "image_auroc", context)),
+         stated + none, auroc, readings, method_table(comparison, readings, auroc, context)),
     ]  # fmt: skip
     tables = []
     for number, (name, question, more, metric, methods, shown) in enumerate(chosen, 1):
-        numbers = comparison[comparison["method"].isin(methods)].assign(pretraining_images=context.pretraining_images)
-        family = numbers["metric"].str.startswith("au_spro") == (metric != "image_auroc")
+        of_methods = comparison["method"].isin([method.name for method in methods])
+        numbers = comparison[of_methods].assign(pretraining_images=context.pretraining_images)
+        family = (numbers["metric"] == auroc) == (metric == auroc)
         numbers = numbers[family] if number < 4 else numbers
         text = caption(metric, context) + more + lacking
         tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
@@ -199,16 +203,16 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
 
 def caption(metric: str, context: Context) -> str:
     """What the numbers are, how sure, and what they rest on."""
-    seeds = len(context.grid.seeds)
+    seeds, resampled = len(context.grid.seeds), metric == HEADLINE_METRICS[0]
     if seeds > 1:
         spread = f"mean ± standard deviation over {seeds} seeds"
-        source = "test images resampled, seeds by Student's t" if metric == "image_auroc" else "Student's t over seeds"
+        source = "test images resampled, seeds by Student's t" if resampled else "Student's t over seeds"
     else:
         spread = "one seed"
-        source = "test images resampled; nothing said of other seeds" if metric == "image_auroc" else "none"
+        source = "test images resampled; nothing said of other seeds" if resampled else "none"
     return (
-        f"{TITLES.get(metric, metric)} in per cent, {spread}. Difference: DFSC minus EfficientAD in points, paired by "
-        f"category and seed, with its 95 % interval ({source}). "
+        f"{TITLES.get(metric, metric)} in per cent, {spread}. Difference: the method minus its baseline in points, "
+        f"paired by category and seed, with its 95 % interval ({source}). "
         f"Pretraining and penalty images: {context.pretraining_images}."
         + (f" {RUNS_MISSING}." if context.partial else "")
     )
@@ -243,9 +247,8 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def starts_block(table: pd.DataFrame) -> list[bool]:
-    """Per row whether it begins another size, category or kind of source, and so is set off by a line."""
-    names = [name for name in ("size", "category") if name in table]
-    blocks = table[names].assign(ours=table["source"] == "ours") if "source" in table else table[names]
+    """Per row whether it begins another category or kind of source, and so is set off by a line."""
+    blocks = table[["category"]].assign(ours=table["source"] == "ours") if "source" in table else table[["category"]]
     changed = (blocks != blocks.shift()).any(axis=1)
     if "source" in table:
         changed &= (table["source"] == "ours") | (table["source"].shift() == "ours")

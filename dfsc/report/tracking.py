@@ -20,7 +20,7 @@ BATCH = 1000  # metrics per call that MLflow accepts
 PARAMS_BATCH = 100
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # the interface then opens on the runs
-    "mlflow.note.content": "One run per (size, category, method, seed). Each DFSC run has `difference.*` metrics: its "
+    "mlflow.note.content": "One run per (category, method, seed). Each compared run has `difference.*` metrics: its "
     "own minus those of its baseline, the run in its tag `paired_baseline`. Tick both and press Compare.",
 }
 UNDIGESTED = ("loss/", "difference.", "cost.")  # metrics that are no result of the run by itself
@@ -216,7 +216,7 @@ def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]
 
 
 def record_differences(uri: str, differences: Mapping[str, tuple[str, Mapping[str, float]]]) -> None:
-    """Give each DFSC run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
+    """Give each compared run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
 
     Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone; of
     a store that cannot be written, a line on stderr says so.

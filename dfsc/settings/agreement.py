@@ -6,9 +6,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from dfsc.config import GRID_KEYS, dfsc_options, display_name, headline_method
 from dfsc.errors import UserError
 from dfsc.files import expanded
+from dfsc.settings.grid import GRID_KEYS, Grid
 from dfsc.settings.synthetic import CATEGORIES
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
@@ -43,16 +43,17 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
             "declare one of them"
         )
         return
-    headline, readings = headline_method(config), {key: section[key] for key in section if key not in GRID_KEYS}
+    grid, readings = Grid.from_config(config), {key: section[key] for key in section if key not in GRID_KEYS}
     changed = [{**readings, **changes} for changes in section["ablations"]]
     for number, ablation in enumerate(changed):
         if ablation in (readings, *changed[:number]):
-            other = headline if ablation == readings else f"dfsc.ablations.{changed.index(ablation)}"
+            other = grid.headlines[0] if ablation == readings else f"dfsc.ablations.{changed.index(ablation)}"
             yield f"dfsc.ablations.{number}: is the same model as {other}; leave it out, or change another key"
             return
-    for one, other in combinations(dfsc_options(config), 2):
-        if display_name(one) == display_name(other):
-            yield f"dfsc: {one} and {other} are both shown as {display_name(one)}; give values of at most 6 digits"
+    for method, twin in combinations(grid.methods, 2):
+        if method.label == twin.label:
+            names = f"{method.name} and {twin.name}"
+            yield f"dfsc: {names} are both shown as {method.label}; give values of at most 6 digits"
 
 
 def _images(config: Mapping[str, Any]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.device import compiled, computing, describe_device, placed
-from dfsc.training.difference_log import DifferenceLog
+from dfsc.training.feature_distance import DistanceLog
 from dfsc.training.loop import LoopOptions, TrainingLog, run_steps
 from dfsc.training.randomness import generator, shuffled_index, torch_seed
 from dfsc.training.record import cost, write_curve
@@ -210,6 +210,15 @@ def train(
     return log
 
 
+class ModelFiles(NamedTuple):
+    """What a training writes."""
+
+    model: Path
+    curve: Path
+    distances: Path
+    record: Path
+
+
 def run_training(
     settings: TrainingSettings,
     folder: Path,
@@ -217,12 +226,15 @@ def run_training(
     teacher: Path,
     index: Path,
     pretraining_folder: Path,
-    output: Path,
+    files: ModelFiles,
     checkpoints: Path,
     device: torch.device,
     options: LoopOptions,
 ) -> None:
-    """Train one model; write `output` (model.pt), training_curve.csv, differences.npz and training.json beside it."""
+    """Train one model; write `files`.
+
+    `teacher`: its record lies beside it, under the same name ending in .json. Raises UserError naming a file at fault.
+    """
     records = read_manifest(manifest)
     listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
     if empty := [split for split in listed if not listed[split]]:
@@ -243,18 +255,18 @@ def run_training(
     fingerprint = digest_of(inputs)
     checkpoint = Checkpoint(checkpoints, fingerprint)
     learner = ModelLearner(settings, images, penalty, load_teacher(teacher, settings.size), device)
-    differences = checkpoint.path.with_suffix(".differences.npz")
-    options = replace(options, progress=DifferenceLog(learner.model, images[0], differences, options.progress))
+    distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
+    options = replace(options, progress=DistanceLog(learner.model, images[0], distances, options.progress))
     log = train(learner, validation, checkpoint, options)
-    save_tensors(output, model_state(learner.model))
-    shutil.move(differences, output.parent / "differences.npz")
-    write_curve(output.parent / "training_curve.csv", log)
+    save_tensors(files.model, model_state(learner.model))
+    shutil.move(distances, files.distances)
+    write_curve(files.curve, log)
     write_json(
-        output.parent / "training.json",
+        files.record,
         {
             "fingerprint": fingerprint,
             **inputs,
-            "model_digest": sha256_of(output),
+            "model_digest": sha256_of(files.model),
             "pretraining_images": f"{penalty.source} ({len(penalty)} images)",
             "teacher": made["teacher"],
             **cost(log, device),

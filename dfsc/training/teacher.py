@@ -5,7 +5,7 @@ Source: Batzner et al. 2024, appendix; the target is computed as in `dfsc.model.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -126,17 +126,25 @@ def pretrain_teacher(
     return {"size": settings.size, "weights": weights}, log
 
 
+class TeacherFiles(NamedTuple):
+    """What pretraining writes."""
+
+    teacher: Path
+    curve: Path
+    record: Path
+
+
 def run_pretraining(
     settings: TeacherSettings,
     index: Path,
     pretraining_folder: Path,
     backbone_weights: Path | None,
-    output: Path,
+    files: TeacherFiles,
     checkpoints: Path,
     device: torch.device,
     options: LoopOptions,
 ) -> None:
-    """Pretrain a teacher; write `output`, its curve and its provenance (`output` ending in .csv and .json).
+    """Pretrain a teacher; write `files`.
 
     Raises UserError if there are weights for a backbone that the settings call random, or none for another.
     """
@@ -153,10 +161,10 @@ def run_pretraining(
     }
     checkpoint = Checkpoint(checkpoints, digest_of(inputs))
     state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, options)
-    save_tensors(output, state)
-    write_curve(output.with_suffix(".csv"), log)
+    save_tensors(files.teacher, state)
+    write_curve(files.curve, log)
     teacher = f"pretrained {settings.steps} steps on {images.source}, {settings.backbone} {weights}"
-    made = {"teacher": teacher, "digest": sha256_of(output), "fingerprint": digest_of(inputs)}
+    made = {"teacher": teacher, "digest": sha256_of(files.teacher), "fingerprint": digest_of(inputs)}
     cost_and_origin = {**cost(log, device), **provenance(describe_device(device))}
-    write_json(output.with_suffix(".json"), {**made, **inputs, **cost_and_origin})
+    write_json(files.record, {**made, **inputs, **cost_and_origin})
     checkpoint.remove()

@@ -1,14 +1,7 @@
 # What a run needs of the cluster beyond its profile (slurm/config.yaml).
 
-from snakemake.scheduling.job_scheduler import JobRateLimiter
-
 from dfsc.cluster.drivers import register
 from dfsc.cluster.slurm import cancel_leftovers, check_reachable
-
-if workflow.remote_exec:
-    # Inside a job, Snakemake has one thing to run. Its default limit of 100 jobs a second holds the job, and its GPU, for
-    # a second after the end: until the timer has rung at which it could submit more. No option reaches it here.
-    JobRateLimiter.timespan = 0
 
 
 # Made from apptainer.def, and used with --software-deployment-method apptainer only.

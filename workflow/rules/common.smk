@@ -1,16 +1,16 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
-#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   <size>/teacher.pt   checkpoints/
-#   <size>/<category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json}
+#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
+#   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
 #   tables/   figures/
 
 import json
 import sys
 from contextlib import contextmanager
 
-from dfsc import config as configuration
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
+from dfsc.settings import grid
 from dfsc.settings.reading import check, normalised
 
 settle_environment()  # of the jobs' commands too
@@ -36,23 +36,50 @@ BENCHMARK = config["benchmark"]
 RESULTS = f"results/{BENCHMARK}"
 LOGS = f"logs/{BENCHMARK}"
 DATASET = config["dataset"]["folder"]
-CATEGORIES = config["dataset"]["categories"]
-METHODS = configuration.methods(config)
-PAIR = [  # what Tables 1 and 2 and the heatmaps show
-    method for method in METHODS if method in (configuration.BASELINE, configuration.headline_method(config))
-]
+GRID = grid.Grid.from_config(config)
+CATEGORIES, SEEDS = GRID.categories, GRID.seeds
 TABLES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
 SIZES = config["training"]["sizes"]
-SEEDS = config["training"]["seeds"]
-MODEL = f"{RESULTS}/{{size}}/{{category}}/{{method}}/seed{{seed}}"
-MODEL_LOG = f"{LOGS}/{{size}}/{{category}}/{{method}}/seed{{seed}}"
+CELL = grid.Cell("{category}", "{method}", "{seed}").path
+CELL_LOG = f"{LOGS}/{CELL}"
+FILES = {  # of a cell, by what they hold
+    name: f"{RESULTS}/{CELL}/{file}" for files in grid.CELL_FILES.values() for name, file in files.items()
+}
+TEACHER = f"{RESULTS}/teachers/{{size}}"
+TEACHER_LOG = f"{LOGS}/teachers/{{size}}"
 
 
 wildcard_constraints:
     size="|".join(SIZES),
     category="|".join(CATEGORIES),
-    method="|".join(method.replace(".", r"\.") for method in METHODS),
+    method="|".join(name.replace(".", r"\.") for name in GRID.names),
+    declared="|".join(name.replace(".", r"\.") for name in GRID.headlines),
     seed="|".join(map(str, SEEDS)),
+
+
+def made_by(rule):
+    """The files of a cell that a rule makes, by what they hold."""
+    return {name: FILES[name] for name in grid.CELL_FILES[rule]}
+
+
+def pair(wildcards):
+    """The baseline of a declared method, and that method."""
+    declared = GRID.method(wildcards.declared)
+    return [GRID.method(declared.pairs_with), declared]
+
+
+def of_pair(*names):
+    """An input function: these files of a declared method's baseline and of that method, of the first seed."""
+    return lambda wildcards: [
+        FILES[name].format(category=wildcards.category, method=method.name, seed=SEEDS[0])
+        for name in names
+        for method in pair(wildcards)
+    ]
+
+
+def labels(wildcards):
+    """Options that name the methods of a pair."""
+    return [f"--label={method.label}" for method in pair(wildcards)]
 
 
 def tables():
@@ -66,17 +93,20 @@ def tables():
 
 def figures():
     """The final figures."""
+    baselines = list(dict.fromkeys(baseline.name for baseline, _ in GRID.pairs))
     return [
         *expand(
-            f"{RESULTS}/figures/{{figure}}_{{size}}.{{ending}}",
-            figure=["auroc_over_quantile", "score_histograms"],
-            size=SIZES,
+            f"{RESULTS}/figures/auroc_over_quantile_{{baseline}}.{{ending}}", baseline=baselines, ending=["pdf", "png"]
+        ),
+        *expand(
+            f"{RESULTS}/figures/score_histograms_{{declared}}.{{ending}}",
+            declared=GRID.headlines,
             ending=["pdf", "png"],
         ),
         *expand(
-            f"{RESULTS}/figures/{{figure}}_{{size}}_{{category}}.{{ending}}",
+            f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
             figure=["heatmaps", "worst", "novelty", "novelty_over_training"],
-            size=SIZES,
+            declared=GRID.headlines,
             category=CATEGORIES,
             ending=["pdf", "png"],
         ),
@@ -85,12 +115,12 @@ def figures():
 
 def receipts(wildcards):
     """One receipt per model of the whole grid."""
-    return expand(f"{MODEL}/run.json", size=SIZES, category=CATEGORIES, method=METHODS, seed=SEEDS)
+    return [f"{RESULTS}/{cell.path}/{grid.CELL_FILES['track']['receipt']}" for cell in GRID.cells()]
 
 
 def teacher_receipts():
     """One receipt per teacher that is pretrained here."""
-    return [f"{RESULTS}/{size}/teacher_run.json" for size in SIZES if size not in config["teacher"]["published"]]
+    return [f"{TEACHER}/run.json".format(size=size) for size in SIZES if size not in config["teacher"]["published"]]
 
 
 def as_json(settings):

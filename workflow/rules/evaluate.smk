@@ -5,15 +5,14 @@
 
 rule score:
     input:
-        model=f"{MODEL}/model.pt",
+        model=FILES["model"],
         manifest=TEST,
     output:
-        scores=f"{MODEL}/scores.csv",
-        maps=f"{MODEL}/maps.npz",
+        **made_by("score"),
     log:
-        f"{MODEL_LOG}/score.log",
+        f"{CELL_LOG}/score.log",
     benchmark:
-        f"{MODEL_LOG}/score.benchmark.tsv"
+        f"{CELL_LOG}/score.benchmark.tsv"
     priority: 10
     resources:
         gpu=1,
@@ -23,7 +22,7 @@ rule score:
         settings=as_json(config["inference"]),
         code=code_digest("score"),
     message:
-        "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}, size {wildcards.size}"
+        "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}"
     shell:
         "dfsc score --model {input.model} --settings {params.settings:q} --dataset {DATASET:q} "
         "--category {wildcards.category} --manifest {input.manifest} --scores {output.scores} --maps {output.maps} "
@@ -32,25 +31,23 @@ rule score:
 
 rule evaluate:
     input:
-        maps=f"{MODEL}/maps.npz",
+        maps=FILES["maps"],
         manifest=GROUND_TRUTH,
     output:
-        metrics=f"{MODEL}/metrics.json",
-        curves=multiext(f"{MODEL}/curves", ".csv", ".pdf", ".png"),
+        **made_by("evaluate"),
     log:
-        f"{MODEL_LOG}/evaluate.log",
+        f"{CELL_LOG}/evaluate.log",
     benchmark:
-        f"{MODEL_LOG}/evaluate.benchmark.tsv"
+        f"{CELL_LOG}/evaluate.benchmark.tsv"
     priority: 20
     resources:
         mem_mb=6000,
         runtime=30,
     params:
-        padding=config["inference"]["padding"],
-        curves=f"{MODEL}/curves",
+        curves=lambda wildcards, output: output.curves_csv.removesuffix(".csv"),
         code=code_digest("evaluate"),
     message:
-        "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
+        "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}"
     shell:
         "dfsc evaluate --dataset {DATASET:q} --category {wildcards.category} --maps {input.maps} "
-        "--padding {params.padding} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"
+        "--output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"

@@ -43,68 +43,65 @@ rule tables:
     params:
         uri=config["tracking"]["uri"],
         folder=f"{RESULTS}/tables",
-        grid=as_json(
-            {
-                "sizes": SIZES,
-                "categories": CATEGORIES,
-                "methods": METHODS,
-                "seeds": SEEDS,
-                "headline": configuration.headline_method(config),
-                "dataset": config["dataset"]["source"],
-            }
-        ),
+        grid=GRID.as_text(),
         code=code_digest("tables"),
     message:
         "assemble the tables from MLflow"
     shell:
-        "dfsc tables --uri {params.uri:q} --output {params.folder} --grid {params.grid:q} "
-        "--reference {input.reference} {input.receipts} > {log} 2>&1"
+        "dfsc tables --grid {params.grid:q} --uri {params.uri:q} --results {RESULTS} --output {params.folder} "
+        "--reference {input.reference} > {log} 2>&1"
 
 
-rule draw_sweep:
+rule draw_auroc_over_quantile:
     input:
         rules.tables.output.comparison,
+        rules.tables.output.grid,
     output:
-        expand(f"{RESULTS}/figures/auroc_over_quantile_{{size}}.pdf", size=SIZES),
         [
             report(
-                f"{RESULTS}/figures/auroc_over_quantile_{size}.png",
+                f"{RESULTS}/figures/auroc_over_quantile_{baseline.name}.png",
                 caption="../report/auroc_over_quantile.rst",
                 category="Figures",
                 labels={
                     "figure": "AUROC over quantile",
-                    "size": size,
+                    "method": baseline.name,
                     "category": "all",
                 },
             )
-            for size in SIZES
+            for baseline, _ in GRID.pairs
         ],
+        [f"{RESULTS}/figures/auroc_over_quantile_{baseline.name}.pdf" for baseline, _ in GRID.pairs],
     log:
-        f"{LOGS}/draw_sweep.log",
+        f"{LOGS}/draw_auroc_over_quantile.log",
     params:
         tables=f"{RESULTS}/tables",
         stem=f"{RESULTS}/figures/auroc_over_quantile",
-        code=code_digest("sweep"),
+        code=code_digest("auroc-over-quantile"),
     message:
         "draw image AUROC over the quantile"
     shell:
-        "dfsc sweep --tables {params.tables} --output {params.stem} > {log} 2>&1"
+        "dfsc auroc-over-quantile --tables {params.tables} --output {params.stem} > {log} 2>&1"
 
 
 rule draw_histograms:
     input:
         rules.tables.output.scores,
+        rules.tables.output.grid,
     output:
-        expand(f"{RESULTS}/figures/score_histograms_{{size}}.pdf", size=SIZES),
         [
             report(
-                f"{RESULTS}/figures/score_histograms_{size}.png",
+                f"{RESULTS}/figures/score_histograms_{name}.png",
                 caption="../report/score_histograms.rst",
                 category="Figures",
-                labels={"figure": "score histograms", "size": size, "category": "all"},
+                labels={
+                    "figure": "score histograms",
+                    "method": name,
+                    "category": "all",
+                },
             )
-            for size in SIZES
+            for name in GRID.headlines
         ],
+        [f"{RESULTS}/figures/score_histograms_{name}.pdf" for name in GRID.headlines],
     log:
         f"{LOGS}/draw_histograms.log",
     params:

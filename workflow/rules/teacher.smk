@@ -1,5 +1,5 @@
 # Reads:  the index of the pretraining images and the backbone's weights, or a published teacher.
-# Writes: <size>/teacher.pt and teacher.json, which says where it is from; of a pretrained one, its curve too.
+# Writes: teachers/<size>/teacher.pt and teacher.json, which says where it is from; of a pretrained one, its curve too.
 
 BACKBONE_WEIGHTS = "data/backbone/wide_resnet101_2-32ee1156.pth"
 FROM_IMAGENET = config["teacher"]["backbone_weights"] == "imagenet"
@@ -12,13 +12,13 @@ rule pretrain_teacher:
         index=INDEX,
         backbone=marker_of("wide_resnet101_2") if FROM_IMAGENET else [],
     output:
-        teacher=f"{RESULTS}/{{size}}/teacher.pt",
-        curve=f"{RESULTS}/{{size}}/teacher.csv",
-        provenance=f"{RESULTS}/{{size}}/teacher.json",
+        teacher=f"{TEACHER}/teacher.pt",
+        curve=f"{TEACHER}/teacher.csv",
+        record=f"{TEACHER}/teacher.json",
     log:
-        f"{LOGS}/{{size}}/teacher.log",
+        f"{TEACHER_LOG}/teacher.log",
     benchmark:
-        f"{LOGS}/{{size}}/teacher.benchmark.tsv"
+        f"{TEACHER_LOG}/teacher.benchmark.tsv"
     wildcard_constraints:
         size="|".join(PRETRAINED) or "none",
     # Two threads compute whatever Snakemake grants: their number shapes the last bits on a CPU.
@@ -28,17 +28,17 @@ rule pretrain_teacher:
         mem_mb=16000,
         runtime=1440,
     params:
-        settings=lambda wildcards: as_json(configuration.teacher_settings(config, wildcards.size)),
+        settings=lambda wildcards: as_json(grid.teacher_settings(config, wildcards.size)),
         weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
         checkpoints=f"{RESULTS}/checkpoints",
-        progress=f"{LOGS}/{{size}}/teacher.progress.json",  # not declared: it outlives an attempt
+        progress=f"{TEACHER_LOG}/teacher.progress.json",  # not declared: it outlives an attempt
         code=code_digest("teacher pretrain"),
     message:
         "pretrain teacher {wildcards.size}"
     shell:
         "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} "
         "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} "
-        "--checkpoints {params.checkpoints} --progress {params.progress} --threads 2 --workers {threads} "
+        "--curve {output.curve} --record {output.record} --checkpoints {params.checkpoints} --progress {params.progress} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 
 
@@ -46,10 +46,10 @@ rule import_teacher:
     input:
         lambda wildcards: PUBLISHED[wildcards.size],
     output:
-        teacher=f"{RESULTS}/{{size}}/teacher.pt",
-        provenance=f"{RESULTS}/{{size}}/teacher.json",
+        teacher=f"{TEACHER}/teacher.pt",
+        record=f"{TEACHER}/teacher.json",
     log:
-        f"{LOGS}/{{size}}/teacher.log",
+        f"{TEACHER_LOG}/teacher.log",
     wildcard_constraints:
         size="|".join(PUBLISHED) or "none",
     params:
@@ -57,4 +57,5 @@ rule import_teacher:
     message:
         "take over the published teacher {input}"
     shell:
-        "dfsc teacher import {input:q} --size {wildcards.size} --output {output.teacher} > {log} 2>&1"
+        "dfsc teacher import {input:q} --size {wildcards.size} --output {output.teacher} "
+        "--record {output.record} > {log} 2>&1"

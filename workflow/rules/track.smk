@@ -5,41 +5,39 @@
 
 rule track:
     input:
+        **{
+            name: FILES[name]
+            for name in ("model", "record", "curve", "scores", "metrics", "curves_csv", "curves_png", "heatmaps_png")
+        },
         manifests=MANIFESTS,
-        model=f"{MODEL}/model.pt",
-        training=f"{MODEL}/training.json",
-        curve=f"{MODEL}/training_curve.csv",
-        scores=f"{MODEL}/scores.csv",
-        metrics=f"{MODEL}/metrics.json",
-        heatmaps=f"{MODEL}/heatmaps.png",
     output:
-        f"{MODEL}/run.json",
+        **made_by("track"),
     log:
-        f"{MODEL_LOG}/track.log",
+        f"{CELL_LOG}/track.log",
     priority: 30
     params:
         uri=config["tracking"]["uri"],
         experiment=BENCHMARK,
-        folder=MODEL,
+        files=lambda wildcards, input: [path for path in input if path not in input.manifests],
         manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
         code=code_digest("track"),
     message:
-        "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}, size {wildcards.size}"
+        "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}"
     shell:
-        "dfsc track --model-folder {params.folder} --uri {params.uri:q} --experiment {params.experiment} "
+        "dfsc track {params.files} --uri {params.uri:q} --experiment {params.experiment} "
         "--category {wildcards.category} --method {wildcards.method} {params.manifests} "
         "--output {output} > {log} 2>&1"
 
 
 rule track_teacher:
     input:
-        teacher=f"{RESULTS}/{{size}}/teacher.pt",
-        curve=f"{RESULTS}/{{size}}/teacher.csv",
-        provenance=f"{RESULTS}/{{size}}/teacher.json",
+        teacher=f"{TEACHER}/teacher.pt",
+        curve=f"{TEACHER}/teacher.csv",
+        record=f"{TEACHER}/teacher.json",
     output:
-        f"{RESULTS}/{{size}}/teacher_run.json",
+        f"{TEACHER}/run.json",
     log:
-        f"{LOGS}/{{size}}/track_teacher.log",
+        f"{TEACHER_LOG}/track.log",
     params:
         uri=config["tracking"]["uri"],
         benchmark=BENCHMARK,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.files import write_text
+from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.metrics.summary import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADLINE_LIMIT = 0.05  # of the false positive rate, as in Bergmann et al., IJCV 2022
 STYLES = ("-", "--", "-.", ":")
 
 

@@ -1,4 +1,4 @@
-"""Figures of numbers: image AUROC over DFSC's quantile, and score histograms. PDF and PNG, readable in grey."""
+"""Figures of numbers: image AUROC over the quantile, and score histograms. PDF and PNG, readable in grey."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dfsc.config import BASELINE, ablation_of, display_name, quantile_of
 from dfsc.data.layout import TEST_FOLDERS
-from dfsc.report.compare import COLUMNS
+from dfsc.report.compare import COLUMNS, HEADLINE_METRICS
 from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure
 from dfsc.report.tables import HEADINGS, RUNS_MISSING, Context
+from dfsc.settings.grid import Grid
 
 # Told apart without colour, too.
 HISTOGRAMS: dict[str, dict[str, Any]] = {
@@ -33,23 +33,29 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
     """Image AUROC over the quantile: a row of panels per anomaly type and mean, a column per category.
 
     The band is the 95 % interval of the paired difference, drawn around DFSC: it leaves out the baseline's line where
-    the difference's interval leaves out 0. One figure per size, `path` with '_<size>'; returns them by size, as saved.
+    the difference's interval leaves out 0. One figure per baseline, `path` with '_<baseline>'; returns
+    them by baseline, as saved.
     """
     figures: dict[str, Figure] = {}
-    ablations = comparison["method"].map(ablation_of) != ""
-    shown = comparison[(comparison["metric"] == "image_auroc") & ~ablations]
-    for size, of_size in shown.groupby("size"):
-        categories = list(dict.fromkeys(of_size["category"]))
-        names = [name for name in COLUMNS if (of_size["anomaly_type"] == name).any()]
-        quantiles = sorted(of_size["method"].map(quantile_of).dropna().unique())
+    for baseline in dict.fromkeys(baseline for baseline, _ in context.grid.pairs):
+        methods = [method for method in context.grid.paired_with(baseline.name) if not method.changed]
+        chosen = comparison["method"].isin([method.name for method in methods])
+        shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
+        if shown.empty:
+            continue
+        of_quantile = {method.name: method.quantile for method in methods}
+        shown = shown.assign(quantile=[of_quantile[name] for name in shown["method"]]).astype({"quantile": float})
+        categories = list(dict.fromkeys(shown["category"]))
+        names = [name for name in COLUMNS if (shown["anomaly_type"] == name).any()]
+        quantiles = sorted(shown["quantile"].dropna().unique())
         figure, axes = plt.subplots(
             len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
             sharex=True, sharey="row", squeeze=False, layout="constrained",
         )  # fmt: skip
         for row, name in zip(axes, names, strict=True):
-            of_type = of_size[of_size["anomaly_type"] == name]
+            of_type = shown[shown["anomaly_type"] == name]
             for axis, category in zip(row, categories, strict=True):
-                _draw_sweep(axis, of_type[of_type["category"] == category], quantiles, context)
+                _draw_panel(axis, of_type[of_type["category"] == category], quantiles, context.grid)
             values = 100 * of_type["value"]
             row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
             row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
@@ -61,28 +67,30 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
         text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
         footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
-        save_figure(figure, path.with_name(f"{path.name}_{size}"))
-        figures[size] = figure
+        save_figure(figure, path.with_name(f"{path.name}_{baseline.name}"))
+        figures[baseline.name] = figure
     return figures
 
 
-def _draw_sweep(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
+def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], grid: Grid) -> None:
     """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
     if summary.empty:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
         return
-    baseline, dfsc = (summary[(summary["method"] == BASELINE) == is_it] for is_it in (True, False))
-    for value in 100 * baseline["value"]:
-        axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label="EfficientAD")
-    dfsc = dfsc.assign(quantile=dfsc["method"].map(quantile_of)).sort_values("quantile")
-    places = np.searchsorted(quantiles, dfsc["quantile"])
-    value = 100 * dfsc["value"]
-    start = value - 100 * dfsc["difference"]
-    low, high = start + 100 * dfsc["low"], start + 100 * dfsc["high"]
-    axis.plot(places, value, color=BLUE, marker="o", markersize=4, label="DFSC")
+    is_baseline = summary["method"] == summary["baseline"]
+    for value in 100 * summary.loc[is_baseline, "value"]:
+        label = grid.method(summary["baseline"].iloc[0]).family
+        axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label=label)
+    compared = summary[~is_baseline].sort_values("quantile")
+    places = np.searchsorted(quantiles, compared["quantile"])
+    value = 100 * compared["value"]
+    start = value - 100 * compared["difference"]
+    low, high = start + 100 * compared["low"], start + 100 * compared["high"]
+    for name in compared["method"].iloc[:1]:
+        axis.plot(places, value, color=BLUE, marker="o", markersize=4, label=grid.method(name).family)
     axis.errorbar(places, value, yerr=[value - low, high - value], fmt="none", color=BLUE, linewidth=0.7)
     axis.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of the difference")
-    declared = np.flatnonzero(dfsc["method"] == context.grid.headline)
+    declared = np.flatnonzero(compared["method"].isin(grid.headlines))
     axis.plot(
         places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK
     )
@@ -92,37 +100,39 @@ def _draw_sweep(axis: Axes, summary: pd.DataFrame, quantiles: list[float], conte
 
 
 def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
-    """Image scores of good, logical and structural test images, EfficientAD above the declared DFSC.
+    """Image scores of good, logical and structural test images, each baseline above its declared method.
 
-    `scores` has columns size, category, method, seed, path, image_score; seeds are drawn together. One figure per
-    size, `path` with '_<size>'; returns them by size, as saved. Every hundredth of the highest scores lies beyond the
-    axis.
+    `scores` has columns category, method, seed, path, image_score; seeds are drawn together. One figure per declared
+    method, `path` with '_<method>'; returns them by method, as saved. Every hundredth of the highest scores lies beyond
+    the axis.
     """
     figures: dict[str, Figure] = {}
-    methods = [BASELINE, context.grid.headline]
-    scores = scores[scores["method"].isin(methods)].assign(folder=scores["path"].str.split("/").str[1])
-    for size, of_size in scores.groupby("size"):
-        categories = list(dict.fromkeys(of_size["category"]))
+    scores = scores.assign(folder=scores["path"].str.split("/").str[1])
+    for pair in context.grid.pairs:
+        of_pair = scores[scores["method"].isin([method.name for method in pair])]
+        if of_pair.empty:
+            continue
+        categories = list(dict.fromkeys(of_pair["category"]))
         figure, axes = plt.subplots(
             2, len(categories), figsize=(1 + 2.6 * len(categories), 4.6), sharex="col", squeeze=False,
             layout="constrained",
         )  # fmt: skip
         for column, category in zip(axes.T, categories, strict=True):
-            of_category = of_size[of_size["category"] == category]
+            of_category = of_pair[of_pair["category"] == category]
             bins = np.linspace(of_category["image_score"].min(), of_category["image_score"].quantile(0.99), 31)
-            for axis, method in zip(column, methods, strict=True):
+            for axis, method in zip(column, pair, strict=True):
                 for folder in TEST_FOLDERS:
-                    chosen = of_category[(of_category["method"] == method) & (of_category["folder"] == folder)]
+                    chosen = of_category[(of_category["method"] == method.name) & (of_category["folder"] == folder)]
                     style = {"color": COLOURS[folder], "label": folder.replace("_anomalies", ""), **HISTOGRAMS[folder]}
                     if chosen.empty:
                         continue
                     axis.hist(chosen["image_score"], bins, density=True, log=True, **style)
                 axis.set_yticks([])
             column[0].set_title(str(category).replace("_", " "), fontsize=10)
-        for axis, method in zip(axes[:, 0], methods, strict=True):
-            axis.set_ylabel(f"{display_name(method)}\ndensity (log)")
+        for axis, method in zip(axes[:, 0], pair, strict=True):
+            axis.set_ylabel(f"{method.label}\ndensity (log)")
         axes[0][0].legend(fontsize=7)
         footnote(figure, "image score (maximum of the anomaly map), test images, all seeds", context)
-        save_figure(figure, path.with_name(f"{path.name}_{size}"))
-        figures[size] = figure
+        save_figure(figure, path.with_name(f"{path.name}_{pair[1].name}"))
+        figures[pair[1].name] = figure
     return figures

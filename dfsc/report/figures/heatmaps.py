@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dfsc.config import display_name
 from dfsc.data.ground_truth import mask_files
 from dfsc.data.images import decode_grey, decode_image
 from dfsc.data.layout import ANOMALY_TYPES
@@ -37,7 +36,6 @@ def _of_folder(paths: Mapping[str, float] | list[str], folder: str) -> list[str]
 def draw_heatmaps(
     category_folder: Path,
     maps: dict[str, Path],
-    padding: str,
     output: Path,
     *,
     per_type: int = 3,
@@ -47,12 +45,12 @@ def draw_heatmaps(
 ) -> Figure:
     """Rows of image, ground truth, and each method's anomaly map; colours shared along a column.
 
-    `maps`: method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<file>'), else those that
-    the last method ranks lowest, by its image scores in the file `worst`, else the first of each type. Returns the
-    figure as saved. Raises UserError naming an image that has no map.
+    `maps`: label of a method -> its archive of small maps. Rows are the images `chosen` ('test/<type>/<file>'), else
+    those that the last method ranks lowest, by its image scores in the file `worst`, else the first of each type.
+    Returns the figure as saved. Raises UserError naming an image that has no map.
     """
-    archives = {method: read_maps(path) for method, path in maps.items()}
-    last = list(archives.values())[-1]
+    archives = {label: read_maps(path) for label, path in maps.items()}
+    last = list(archives.values())[-1].maps
     if worst and chosen:
         raise UserError("--worst: the images are named by --images; leave out one of the two")
     examples = chosen or (
@@ -68,7 +66,7 @@ def draw_heatmaps(
         len(examples), columns, figsize=(2.2 * columns, 1.75 * len(examples)), squeeze=False, layout="constrained"
     )
     # A method's colours run from the middle of its maps of good images to well above nearly all of them.
-    good = {method: np.concatenate([archive[path].ravel() for path in _of_folder(list(archive), "good")])
+    good = {method: np.concatenate([archive.maps[path].ravel() for path in _of_folder(list(archive.maps), "good")])
             for method, archive in archives.items()}  # fmt: skip
     for row, path in zip(axes, examples, strict=True):
         image = np.asarray(decode_image(category_folder / path))
@@ -76,16 +74,16 @@ def draw_heatmaps(
         row[0].set_ylabel(str(Path(path).with_suffix("")).removeprefix("test/").replace("_anomalies", ""), fontsize=7)
         row[1].imshow(ground_truth(category_folder, path, image.shape[:2]), cmap="gray", vmin=0, vmax=1)
         for axis, (method, archive) in zip(row[2:], archives.items(), strict=True):
-            full = resize_map(pad_map(archive[path], padding), *image.shape[:2])
+            full = resize_map(pad_map(archive.maps[path], archive.padding), *image.shape[:2])
             axis.imshow(image.mean(axis=2), cmap="gray")
             low, high = np.quantile(good[method], [0.5, 0.999])
             axis.imshow(full, cmap="inferno", alpha=0.75, vmin=low, vmax=3 * high)
-    for axis, title in zip(axes[0], ["image", "ground truth", *map(display_name, archives)], strict=True):
+    for axis, title in zip(axes[0], ["image", "ground truth", *archives], strict=True):
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    which = f"; ranked lowest by {display_name(list(archives)[-1])}" if worst else ""
+    which = f"; ranked lowest by {list(archives)[-1]}" if worst else ""
     images = source and f" (pretraining images: {source})"
     figure.suptitle(f"{category_folder.name.replace('_', ' ')}{which}{images}", fontsize=9)
     save_figure(figure, output)

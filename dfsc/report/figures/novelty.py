@@ -1,5 +1,6 @@
-"""What DFSC's constraint acts on: the squared difference of teacher and autoencoder, and the novel sets in it."""
+"""What the margin constraint acts on: the feature distance of teacher and autoencoder, and the novel sets in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,38 @@ from dfsc.errors import UserError
 from dfsc.model.saved import load_model
 from dfsc.report.figures.heatmaps import ground_truth
 from dfsc.report.figures.plotting import save_figure
-from dfsc.training.difference_log import novel_share, read_differences, read_logged_image, squared_difference
+from dfsc.training.feature_distance import feature_distance, novel_share, read_distances, read_logged_image
 
 GREYS = "Greys"
 
 
 def draw_novelty(
-    models: list[Path], category_folder: Path, quantiles: list[float], output: Path, source: str
+    models: Mapping[str, Path], category_folder: Path, quantiles: list[float], output: Path, source: str
 ) -> Figure:
-    """Draw a training image and a test image of each type: image, ground truth, difference map, novel sets.
+    """Draw a training image and a test image of each type: image, ground truth, feature distance, novel sets.
 
-    `models` are model.pt of the baseline and of DFSC, after training, a row each per image. Darker is more; the
-    difference's grey runs from 0 to its largest channel mean in either model, the novel share's to its own largest.
+    `models`: label of a method -> its model.pt, a row each per image. Darker is more; the distance's grey runs from 0
+    to its largest channel mean in any model, the novel share's to its own largest.
     Returns the figure as saved.
     """
     folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
     paths = [f"{folder}/{file.name}" for folder in folders for file in image_files(category_folder / folder)[:1]]
     if not paths:
         raise UserError(f"{category_folder}: holds no image in {', '.join(folders)}")
-    loaded = [load_model(path) for path in models]
+    loaded = [load_model(path) for path in models.values()]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
-    squared = [squared_difference(model, images) for model in loaded]
+    distances = [feature_distance(model, images) for model in loaded]
     rows, columns = len(paths) * len(models), 3 + len(quantiles)
     figure, axes = plt.subplots(
         rows, columns, figsize=(1.6 * columns, 1.55 * rows), squeeze=False, layout="constrained"
     )
     for number, path in enumerate(paths):
         shape = np.asarray(decode_image(category_folder / path)).shape[:2]
-        highest = max(float(of_model[number].mean(dim=0).max()) for of_model in squared)
-        for which, of_model in enumerate(squared):
+        highest = max(float(of_model[number].mean(dim=0).max()) for of_model in distances)
+        for which, (label, of_model) in enumerate(zip(models, distances, strict=True)):
             row = axes[len(models) * number + which]
             row[0].imshow(images[number])
-            row[0].set_ylabel(("EfficientAD", "DFSC")[which] + f"\n{Path(path).parent}", fontsize=7)
+            row[0].set_ylabel(f"{label}\n{Path(path).parent}", fontsize=7)
             row[1].imshow(ground_truth(category_folder, path, shape), cmap="gray", vmin=0, vmax=1)
             row[2].imshow(of_model[number].mean(dim=0).numpy(), cmap=GREYS, vmin=0, vmax=highest)
             for axis, quantile in zip(row[3:], quantiles, strict=True):
@@ -57,15 +58,14 @@ def draw_novelty(
     return figure
 
 
-def draw_novelty_over_training(logs: list[Path], quantiles: list[float], output: Path, title: str) -> Figure:
-    """Draw what `DifferenceLog` kept of a training image: a row per method and step, as in `draw_novelty`.
+def draw_novelty_over_training(logs: Mapping[str, Path], quantiles: list[float], output: Path, title: str) -> Figure:
+    """Draw what `DistanceLog` kept of a training image: a row per method and step, as in `draw_novelty`.
 
-    `logs` are those of the baseline and of DFSC. Each row's difference runs from 0 to its own largest.
+    `logs`: label of a method -> what was kept of its training. Each row's distance runs from 0 to its own largest.
     Returns the figure as saved.
     """
-    kept = [(name, step, squared) for name, path in zip(("EfficientAD", "DFSC"), logs, strict=False)
-            for step, squared in read_differences(path).items()]  # fmt: skip
-    image = read_logged_image(logs[0])
+    kept = [(name, step, squared) for name, path in logs.items() for step, squared in read_distances(path).items()]
+    image = read_logged_image(next(iter(logs.values())))
     columns = 2 + len(quantiles)
     figure, axes = plt.subplots(
         len(kept), columns, figsize=(1.6 * columns, 1.55 * len(kept)), squeeze=False, layout="constrained"

@@ -1,4 +1,4 @@
-"""How the difference of teacher and autoencoder changes over training, on one image, without changing a bit of it."""
+"""The feature distance (T' - A)^2 of teacher and autoencoder, and how it changes over a training, of one image."""
 
 import copy
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from dfsc.model.losses import quantile_threshold
 from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.training.loop import Progress
 
-DIFFERENCES = "the differences of a training"
+DISTANCES = "the feature distances of a training"
 SHARES = (0.0, 0.1, 0.3, 1.0)  # of the steps: looked at when training first reports at or after each
 
 
 @torch.no_grad()
-def squared_difference(model: EfficientAD, images: NDArray[np.uint8]) -> torch.Tensor:
+def feature_distance(model: EfficientAD, images: NDArray[np.uint8]) -> torch.Tensor:
     """(T' - A)^2 per element, [n, channels, h, w], of uint8 images [n, s, s, 3], in evaluation mode on the CPU.
 
     The model is left as it is: a copy computes.
@@ -39,33 +39,33 @@ def novel_share(squared: torch.Tensor, quantile: float) -> NDArray[np.float32]:
     return share
 
 
-class DifferenceLog:
+class DistanceLog:
     """A progress callback that keeps (T' - A)^2 of one image at a few steps, in a file that outlives interruptions."""
 
     def __init__(self, model: EfficientAD, image: NDArray[np.uint8], path: Path, progress: Progress) -> None:
         """`image`: uint8 [s, s, 3]; `path`: npz to write; `progress` is called first, as without this."""
         self.model, self.image, self.path, self.progress = model, image, path, progress
-        self.kept = read_differences(path) if path.exists() else {}
+        self.kept = read_distances(path) if path.exists() else {}
 
     def __call__(self, step: int, steps: int, losses: Mapping[str, float]) -> None:
-        """Report progress; keep the difference where one of SHARES is reached for the first time."""
+        """Report progress; keep the distance where one of SHARES is reached for the first time."""
         self.progress(step, steps, losses)
         reached = sum(step >= share * steps for share in SHARES)
         if reached > sum(any(kept >= share * steps for kept in self.kept) for share in SHARES):
-            self.kept[step] = squared_difference(self.model, self.image[None])[0].half().numpy()
+            self.kept[step] = feature_distance(self.model, self.image[None])[0].half().numpy()
             with written_whole(self.path) as temporary, temporary.open("wb") as stream:
                 arrays = {"image": self.image, **{str(step): kept for step, kept in self.kept.items()}}
                 np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
 def read_logged_image(path: Path) -> NDArray[np.uint8]:
-    """The training image that the differences are of, uint8 [s, s, 3]. Raises UserError naming the file."""
-    with reading(path, DIFFERENCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
+    """The training image that the distances are of, uint8 [s, s, 3]. Raises UserError naming the file."""
+    with reading(path, DISTANCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
         image: NDArray[np.uint8] = archive["image"]
     return image
 
 
-def read_differences(path: Path) -> dict[int, NDArray[np.float16]]:
+def read_distances(path: Path) -> dict[int, NDArray[np.float16]]:
     """Step -> (T' - A)^2, float16 [channels, h, w], in the order of the steps. Raises UserError naming the file."""
-    with reading(path, DIFFERENCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
+    with reading(path, DISTANCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
         return {int(name): archive[name] for name in sorted(set(archive.files) - {"image"}, key=int)}

@@ -1,0 +1,195 @@
+"""What a benchmark consists of: its methods, its cells (category, method, seed), and the files of a cell.
+
+A job gets the settings of its own kind and no others, so that changing a key reruns only what depends on it. What may
+stand in a configuration is described in `dfsc.settings`, and checked by `dfsc.settings.reading`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dfsc.errors import UserError
+from dfsc.files import MADE_ANEW, read_json, reading
+from dfsc.settings.building import build
+from dfsc.settings.leaves import Leaves
+
+GRID_KEYS = ("quantiles", "headline_quantile", "ablations")  # of `dfsc`: which models there are, not what shapes one
+# What each rule writes into a cell's folder: name in the workflow -> file.
+CELL_FILES = {
+    "train": {
+        "model": "model.pt",
+        "curve": "training_curve.csv",
+        "distances": "feature_distances.npz",
+        "record": "training.json",
+    },
+    "score": {"scores": "scores.csv", "maps": "maps.npz"},
+    "evaluate": {
+        "metrics": "metrics.json",
+        "curves_csv": "curves.csv",
+        "curves_pdf": "curves.pdf",
+        "curves_png": "curves.png",
+    },
+    "draw_model_heatmaps": {"heatmaps_pdf": "heatmaps.pdf", "heatmaps_png": "heatmaps.png"},
+    "track": {"receipt": "run.json"},
+}
+
+
+@dataclass(frozen=True)
+class Method(Leaves):
+    """A method of the grid.
+
+    name: as in paths, 'efficientad-S' or 'dfsc-S-q0.99'. label: as people read it. family: the label of all methods
+    that differ by their quantile alone. pairs_with: name of the baseline that it is compared with; of a baseline, its
+    own. dfsc: fields of `dfsc.settings.training.DfscSettings`. changed: what an ablation changes; empty otherwise.
+    """
+
+    name: str
+    label: str
+    family: str
+    pairs_with: str
+    size: str
+    dfsc: dict[str, Any] | None = None
+    changed: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it."""
+        return self.pairs_with == self.name
+
+    @property
+    def quantile(self) -> float | None:
+        """The quantile that splits similar from novel features, in (0, 1); None where there is none."""
+        return None if self.dfsc is None else float(self.dfsc["quantile"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a method on a category from a seed."""
+
+    category: str
+    method: str
+    seed: int | str
+
+    @property
+    def path(self) -> str:
+        """Its folder below results/<benchmark> and logs/<benchmark>, and its key in MLflow."""
+        return f"{self.category}/{self.method}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Grid(Leaves):
+    """The cells of a benchmark, and what is declared beforehand to be compared.
+
+    source: the configuration's `dataset.source`. headlines: names of the methods that are compared with their baseline
+    in the main tables, one per size.
+    """
+
+    benchmark: str
+    source: str
+    categories: list[str]
+    methods: list[Method]
+    seeds: list[int]
+    headlines: list[str]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Grid":
+        """The grid that a checked configuration asks for."""
+        sizes, headline = config["training"]["sizes"], config["dfsc"]["headline_quantile"]
+        return cls(
+            config["benchmark"],
+            config["dataset"]["source"],
+            list(config["dataset"]["categories"]),
+            [method for size in sizes for method in _methods(config["dfsc"], size)],
+            list(config["training"]["seeds"]),
+            [_dfsc_name(size, headline) for size in sizes],
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> "Grid":
+        """The grid from the JSON of `as_text`. Raises UserError if it is none."""
+        with reading(Path("--grid"), "the JSON of a grid"):
+            values = json.loads(text)
+        return build(cls, values, "--grid")
+
+    @classmethod
+    def read(cls, path: Path) -> "Grid":
+        """The grid that `dfsc tables` kept. Raises UserError naming the file."""
+        return build(cls, read_json(path, "the grid of tables", MADE_ANEW), str(path))
+
+    def as_text(self) -> str:
+        """The grid as JSON, for the workflow's commands."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def method(self, name: str) -> Method:
+        """The method of a name. Raises UserError naming those that there are."""
+        for method in self.methods:
+            if method.name == name:
+                return method
+        raise UserError(f"{name}: is no method of {self.benchmark}; there are {', '.join(self.names)}")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all methods."""
+        return [method.name for method in self.methods]
+
+    @property
+    def pairs(self) -> list[tuple[Method, Method]]:
+        """(baseline, declared method) of each declared comparison."""
+        return [(self.method(self.method(name).pairs_with), self.method(name)) for name in self.headlines]
+
+    def paired_with(self, baseline: str) -> list[Method]:
+        """A baseline, then the methods that are compared with it."""
+        return [method for method in self.methods if method.pairs_with == baseline]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every training."""
+        for category, name, seed in product(self.categories, self.names, self.seeds):
+            yield Cell(category, name, seed)
+
+
+def _methods(section: Mapping[str, Any], size: str) -> Iterator[Method]:
+    """The baseline of a size, then one DFSC per quantile and per ablation; `section` is the configuration's `dfsc`."""
+    baseline, family = f"efficientad-{size}", f"DFSC-{size}"
+    yield Method(baseline, f"EfficientAD-{size}", f"EfficientAD-{size}", baseline, size)
+    shared = {key: value for key, value in section.items() if key not in GRID_KEYS}
+    for quantile in section["quantiles"]:
+        label = f"{family} τ'={quantile:g}"
+        yield Method(_dfsc_name(size, quantile), label, family, baseline, size, {**shared, "quantile": quantile})
+    quantile = section["headline_quantile"]
+    for changes in section["ablations"]:
+        parts = [f"{key}_{_in_name(value)}" for key, value in changes.items()]
+        changed = ", ".join(parts).replace("_", " ")
+        yield Method(
+            "-".join([_dfsc_name(size, quantile), *parts]),
+            f"{family} τ'={quantile:g}, {changed}",
+            family,
+            baseline,
+            size,
+            {**shared, **changes, "quantile": quantile},
+            changed,
+        )
+
+
+def _dfsc_name(size: str, quantile: float) -> str:
+    return f"dfsc-{size}-q{_in_name(quantile)}"
+
+
+def _in_name(value: Any) -> str:
+    # Never as 1e-05, whose minus sign would look like the next part's.
+    return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
+
+
+def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
+    """What shapes a teacher, as the fields of `dfsc.settings.teacher.TeacherSettings`."""
+    settings = {key: value for key, value in config["teacher"].items() if key != "published"}
+    return {**settings, "size": size, "image_size": config["training"]["image_size"]}
+
+
+def training_settings(config: Mapping[str, Any], method: Method, seed: int) -> dict[str, Any]:
+    """What shapes one model, as the fields of `dfsc.settings.training.TrainingSettings`."""
+    shared = {key: value for key, value in config["training"].items() if key not in ("sizes", "seeds")}
+    return {**shared, "size": method.size, "seed": int(seed), "dfsc": method.dfsc}
