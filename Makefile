@@ -28,16 +28,16 @@ test-server: $(BIN)/dfsc
 	pytest tests/tracking_server
 
 benchmark: $(BIN)/dfsc
-	python benchmarks --write
+	python -m benchmarks --write
 
 # mutmut lies apart: it is no part of the environment that results come from. On one thread, as torch hangs after a fork.
-mutants: export PYTHONPATH := benchmarks:.mutmut
+mutants: export PYTHONPATH := .mutmut
 mutants: export OMP_NUM_THREADS := 1
 mutants: export MKL_NUM_THREADS := 1
 mutants: $(BIN)/dfsc
 	pip install --quiet --target .mutmut --upgrade mutmut==3.8.1
 	python -m mutmut run
-	python benchmarks/mutants.py
+	python -m benchmarks.mutants
 
 tracking-server: $(BIN)/dfsc
 	scripts/tracking_server

@@ -1,19 +1,15 @@
-"""Every ratio, in one table: `python benchmarks`, or `make benchmark`, which writes benchmarks/RESULTS.md.
+"""Every ratio, in one table: `python -m benchmarks`, or `make benchmark`, which writes benchmarks/RESULTS.md.
 
 About a quarter of an hour on two cores. On a machine with CUDA the networks' part runs there, in TF32 and bfloat16.
 """
 
 import argparse
 
-import inference
-import spro
-import startup
-import teacher_target
 import torch
-import training_step
-from results import RESULTS, keep
-from timing import CPU, Row, circumstances, table
 
+from benchmarks import inference, spro, startup, teacher_target, training_step
+from benchmarks.results import RESULTS, keep
+from benchmarks.timing import CPU, Row, circumstances, table
 from dfsc.training.device import choose_device
 
 

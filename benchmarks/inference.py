@@ -1,6 +1,6 @@
 """Latency and throughput of scoring images in memory, against the plain implementation.
 
-    python benchmarks/inference.py [--sizes S,M] [--device cuda --precision float16]
+    python -m benchmarks.inference [--sizes S,M] [--device cuda --precision float16]
 
 The published headline, for S in half precision on an RTX A6000: 2.2 ms for one image, 614 images per second in batches
 of 16 (Batzner et al. 2024). From an image of the model's size, on the host, to its image score there.
@@ -11,9 +11,9 @@ import statistics
 
 import numpy as np
 import torch
-from plain import plain_scores
-from timing import Row, circumstances, in_turn, table
 
+from benchmarks.plain import plain_scores
+from benchmarks.timing import Row, circumstances, in_turn, table
 from dfsc.inference.maps import pad_map, resize_map
 from dfsc.inference.score import anomaly_maps
 from dfsc.model.networks import EfficientAD, standardise

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutmut.stats import status_by_exit_code
-from results import RESULTS, keep
+
+from benchmarks.results import RESULTS, keep
 
 HERE = Path(__file__).parent
 FOUND = HERE.parent / "mutants"

@@ -6,7 +6,7 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
-Written by `make benchmark`, Slurm's part by `python benchmarks/slurm_overhead.py --write`, the mutants' by
+Written by `make benchmark`, Slurm's part by `python -m benchmarks.slurm_overhead --write`, the mutants' by
 `make mutants`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
 """
 

@@ -1,6 +1,6 @@
 """What Slurm and Snakemake add to a training: the paper's grid, 5 x 7 x 3 trainings at their smallest, in real Slurm.
 
-Run as `python benchmarks/slurm_overhead.py`, as root, where Slurm is installed (`make test-slurm` installs it); about
+Run as `python -m benchmarks.slurm_overhead`, as root, where Slurm is installed (`make test-slurm` installs it); about
 seven minutes on two cores, a third with `--seeds 1`. Starts a Slurm of one node with two pretend GPUs, and stops it.
 Snakemake's executor starts Snakemake twice inside each job; what that takes by itself is measured too.
 """
@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any
 
 import yaml
-from results import RESULTS, keep
-from timing import CPU, circumstances, seconds
 
+from benchmarks.results import RESULTS, keep
+from benchmarks.timing import CPU, circumstances, seconds
 from dfsc.data.synthetic import synthesize
 from dfsc.settings.synthetic import SyntheticSettings
 

@@ -1,6 +1,6 @@
 """Speed and memory of the exact sPRO evaluation, as ratios that hold on any machine.
 
-Run as `python benchmarks/spro.py`; about ten minutes and 2.2 GB of temporary files at the default sizes.
+Run as `python -m benchmarks.spro`; about ten minutes and 2.2 GB of temporary files at the default sizes.
 Part one, maps held in memory: against one `numpy.sort` of all their pixels, and against an evaluator that samples
 thresholds in the straightforward way. Part two, a category of native size, from small maps resized on the fly and from
 TIFF files: against its own `numpy.sort`, each in a process of its own, whose peak resident memory is printed.
@@ -23,8 +23,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from timing import CPU, Row, circumstances, seconds, table
 
+from benchmarks.timing import CPU, Row, circumstances, seconds, table
 from dfsc.data.ground_truth import LabelledImage, read_regions
 from dfsc.data.layout import Defect
 from dfsc.inference.evaluate import evaluate, read_official_map

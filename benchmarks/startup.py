@@ -1,6 +1,6 @@
 """Start-up of the command line, against importing torch, which a command that needs none must not wait for.
 
-python benchmarks/startup.py
+python -m benchmarks.startup
 """
 
 import subprocess
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from timing import CPU, Row, circumstances, in_turn, table
+from benchmarks.timing import CPU, Row, circumstances, in_turn, table
 
 CHECKOUT = Path(__file__).parents[1]
 # What each leads to is not asked: those without results stop with a line that says so, after all their imports.

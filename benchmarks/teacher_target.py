@@ -1,6 +1,6 @@
 """The teacher's target: our two grouped convolutions against unfolding patches, side by side in one run.
 
-    python benchmarks/teacher_target.py [--batch 16] [--device cpu]
+    python -m benchmarks.teacher_target [--batch 16] [--device cpu]
 
 Prints the ratio of times and the largest difference. Both start from the backbone's features, for a 512 x 512 view of
 WideResNet-101-2: layer2 [n, 512, 64, 64] and layer3 [n, 1024, 32, 32], target [n, 384, 64, 64].
@@ -10,9 +10,9 @@ import argparse
 
 import torch
 import torch.nn.functional as F
-from timing import Row, circumstances, in_turn, table
 from torch import Tensor
 
+from benchmarks.timing import Row, circumstances, in_turn, table
 from dfsc.model.backbone import POOLED, TeacherTarget
 
 

@@ -1,6 +1,6 @@
 """One training step, its images included, against the plain implementation.
 
-    python benchmarks/training_step.py [--size S] [--image-size 256] [--repeats 5] [--device cuda --precision tf32]
+    python -m benchmarks.training_step [--size S] [--image-size 256] [--repeats 5] [--device cuda --precision tf32]
 
 Both decode the same files: training images of pushpins' size, ours once, and penalty images of ImageNet's usual size.
 The share of peak is of what a large matrix product reaches on the same device in the same precision, in the same run.
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from plain import PenaltyImages, TrainingImages, endless, plain_losses
-from timing import CPU, Apart, Row, circumstances, seconds, table
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.plain import PenaltyImages, TrainingImages, endless, plain_losses
+from benchmarks.timing import CPU, Apart, Row, circumstances, seconds, table
 from dfsc.data.images import load_images
 from dfsc.data.pretraining_images import PretrainingImages, prefetched, write_index
 from dfsc.model.networks import SIZES, EfficientAD, pdn

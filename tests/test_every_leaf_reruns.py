@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from checkout import CHECKOUT, Checkout
-from leaves import another, leaves, value_at, with_value
-from plans import Job, plans
 
 from dfsc.settings.configuration import Configuration
 from dfsc.settings.reading import check, read_configuration
+from support.checkout import CHECKOUT, Checkout
+from support.leaves import another, leaves, value_at, with_value
+from support.plans import Job, plans
 
 METHODS = ("efficientad", "dfsc-q0.9")
 PER_MODEL = ("train", "score", "evaluate", "draw_model_heatmaps", "track")

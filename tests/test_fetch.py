@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import Prepared
-from http_server import CONTENT, Server, running_server
 
 from dfsc.data.archive import RECEIPT, extract, require_intact
 from dfsc.data.download import download
@@ -26,8 +24,10 @@ from dfsc.data.sources import fetch_source, read_source
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import sha256_of
 from dfsc.model.saved import save_tensors
+from support.checkout import CHECKOUT
+from support.http_server import CONTENT, Server, running_server
+from support.prepared import Prepared
 
-PROJECT = Path(__file__).parents[1]
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 PNG = {"breakfast_box/train/good/000.png": b"first", "breakfast_box/test/good/000.png": b"second"}
 
@@ -472,7 +472,7 @@ def test_home_and_variables_are_expanded_or_refused_by_name(project: Path, monke
 
 @pytest.mark.parametrize("name", ["mvtec_loco", "wide_resnet101_2", "imagenette"])
 def test_the_sources_of_the_project(name: str) -> None:
-    source = read_source(name, PROJECT / "config" / "sources.yaml")
+    source = read_source(name, CHECKOUT / "config" / "sources.yaml")
     assert source.address.startswith("https://")
     assert source.output.parts[0] == "data"
 
@@ -535,7 +535,7 @@ def copy_of_project(folder: Path, server: Server) -> None:
     server.files["loco.tar.xz"] = tar("w:xz", PNG | {"large.png": CONTENT})
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
         (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(PROJECT / name, folder / name)
+        shutil.copy(CHECKOUT / name, folder / name)
     address = server.address("drip/loco.tar.xz")
     write_sources(folder / "config/sources.yaml", "loco", address, server.files["loco.tar.xz"], "data/loco", True)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import Checkout, job_counts
-from http_server import running_server
 from PIL import Image
 
 from dfsc.data.layout import read_manifest
 from dfsc.data.manifest import COLUMNS
 from dfsc.data.synthetic import synthesize
 from dfsc.settings.synthetic import SyntheticSettings
+from support.checkout import Checkout, job_counts
+from support.http_server import running_server
 
 COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
 CONFIG = """
@@ -38,7 +38,7 @@ def packed(folder: Path, name: str, mode: str) -> bytes:
 def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS))
-    checkout = Checkout(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout")
     archives = {
         "mvtec_loco": packed(tmp_path / "made/coin_tray", "coin_tray", "w:xz"),
         "imagenette": packed(tmp_path / "made/pretraining", "imagenette2/train/n01440764", "w:gz"),
@@ -71,7 +71,7 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
     synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
-    checkout = Checkout(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
@@ -97,7 +97,7 @@ def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
 
 def test_published_counts_are_checked(tmp_path: Path) -> None:
     synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
-    checkout = Checkout(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,4,3,3\n")
     run = subprocess.run(
@@ -125,7 +125,7 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
         soft.save(mask)  # greys at its edges
     for folder, file in (("test/damaged", "000"), ("ground_truth/damaged", "000_mask"), ("test/good", "000")):
         (original / folder / f"{file}.png").rename(original / folder / f"part 7, {file}.PNG")
-    checkout = Checkout(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout")
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
     own = {
         "benchmark": "own",

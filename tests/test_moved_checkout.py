@@ -5,15 +5,14 @@ import shlex
 import shutil
 from pathlib import Path
 
-from checkout import Checkout, job_counts
+from support.checkout import Checkout, job_counts
 
 TABLES = "results/smallest/tables"
 
 
 def test_the_printed_command_tracks_again_what_is_missing(checkout: Checkout, tmp_path: Path) -> None:
     shutil.copytree(checkout.root, tmp_path / "first", symlinks=True)
-    moved = Checkout.__new__(Checkout)
-    moved.root = (tmp_path / "first").rename(tmp_path / "moved")
+    moved = Checkout((tmp_path / "first").rename(tmp_path / "moved"))
     table = (moved.root / TABLES / "table1_image_auroc.md").read_text()
 
     shutil.rmtree(moved.root / TABLES)

@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browser import Browser, running_browser
-from checkout import Checkout
-from local_server import free_port, wait_until_healthy
 from mlflow import MlflowClient
+
+from support.browser import Browser, running_browser
+from support.checkout import Checkout
+from support.local_server import free_port, wait_until_healthy
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,8 +5,9 @@ import re
 from typing import Any
 
 import pytest
-from checkout import Checkout
-from plans import Job, plans
+
+from support.checkout import Checkout
+from support.plans import Job, plans
 
 TEACHER = {
     "backbone": "resnet18", "backbone_weights": "random", "steps": 5, "batch_size": 3, "learning_rate": 2e-4,
@@ -190,7 +191,7 @@ EXPECTED: dict[Key, str] = {
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
     """Every job of the four configurations, in a checkout where nothing has run."""
-    checkout = Checkout(tmp_path_factory.mktemp("planned"))
+    checkout = Checkout.new(tmp_path_factory.mktemp("planned"))
     (checkout.root / "given").mkdir()
     (checkout.root / "given/small.pth").touch()
     overlays = [{"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from checkout import Checkout, job_counts
 from moto.server import ThreadedMotoServer
+
+from support.checkout import Checkout, job_counts
 
 SHARED = "results/smallest.dvc"
 TABLE = "results/smallest/tables/table1_image_auroc.md"
@@ -37,7 +38,7 @@ def dvc(checkout: Checkout, *arguments: str) -> None:
 
 
 def test_a_second_lab_makes_the_tables_without_training(checkout: Checkout, store: str, tmp_path: Path) -> None:
-    first, second = Checkout(tmp_path / "first"), Checkout(tmp_path / "second")
+    first, second = Checkout.new(tmp_path / "first"), Checkout.new(tmp_path / "second")
     shutil.copytree(checkout.root / "results", first.root / "results")
     for lab in (first, second):
         dvc(lab, "remote", "add", "--local", "lab", "s3://lab/dfsc")

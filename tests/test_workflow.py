@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from checkout import Checkout, job_counts
 from PIL import Image
 
 from dfsc.data.synthetic import SyntheticSettings, synthesize
+from support.checkout import Checkout, job_counts
 
 METHODS = ("efficientad", "dfsc-q0.9")
 

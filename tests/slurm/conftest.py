@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from debian import AS_ROOT, install
+
+from support.debian import AS_ROOT, install
 
 ONE_NODE = Path(__file__).with_name("one_node")
 

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkout import Checkout
-from test_slurm import CONFIG, answer_of, new_checkout, wait_for
 
 from dfsc.cluster.slurm import cancel_leftovers
 from dfsc.errors import UserError
+from support.checkout import Checkout
+from support.cluster import CONFIG, answer_of, new_checkout, wait_for
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

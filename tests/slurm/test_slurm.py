@@ -2,20 +2,18 @@
 
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from checkout import CHECKOUT, Checkout
 
 from dfsc.cluster.slurm import check_reachable
 from dfsc.errors import UserError
+from support.checkout import Checkout
+from support.cluster import CONFIG, answer_of, new_checkout, wait_for
 
-CONFIG = "tests/slurm/shrunk.yaml"
 RESULTS = "results/shrunk"
 MODELS = [
     f"{category}/{method}" for category in ("coin_tray", "picture_wall") for method in ("efficientad", "dfsc-q0.9")
@@ -23,23 +21,6 @@ MODELS = [
 TABLES = [f"{table}.{ending}" for table in ("table1_image_auroc", "table2_au_spro") for ending in ("csv", "md", "tex")]
 
 pytestmark = pytest.mark.usefixtures("cluster")
-
-
-def answer_of(*command: str) -> str:
-    """Run a command of Slurm's."""
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr}"
-    return answer.stdout
-
-
-def wait_for(what: str, find: Callable[[], Any], seconds: float = 240) -> Any:
-    """Ask until there is an answer."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := find():
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds} s")
 
 
 class ClusterRun:
@@ -124,14 +105,6 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
     finally:
         driver.kill()
         driver.wait()
-
-
-def new_checkout(root: Path) -> Checkout:
-    """A copy of the checkout, with this folder's configuration."""
-    checkout = Checkout(root)
-    (root / CONFIG).parent.mkdir()
-    (root / CONFIG).write_bytes((CHECKOUT / CONFIG).read_bytes())
-    return checkout
 
 
 def test_models_and_tables_equal_those_of_a_local_run(local: Checkout, disturbed: ClusterRun) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout import Checkout
-from conftest import PASSWORD, Server
+
+from support.checkout import Checkout
+from support.tracking_server import PASSWORD, Server
 
 PROCESSES, RUNS_EACH = 16, 3
 TRACK = """
@@ -77,7 +78,7 @@ def test_a_secured_server_takes_runs_from_its_users_alone(
 @pytest.fixture(scope="module")
 def checkout(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose configuration names the server."""
-    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    checkout = Checkout.new(tmp_path_factory.mktemp("checkout"))
     (checkout.root / "server.yaml").write_text(json.dumps({"tracking": {"uri": server.uri}}))
     return checkout
 

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import TRAINING, Prepared
+from support.checkout import CHECKOUT
+from support.prepared import TRAINING, Prepared
 
 # All else that this project is installed with; what these packages need themselves is theirs.
 ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests")
@@ -58,7 +59,7 @@ print(found.metrics["classification"]["auc_roc"]["mean"])
 def run_bare(program: str, *arguments: object) -> str:
     """Run a program where the absent packages cannot be imported; returns what it printed."""
     command = [sys.executable, "-c", BARE + program, *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -70,6 +71,5 @@ def test_training_scoring_and_evaluation(prepared: Prepared, tmp_path: Path) -> 
 
 
 def test_benchmarks_import() -> None:
-    folder = Path(__file__).parents[2] / "benchmarks"
     names = ("training_step", "inference", "teacher_target", "spro", "startup")
-    run_bare(f"sys.path.insert(0, {str(folder)!r})\nimport {', '.join(names)}")
+    run_bare(f"from benchmarks import {', '.join(names)}")

@@ -6,15 +6,12 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
-from pathlib import Path
 
 from dfsc.provenance import RECORDED_VERSIONS, parts_of
+from support.checkout import CHECKOUT
 
-ROOT = Path(__file__).parents[2]
-OWN = {"dfsc", *(path.stem for folder in ("tests", "tests/unit", "tests/slurm", "benchmarks")
-                 for path in (ROOT / folder).glob("*.py"))}  # fmt: skip
 PINNED = [re.split(r"[\[=]", entry)[0] for entry in
-          tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]  # fmt: skip
+          tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]]  # fmt: skip
 # Run as a program, asked for by name (to_markdown, postgresql://, executor: slurm), or read for its photographs.
 NEVER_IMPORTED = {"dvc", "psycopg2-binary", "scikit-image", "snakemake-executor-plugin-slurm", "tabulate"}
 
@@ -27,13 +24,13 @@ def imported(*folders: str) -> Iterator[tuple[str, str]]:
     """(file, distribution) of every import of another project, at the top of a module or in a function."""
     of_module = packages_distributions()
     for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+        for path in sorted((CHECKOUT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
                 names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                for name in {name.split(".")[0] for name in names} - OWN - set(sys.stdlib_module_names):
+                for name in {name.split(".")[0] for name in names} - {"dfsc"} - set(sys.stdlib_module_names):
                     owners = [owner.lower() for owner in of_module.get(name, [name])]
-                    yield str(path.relative_to(ROOT)), next((name for name in owners if name in PINNED), owners[0])
+                    yield str(path.relative_to(CHECKOUT)), next((name for name in owners if name in PINNED), owners[0])
 
 
 def test_every_import_is_declared() -> None:
@@ -48,7 +45,7 @@ def test_everything_declared_is_needed() -> None:
 
 
 def test_the_declared_versions_are_locked_and_installed() -> None:
-    locked = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = (CHECKOUT / "requirements.lock").read_text().splitlines()
     for name in PINNED:
         assert f"{name}=={version(name)}" in locked
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkout import CHECKOUT
-from conftest import TEACHER, TRAINING, Prepared, dfsc
 from torchvision.models import resnet18
 
 from dfsc import provenance
 from dfsc.data.layout import read_manifest, write_manifest
+from support.checkout import CHECKOUT
+from support.command_line import dfsc
+from support.prepared import TEACHER, TRAINING, Prepared
 
 
 def digest(path: Path) -> str:

@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import DFSC, Prepared
+
+from support.prepared import DFSC, Prepared
 
 SCORING = {"padding": "zero", "precision": "float32"}
 # All commands in one process: each environment is imported into once.

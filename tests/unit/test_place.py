@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from checkout import CHECKOUT, COPIED
+
+from support.checkout import CHECKOUT, COPIED
 
 SNAKEFILE = CHECKOUT / "Snakefile"
 

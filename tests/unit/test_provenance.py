@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from checkout import CHECKOUT
 
 from dfsc import provenance
 from dfsc.provenance import code_digest, commit, subcommands
+from support.checkout import CHECKOUT
 
 CACHED = [found for found in vars(provenance).values() if hasattr(found, "cache_clear")]
 

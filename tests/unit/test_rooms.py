@@ -6,7 +6,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from checkout import CHECKOUT
+
+from support.checkout import CHECKOUT
 
 PACKAGE = CHECKOUT / "dfsc"
 ROOMS = {path.parent.name: path.parent for path in sorted(PACKAGE.glob("*/__init__.py"))}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Prepared
-from test_tables import CATEGORIES, GRID, METHODS, SEEDS, track
 
-CHECKOUT = Path(__file__).parents[2]
+from support.checkout import CHECKOUT
+from support.prepared import Prepared
+from support.tracked_grid import CATEGORIES, GRID, METHODS, SEEDS, track
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What several test modules share: checkouts, servers, small data sets, told numbers, and readings of results."""

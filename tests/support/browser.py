@@ -1,0 +1,103 @@
+"""A real headless Chromium, driven through chromedriver by the W3C WebDriver protocol: no package beyond requests."""
+
+import base64
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from support.local_server import free_port, wait_until_healthy
+
+BINARIES = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--window-size=1500,1100"),
+)
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+
+    def _call(self, path: str, **body: Any) -> Any:
+        answer = requests.post(f"{self.session}/{path}", json=body, timeout=90).json()["value"]
+        if isinstance(answer, dict) and "error" in answer:
+            raise RuntimeError(f"{path}: {answer['message']}")
+        return answer
+
+    def open(self, address: str) -> None:
+        """Go to an address, and wait until it is loaded."""
+        self._call("url", url=address)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What `script`, the body of a JavaScript function, returns."""
+        return self._call("execute/sync", script=script, args=arguments)
+
+    def text(self) -> str:
+        """The text that is seen."""
+        return str(self.run("return document.body.innerText"))
+
+    def wait_for(self, *words: str, seconds: float = 60) -> str:
+        """Wait until all `words` are seen; return the text. Raises AssertionError with what is seen instead."""
+        end = time.monotonic() + seconds
+        while not all(word in (text := self.text()) for word in words):
+            assert time.monotonic() < end, f"{words} not seen in: {text[:3000]}"
+            time.sleep(0.3)
+        return text
+
+    def click(self, path: str, seconds: float = 30) -> None:
+        """Click on what an XPath finds, once it is there and rests: on a page that still moves, the click misses."""
+        end, place = time.monotonic() + seconds, None
+        while True:
+            try:
+                found = self._call("element", using="xpath", value=path)
+                before, place = place, self.run("return arguments[0].getBoundingClientRect().toJSON()", found)
+                if place == before:
+                    (element,) = found.values()
+                    self._call(f"element/{element}/click")
+                    return
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+            assert time.monotonic() < end + 1, f"{path} does not come to rest"
+            time.sleep(0.2)
+
+    def frame(self, path: str | None) -> None:
+        """Go into the frame that an XPath finds; None goes back to the page."""
+        self._call("frame", id=None if path is None else self._call("element", using="xpath", value=path))
+
+    def screenshot(self, path: Path) -> None:
+        """Save what is seen as PNG."""
+        path.write_bytes(base64.b64decode(requests.get(f"{self.session}/screenshot", timeout=90).json()["value"]))
+
+
+@contextmanager
+def running_browser(folder: Path) -> Iterator[Browser]:
+    """A browser with a profile of its own in `folder`; skips the test where Chromium is not installed."""
+    binary = next(filter(None, map(shutil.which, BINARIES)), None)
+    if binary is None or shutil.which("chromedriver") is None:
+        pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
+    port = free_port()
+    log = folder / "chromedriver.log"
+    with log.open("wb") as stream:
+        driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=stream, stderr=stream)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_healthy(f"{address}/status", driver, log)
+        options = {"binary": binary, "args": [*OPTIONS, f"--user-data-dir={folder / 'profile'}"]}
+        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
+        made = requests.post(f"{address}/session", json={"capabilities": capabilities}, timeout=120).json()["value"]
+        session = f"{address}/session/{made['sessionId']}"
+        yield Browser(session)
+        requests.delete(session, timeout=30)
+    finally:
+        driver.terminate()
+        driver.wait()

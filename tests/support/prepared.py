@@ -1,0 +1,83 @@
+"""Settings of the smallest size, and where a data set, a manifest and a teacher made with them lie."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfsc.data.pretraining_images import PretrainingImages
+
+GENERATED = {"seed": 3, "train": 6, "validation": 3, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 12}
+TEACHER = {
+    "size": "tiny",
+    "image_size": 64,
+    "backbone": "resnet18",
+    "backbone_weights": "random",
+    "steps": 3,
+    "batch_size": 2,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-5,
+    "grey_probability": 0.1,
+    "normalisation_images": 4,
+    "precision": "float32",
+    "seed": 0,
+}
+DFSC = {
+    "quantile": 0.9,
+    "margin": 1.0,
+    "novel_weight": 1.0,
+    "split_unit": "element",
+    "distance": "squared",
+    "autoencoder_loss_over": "similar",
+}
+TRAINING = {
+    "size": "tiny",
+    "image_size": 64,
+    "steps": 12,
+    "batch_size": 1,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-5,
+    "learning_rate_drop_after": 0.95,
+    "learning_rate_drop_factor": 0.1,
+    "hard_quantile": 0.999,
+    "jitter": 0.2,
+    "penalty_grey_probability": 0.3,
+    "precision": "float32",
+    "compiled": False,
+    "seed": 0,
+    "dfsc": None,
+}
+
+
+@dataclass
+class Prepared:
+    """Where the prepared data set, manifests, index and teacher lie."""
+
+    root: Path
+    category: str = "coin_tray"
+
+    @property
+    def dataset(self) -> Path:
+        """Folder of categories."""
+        return self.root / "data"
+
+    def manifest(self) -> Path:
+        """The category's manifest."""
+        return self.root / f"{self.category}.csv"
+
+    @property
+    def pretraining(self) -> tuple[object, ...]:
+        """Arguments that name the pretraining images."""
+        return ("--pretraining-index", self.root / "index", "--pretraining-folder", self.dataset / "pretraining")
+
+    def pretraining_images(self) -> PretrainingImages:
+        """The pretraining images."""
+        return PretrainingImages(self.root / "index", self.dataset / "pretraining")
+
+    def train_arguments(self, output: Path, **changes: object) -> list[object]:
+        """Arguments of `dfsc train` with some settings changed."""
+        return [
+            *("train", "--settings", json.dumps({**TRAINING, **changes}), "--dataset", self.dataset),
+            *("--category", self.category, "--manifest", self.manifest(), "--teacher", self.root / "teacher.pt"),
+            *(*self.pretraining, "--output", output / "model.pt"),
+            *("--checkpoints", output / "checkpoints", "--device", "cpu"),
+        ]

@@ -1,0 +1,253 @@
+"""Runs made by hand whose every number tells where it comes from, written as the workflow's rules leave a model.
+
+Each (metric, size, category, method, seed, anomaly type) has a value of its own, so that a number in another's row,
+column, sign, category or seed is seen. The image scores give the told AUROCs exactly: they are ranks.
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dfsc.provenance import RECORDED_VERSIONS
+from dfsc.report.compare import Grid
+from support.command_line import dfsc
+
+SIZES = ["S", "M"]
+CATEGORIES = ["coin_tray", "picture_wall"]
+BASELINE = "efficientad"
+# Not in the order of the quantiles: an order that is taken for granted is seen.
+METHODS = [BASELINE, "dfsc-q0.99", "dfsc-q0.9", "dfsc-q0.9-margin_0.5"]
+SEEDS = [2, 5, 11]
+HEADLINE = "dfsc-q0.9"
+GRID = Grid(SIZES, CATEGORIES, METHODS, SEEDS, HEADLINE, "generated")
+BENCHMARK = "told"
+TYPES = ("logical_anomalies", "structural_anomalies")
+LIMITS = ("0.01", "0.05", "0.1", "0.3", "1.0")
+METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in LIMITS))
+DEFECTS = {"logical_anomalies": ("coin_missing", "coin_twice"), "structural_anomalies": ("scratch",)}
+IMAGES = {"good": 20, "logical_anomalies": 20, "structural_anomalies": 25}
+PRETRAINING = "generated (77 images)"
+STEPS = (1, 40, 300)
+LOSSES = ("hard", "penalty", "autoencoder", "student_autoencoder")
+# In points: of a method in the first and in the second category, of a category, of a size, of a seed.
+GAINS = {BASELINE: (0, 0), "dfsc-q0.99": (-5.9, 12.3), "dfsc-q0.9": (4.1, 3.3), "dfsc-q0.9-margin_0.5": (8.7, -2.9)}
+OF_CATEGORY, OF_SIZE, OF_SEED = (0, 18.1), (0, 6.7), (0, 2.6, -1.4)
+STRUCTURAL = {BASELINE: 0, "dfsc-q0.99": 4.3, "dfsc-q0.9": 0.7, "dfsc-q0.9-margin_0.5": -1.9}  # on top, of that type
+
+
+class Cell(NamedTuple):
+    """One run of the grid."""
+
+    size: str
+    category: str
+    method: str
+    seed: int
+
+    @property
+    def number(self) -> int:
+        """Counts the runs, from 0."""
+        return CELLS.index(self)
+
+    @property
+    def name(self) -> str:
+        """As the run is called in MLflow."""
+        return f"{self.category} {self.method} seed{self.seed} {self.size}"
+
+    def folder(self, root: Path) -> Path:
+        """Where the workflow keeps the model."""
+        return root / self.size / self.category / self.method / f"seed{self.seed}"
+
+
+CELLS = [Cell(*cell) for cell in itertools.product(SIZES, CATEGORIES, METHODS, SEEDS)]
+
+
+def points(cell: Cell) -> float:
+    """Where a run stands, in points; other sums of the same parts never agree with it."""
+    size, category = SIZES.index(cell.size), CATEGORIES.index(cell.category)
+    method, seed = METHODS.index(cell.method), SEEDS.index(cell.seed)
+    by_seed = OF_SEED[seed] * (1 + 0.3 * method + 0.2 * category)
+    return OF_SIZE[size] + OF_CATEGORY[category] + GAINS[cell.method][category] * (1 + 0.4 * size) + by_seed
+
+
+def wins(cell: Cell, kind: str) -> int:
+    """How often an anomalous image of the type scores above a good one."""
+    structural = 44.3 + 1.1 * points(cell) + STRUCTURAL[cell.method]
+    wanted = {"logical_anomalies": 40 + points(cell), "structural_anomalies": structural}[kind]
+    return round(wanted / 100 * IMAGES["good"] * IMAGES[kind])
+
+
+def told(cell: Cell, metric: str, column: str) -> float:
+    """The value of a metric in 0..1; `column` is an anomaly type or 'mean'."""
+    if column == "mean":
+        return (told(cell, metric, TYPES[0]) + told(cell, metric, TYPES[1])) / 2
+    if metric == "image_auroc":
+        return wins(cell, column) / (IMAGES["good"] * IMAGES[column])
+    limit, kind = LIMITS.index(metric.removeprefix("au_spro_")), TYPES.index(column)
+    return (21 + 5.3 * limit + kind * (8.9 + STRUCTURAL[cell.method]) + (0.9 + 0.03 * limit) * points(cell)) / 100
+
+
+def told_defect(cell: Cell, kind: str, defect: str, limit: str) -> float:
+    """AU-sPRO of a defect in 0..1."""
+    return told(cell, f"au_spro_{limit}", kind) + 0.011 + 0.003 * DEFECTS[kind].index(defect)
+
+
+def told_scores(cell: Cell) -> dict[str, float]:
+    """Image scores that give the told AUROCs, at a height that is the run's own.
+
+    Models of one seed find the same images hard, models of other seeds other ones.
+    """
+    good = IMAGES["good"]
+    scores = {"good": np.arange(good, dtype=float)}
+    for kind in TYPES:
+        scores[kind] = ranks(wins(cell, kind), IMAGES[kind], good) - 0.5
+    method = METHODS.index(cell.method)
+    found = {}
+    for number, (folder, values) in enumerate(scores.items()):
+        order = np.random.default_rng([number, cell.seed]).permutation(values.size)
+        first = np.sort(order[:6])  # of these, the method has an order of its own, the same with every seed
+        order[:6] = np.random.default_rng([number, method]).permutation(first)
+        for place, value in enumerate(values[order].tolist()):
+            found[f"test/{folder}/{place:03}.png"] = 100.0 * cell.number + value
+    return found
+
+
+def ranks(total: int, images: int, highest: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """How many good images each anomalous image beats: whole numbers in 0..highest, spread out, whose sum is given."""
+    found = np.clip(np.round(total / images + np.linspace(-8, 8, images)), 0, highest)
+    for image in itertools.cycle(range(images)):
+        missing = total - found.sum()
+        if not missing:
+            return found
+        found[image] = np.clip(found[image] + np.sign(missing), 0, highest)
+    raise AssertionError
+
+
+def told_loss(cell: Cell, loss: str, step: int) -> float:
+    """A loss of the training curve."""
+    return cell.number + LOSSES.index(loss) / 10 + step / 10_000
+
+
+def told_settings(cell: Cell) -> dict[str, Any]:
+    """Settings of a training: what DFSC has beside the baseline is under `dfsc`."""
+    quantile = None if cell.method == BASELINE else float(cell.method.removeprefix("dfsc-q").split("-")[0])
+    margin = 0.5 if cell.method.endswith("margin_0.5") else 1.0
+    dfsc = None if quantile is None else {"quantile": quantile, "margin": margin, "distance": "squared"}
+    return {"size": cell.size, "image_size": 64, "steps": 300, "learning_rate": 1e-4, "seed": cell.seed, "dfsc": dfsc}
+
+
+def told_provenance(cell: Cell) -> dict[str, str]:
+    """What a run was made from: what may differ between the runs of a benchmark does."""
+    return {
+        "commit": f"commit-of-{'first' if cell.method == BASELINE else 'second'}",
+        "hardware": f"cuda (card {cell.seed})",
+        "data_digest": f"data-of-{cell.category}",
+        "teacher_digest": f"teacher-of-{cell.size}",
+        "model_digest": f"model-{cell.number}",
+        "pretraining_images": PRETRAINING,
+        "backbone": "told-backbone",
+        "teacher": f"pretrained {cell.size}",
+    }
+
+
+def told_versions(cell: Cell | None = None) -> dict[str, str]:
+    """A version of each package, each another; DFSC was trained with another torch than the rest."""
+    versions = {name: f"{number}.1" for number, name in enumerate(RECORDED_VERSIONS, 3)}
+    return versions | ({"torch": "2.2"} if cell and cell.method != BASELINE else {})
+
+
+def told_cost(cell: Cell) -> dict[str, float]:
+    """Seconds, GPU-seconds and bytes."""
+    return {
+        "seconds": 7200.0 + 36 * cell.number,
+        "gpu_seconds": 3600.0 + 18 * cell.number**1.1,
+        "peak_memory_bytes": 2**30 * (1.0 + cell.number / 10),
+    }
+
+
+def told_metrics(cell: Cell) -> dict[str, Any]:
+    """metrics.json, as `dfsc evaluate` writes it."""
+    columns = (*TYPES, "mean")
+    per_defect = {
+        kind: {defect: {limit: told_defect(cell, kind, defect, limit) for limit in LIMITS} for defect in DEFECTS[kind]}
+        for kind in TYPES
+    }
+    return {
+        "classification": {
+            "auc_roc": {column: told(cell, "image_auroc", column) for column in columns},
+            "auc_roc_pooled": 0.123,
+        },
+        "localization": {
+            "auc_spro": {
+                column: {limit: told(cell, f"au_spro_{limit}", column) for limit in LIMITS} for column in columns
+            },
+            "auc_spro_per_defect": per_defect,
+        },
+        "counts": {"images": IMAGES, "regions": {kind: dict.fromkeys(DEFECTS[kind], 2) for kind in TYPES}},
+    }
+
+
+def write_model(cell: Cell, root: Path) -> Path:
+    """Write the files of one trained, scored and evaluated model; returns its folder."""
+    folder = cell.folder(root)
+    folder.mkdir(parents=True)
+    training = {
+        "fingerprint": f"{cell.number:012}-and-more",
+        "settings": told_settings(cell),
+        "code": "code-of-all",
+        "penalty_digest": "penalty-of-all",
+        **told_provenance(cell),
+        **told_cost(cell),
+        "finished": "2026-11-02T10:00:00Z",
+        "python": "3.1",
+        "versions": told_versions(cell),
+    }
+    (folder / "training.json").write_text(json.dumps(training))
+    (folder / "metrics.json").write_text(json.dumps(told_metrics(cell)))
+    scores = "".join(f"{path},{score!r}\n" for path, score in told_scores(cell).items())
+    (folder / "scores.csv").write_text(f"path,image_score\n{scores}")
+    losses = [",".join([str(step), *(repr(told_loss(cell, loss, step)) for loss in LOSSES)]) for step in STEPS]
+    (folder / "training_curve.csv").write_text("\n".join([",".join(("step", *LOSSES)), *losses, ""]))
+    for name in ("model.pt", "curves.csv", "curves.png", "heatmaps.png"):
+        (folder / name).write_text(f"{name} of {cell.name}")
+    return folder
+
+
+def track_told_runs(root: Path, uri: str) -> None:
+    """Write and track the whole grid below `root`."""
+    for cell in CELLS:
+        folder = write_model(cell, root)
+        outcome = dfsc(
+            *("track", "--model-folder", folder, "--uri", uri, "--experiment", BENCHMARK, "--category", cell.category),
+            *("--method", cell.method, "--output", folder / "run.json"),
+        )
+        assert outcome.code == 0, outcome.errors
+
+
+def track_told_teacher(root: Path, uri: str) -> Path:
+    """Write and track a teacher; returns its receipt."""
+    made = {
+        "fingerprint": "teacher-print-and-more",
+        "teacher": "pretrained here",
+        "digest": "teacher-of-M",
+        "commit": "commit-of-teacher",
+        "hardware": "cuda (card 9)",
+        "code": "code-of-teachers",
+        "settings": {"size": "M", "steps": 40, "learning_rate": 2e-4},
+        "seconds": 11.0,
+        "gpu_seconds": 12.0,
+        "peak_memory_bytes": 13.0,
+        "finished": "2026-11-02T10:00:00Z",
+        "python": "3.1",
+        "versions": told_versions(),
+    }
+    teacher = root / "teacher.pt"
+    teacher.write_text("weights")
+    teacher.with_suffix(".json").write_text(json.dumps(made))
+    teacher.with_suffix(".csv").write_text("step,distillation\n1,5.5\n40,2.5\n")
+    receipt = root / "teacher_run.json"
+    outcome = dfsc("teacher", "track", teacher, "--uri", uri, "--benchmark", BENCHMARK, "--output", receipt)
+    assert outcome.code == 0, outcome.errors
+    return receipt

@@ -1,0 +1,64 @@
+"""A grid of made-up image scores, and their tracking: what tables are written from, without any training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dfsc.files import write_json
+from dfsc.metrics.auroc import auroc
+from dfsc.report.compare import Grid
+from dfsc.report.tracking import TrackedRun, track_run
+
+METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
+CATEGORIES = ["coin_tray", "picture_wall"]
+SEEDS = [0, 1, 2]
+GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
+
+
+def scores_of(category: str, method: str, seed: int) -> dict[str, float]:
+    """Made-up image scores: DFSC adds half a standard deviation to what is anomalous."""
+    images = np.random.default_rng(CATEGORIES.index(category)).normal(size=(3, 30))
+    own = np.random.default_rng([METHODS.index(method), seed]).normal(0, 0.2, (3, 30))
+    shift = 0.0 if method == "efficientad" else 0.5
+    values = images + own + np.array([[0.0], [0.8 + shift], [1.2 + shift]])
+    folders = ("good", "logical_anomalies", "structural_anomalies")
+    return {
+        f"test/{folder}/{n:03}.png": v
+        for folder, row in zip(folders, values.tolist(), strict=True)
+        for n, v in enumerate(row)
+    }
+
+
+def metrics_of(scores: dict[str, float]) -> dict[str, float]:
+    """The AUROCs that the scores give, and AU-sPROs made from them."""
+    by_folder = {name: [v for path, v in scores.items() if name in path] for name in ("good", "logical", "structural")}
+    logical, structural = (auroc(by_folder["good"], by_folder[name]) for name in ("logical", "structural"))
+    values = {"logical_anomalies": logical, "structural_anomalies": structural, "mean": (logical + structural) / 2}
+    limits = ("0.01", "0.05", "0.1", "0.3", "1.0")
+    return {
+        **{f"image_auroc.{name}": value for name, value in values.items()},
+        **{
+            f"au_spro_{limit}.{name}": value * float(limit) ** 0.1 for limit in limits for name, value in values.items()
+        },
+    }
+
+
+def track(uri: str, folder: Path, category: str, method: str, seed: int, **changed: str) -> Path:
+    """Track a run with its scores; return its receipt. `changed`: tags or, with '_', parameters that differ."""
+    scores = scores_of(category, method, seed)
+    (folder / "scores.csv").write_text("path,image_score\n" + "".join(f"{path},{v!r}\n" for path, v in scores.items()))
+    tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "c", "hardware": "cpu",
+            "data_digest": category, "teacher_digest": "t", "code_digest": "k", "backbone": "resnet18",
+            "pretraining_images": "generated (3 images)"}  # fmt: skip
+    parameters = {
+        "steps": changed.pop("steps", "3"),
+        "seed": seed,
+        **({"dfsc.margin": 1.0} if method != "efficientad" else {}),
+    }
+    run = TrackedRun(
+        f"{category} {method} seed{seed}", f"{category}/{method}/{seed}",
+        tags={**tags, **changed}, parameters=parameters, curve=[], metrics=metrics_of(scores),
+        artifacts={folder / "scores.csv": ""}, costs={"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9},
+    )  # fmt: skip
+    write_json(folder / f"{category}-{method}-{seed}.json", track_run(uri, "benchmark", run))
+    return folder / f"{category}-{method}-{seed}.json"

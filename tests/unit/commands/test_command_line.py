@@ -1,0 +1,320 @@
+"""Every subcommand, found by walking the app, meets junk in each of its arguments: one line, and nothing is written."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from dfsc.cli import app
+from support.checkout import CHECKOUT
+from support.command_line import Outcome, dfsc
+from support.prepared import DFSC, GENERATED, TEACHER, Prepared
+
+METHODS = ("efficientad", "dfsc-q0.9")
+GRID = {
+    **{"sizes": ["tiny"], "categories": ["coin_tray"], "methods": list(METHODS), "seeds": [0]},
+    **{"headline": "dfsc-q0.9", "dataset": "generated"},
+}
+
+
+def leaves(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """'teacher import' -> its command, for every subcommand of the app."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+@dataclass
+class Made:
+    """A finished benchmark of two models, of a few steps each, and what else the subcommands read."""
+
+    prepared: Prepared
+    root: Path
+
+    def model(self, method: str, file: str) -> Path:
+        """A file of a model."""
+        return self.root / "results/made/tiny/coin_tray" / method / "seed0" / file
+
+    def values(self, command: str, out: Path) -> dict[str, Any]:
+        """Arguments with which a subcommand succeeds, writing below `out`; by parameter."""
+        data, dataset, category = self.prepared.root, self.prepared.dataset, self.prepared.category
+        place = {"dataset": dataset, "category": category}
+        images = {"pretraining_index": data / "index", "pretraining_folder": dataset / "pretraining"}
+        training = {**images, "checkpoints": out / "checkpoints", "device": "cpu"}
+        first, second = (self.model(method, "model.pt") for method in METHODS)
+        tables, uri = self.root / "results/made/tables", f"sqlite:///{self.root}/mlflow.db"
+        return {
+            "synthesize": {"output": out / "data", "settings": json.dumps({**GENERATED, "train": 1})},
+            "fetch": {"name": "own", "sources": self.root / "sources.yaml"},
+            "arrange": {"folder": self.root / "mvtec_ad/coins", "output": out / "arranged"},
+            "manifest": {**place, "output": out / "manifest.csv", "published": self.root / "published.csv"},
+            "index": {"folder": dataset / "pretraining", "source": "generated", "output": out / "index"},
+            "teacher pretrain": {**training, "settings": json.dumps(TEACHER), "output": out / "teacher.pt"},
+            "teacher import": {"file": self.root / "small.pth", "size": "S", "output": out / "teacher.pt",
+                               "sha256": (self.root / "small.pth.sha256").read_text()},
+            "teacher track": {"teacher": data / "teacher.pt", "uri": uri, "benchmark": "made",
+                              "output": out / "run.json"},
+            "train": {**training, **place, "settings": self.root / "settings.yaml", "output": out / "model.pt",
+                      "manifest": self.prepared.manifest(), "teacher": data / "teacher.pt"},
+            "score": {**place, "model": first, "settings": '{"padding": "zero", "precision": "float32"}',
+                      "manifest": self.prepared.manifest(), "scores": out / "scores.csv", "maps": out / "maps.npz",
+                      "full_size_maps": out / "maps", "device": "cpu"},
+            "evaluate": {**place, "maps": self.model(METHODS[0], "maps.npz"), "output": out / "metrics.json",
+                         "padding": "zero"},
+            "track": {"model_folder": first.parent, "uri": uri, "experiment": "made", "category": category,
+                      "method": METHODS[0], "output": out / "run.json"},
+            "tables": {"uri": uri, "output": out / "tables", "grid": tables / "grid.json",
+                       "receipts": [self.model(method, "run.json") for method in METHODS]},
+            "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},
+            "sweep": {"tables": tables, "output": out / "sweep"},
+            "histograms": {"tables": tables, "output": out / "histograms"},
+            "heatmaps": {**place, "maps": [f"{METHODS[0]}={self.model(METHODS[0], 'maps.npz')}"],
+                         "output": out / "heatmaps", "padding": "zero", "images": ["test/good/000.png"]},
+            "novelty": {**place, "models": [first, second], "quantiles": "0.9", "output": out / "novelty"},
+            "novelty-over-training": {"logs": [self.model(method, "differences.npz") for method in METHODS],
+                                      "quantiles": "0.9,0.99", "output": out / "novelty", "title": "coins"},
+            "show": {"results": tables.parent},
+            "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
+        }[command]  # fmt: skip
+
+    def run(self, command: str, values: dict[str, Any]) -> Outcome:
+        """Run a subcommand in the benchmark's folder."""
+        arguments: list[object] = []
+        positional: list[object] = []
+        for parameter in COMMANDS[command].params:
+            if parameter.name not in values:
+                continue
+            value = values[parameter.name]
+            several = value if isinstance(value, list) else [value]
+            if parameter.param_type_name == "argument":
+                positional += several
+            else:
+                arguments += [text for one in several for text in (parameter.opts[0], one)]
+        before = Path.cwd()
+        os.chdir(self.root)
+        try:
+            return dfsc(*command.split(), *arguments, *positional)
+        finally:
+            os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The finished benchmark."""
+    import torch
+    import yaml
+
+    from dfsc.files import sha256_of
+    from dfsc.model.networks import SIZES, pdn
+    from support.prepared import TRAINING
+
+    made = Made(prepared, tmp_path_factory.mktemp("made"))
+    root, images = made.root, prepared.dataset / prepared.category
+    torch.save(pdn(SIZES["S"], SIZES["S"].output).state_dict(), root / "small.pth")
+    (root / "small.pth.sha256").write_text(sha256_of(root / "small.pth").upper())
+    (root / "settings.yaml").write_text(yaml.safe_dump({**TRAINING, "steps": 1}))
+    shutil.copytree(CHECKOUT / "config", root / "config")
+    (root / "grid.yaml").write_text((CHECKOUT / "tests/smallest.yaml").read_text())
+    source = {"address": str(root / "note.txt"), "output": "fetched.txt", "unpack": False, "licence": "none"}
+    (root / "note.txt").write_text("what is fetched")
+    source["sha256"] = sha256_of(root / "note.txt").upper()
+    (root / "sources.yaml").write_text(yaml.safe_dump({"sources": {"own": source}}))
+    counts = ",".join(str(GENERATED[name]) for name in ("train", "validation", "test_good", "logical", "structural"))
+    head = (CHECKOUT / "config/mvtec_loco.csv").read_text().splitlines()[0]
+    (root / "published.csv").write_text(f"{head}\ncoin_tray,320,240,{counts}\n")
+    for folder in ("train/good", "test/good"):
+        shutil.copytree(images / folder, root / "mvtec_ad/coins" / folder)
+    for number in range(6, 10):
+        shutil.copy(images / "train/good/000.png", root / f"mvtec_ad/coins/train/good/{number:03}.png")
+    shutil.copytree(images / "test/structural_anomalies", root / "mvtec_ad/coins/test/damaged")
+    for masks in (images / "ground_truth/structural_anomalies").iterdir():
+        mask = root / f"mvtec_ad/coins/ground_truth/damaged/{masks.name}_mask.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(masks / "000.png", mask)
+    for method, reading in zip(METHODS, (None, DFSC), strict=True):
+        folder = made.model(method, "")
+        settings = json.dumps({**TRAINING, "steps": 3, "dfsc": reading})
+        (made.run("train", {**made.values("train", folder), "settings": settings, "output": folder / "model.pt"}))
+        scored = {**made.values("score", folder), "model": folder / "model.pt"}
+        del scored["full_size_maps"]
+        steps = {
+            "score": scored,
+            "evaluate": {**made.values("evaluate", folder), "maps": folder / "maps.npz"},
+            "track": {**made.values("track", folder), "model_folder": folder, "method": method},
+        }
+        for command, values in steps.items():
+            outcome = made.run(command, values)
+            assert outcome.code == 0, outcome.errors
+    tables = {**made.values("tables", root / "results/made"), "grid": json.dumps(GRID)}
+    outcome = made.run("tables", tables)
+    assert outcome.code == 0, outcome.errors
+    return made
+
+
+def assert_one_line(outcome: Outcome, out: Path) -> None:
+    """Exit code 1 or 2, one line without a traceback, nothing written below `out`."""
+    assert outcome.code in (1, 2), outcome
+    assert re.fullmatch(r"dfsc: [^\n]+\n", outcome.errors), outcome.errors
+    assert not list(out.rglob("*")), outcome.errors
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_subcommand_succeeds_on_what_it_is_for(command: str, made: Made, tmp_path: Path) -> None:
+    outcome = made.run(command, made.values(command, tmp_path))
+    assert outcome.code == 0, outcome.errors
+
+
+@pytest.fixture(scope="module")
+def junk(made: Made) -> dict[str, Path]:
+    """Files that are never what is wanted."""
+    folder = made.root / "junk"
+    (folder / "a folder/in it").mkdir(parents=True)
+    maps = made.model(METHODS[0], "maps.npz").read_bytes()
+    contents = {
+        "empty": b"", "note.txt": b"Dear all,\nthe maps are on the other disk.\n", "cut.npz": maps[: len(maps) // 2],
+        "other.json": b'{"a": 1}', "list.yaml": b"- 1\n- a: [2]\n", "binary.pt": bytes(range(256)) * 9,
+        "numbers.json": b"[1, 2, null]", "latin.csv": "größe,wert\n1,ä\n".encode("latin-1"),
+        "key.yaml": b"{1: {null: []}}\n",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    np.save(folder / "array.npy", np.zeros((3, 3)))
+    return {name: folder / name for name in (*contents, "array.npy", "a folder", "missing", "missing/below")}
+
+
+OUTPUTS = {"output", "scores", "checkpoints", "full_size_maps", "curves", "progress"}
+TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nlines", os.fsdecode(b"\xff.png"), "../..")
+
+
+def is_output(command: str, name: str) -> bool:
+    """Whether a parameter says where to write."""
+    return name in OUTPUTS or (command, name) == ("score", "maps")
+
+
+def parameters(kind: str) -> list[tuple[str, str]]:
+    """(subcommand, parameter) of all that are paths to read, places to write, or any other text."""
+    found = []
+    for command, parsed in COMMANDS.items():
+        for parameter in parsed.params:
+            path = "Path" in str(parameter.type_descriptor.annotation) or parameter.name in ("settings", "grid")
+            path |= (command, parameter.name) == ("heatmaps", "maps")
+            of_kind = "output" if is_output(command, parameter.name) else "path" if path else "text"
+            if of_kind == kind and parameter.name != "help" and not getattr(parameter, "is_flag", False):
+                found.append((command, parameter.name))
+    return found
+
+
+@pytest.mark.parametrize(("command", "name"), parameters("path"))
+def test_junk_to_read(command: str, name: str, made: Made, junk: dict[str, Path], tmp_path: Path) -> None:
+    for label, path in junk.items():
+        values = made.values(command, tmp_path)
+        if name == "worst":  # in place of images that are named
+            del values["images"]
+        value = f"{METHODS[0]}={path}" if (command, name) == ("heatmaps", "maps") else path
+        outcome = made.run(command, {**values, name: [value] if isinstance(values.get(name), list) else value})
+        if label in ("empty", "a folder", "missing") or outcome.code:
+            assert_one_line(outcome, tmp_path)
+        else:
+            pytest.fail(f"{command} accepts {label} as {name}")
+
+
+@pytest.mark.parametrize(("command", "name"), parameters("output"))
+@pytest.mark.parametrize("place", ["note.txt/below", "note.txt/far/below", "/proc/none/below"])
+def test_a_place_that_cannot_be_written(command: str, name: str, place: str, made: Made, tmp_path: Path) -> None:
+    values = {**made.values(command, tmp_path), name: made.root / place}
+    if name in ("checkpoints", "progress"):
+        return  # checkpoints are written at intervals, and these trainings end before; without progress, one goes on
+    outcome = made.run(command, values)
+    assert outcome.code == 2 and re.fullmatch(r"dfsc: [^\n]+\n", outcome.errors), outcome
+
+
+@pytest.mark.parametrize(("command", "name"), parameters("text"))
+def test_junk_text(command: str, name: str, made: Made, tmp_path: Path) -> None:
+    for number, text in enumerate(TEXTS):
+        out = tmp_path / str(number)
+        out.mkdir()
+        values = made.values(command, out)
+        outcome = made.run(command, {**values, name: [text] if isinstance(values.get(name), list) else text})
+        if outcome.code:
+            assert_one_line(outcome, out)
+
+
+# What each file of ours is read by: the subcommand, and the file among those of `Made`.
+READERS = [
+    ("score", "manifest", "{manifest}"),
+    ("train", "manifest", "{manifest}"),
+    ("train", "pretraining_index", "{index}"),
+    ("train", "teacher", "{teacher}"),
+    ("train", "teacher", "{record}"),
+    ("teacher track", "teacher", "{record}"),
+    ("teacher track", "teacher", "{curve}"),
+    ("score", "model", "model.pt"),
+    ("evaluate", "maps", "maps.npz"),
+    ("novelty-over-training", "logs", "differences.npz"),
+    *[("track", "model_folder", name) for name in ("training.json", "metrics.json", "training_curve.csv")],
+    ("tables", "receipts", "run.json"),
+    *[("compare", "results", f"tables/{name}") for name in ("runs.csv", "comparison.csv", "grid.json")],
+    ("show", "results", "tables/comparison.csv"),
+    ("sweep", "tables", "tables/comparison.csv"),
+    ("histograms", "tables", "tables/scores.csv"),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "file"), READERS, ids=str)
+def test_a_damaged_file_of_ours_is_named(command: str, name: str, file: str, made: Made, tmp_path: Path) -> None:
+    """Cut short by a full disk or a kill, emptied, overwritten, or gone."""
+    data, results = made.prepared.root, made.root / "results/made"
+    own = {"manifest": made.prepared.manifest(), "index": data / "index", "teacher": data / "teacher.pt"}
+    own |= {"record": data / "teacher.json", "curve": data / "teacher.csv"}
+    source = results / file if file.startswith("tables/") else made.model(METHODS[0], file.format(**own))
+    copied = Path(shutil.copytree(source.parent, tmp_path / "copy" / source.parent.name, copy_function=os.link))
+    damaged, whole = copied / source.name, source.read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    given = {"model_folder": copied, "results": copied.parent, "tables": copied}
+    beside = {"record": copied / "teacher.pt", "curve": copied / "teacher.pt"}
+    value = given.get(name) or beside.get(file.strip("{}"), damaged)
+    for content in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff\xfe\x00\x01", None):
+        if content == whole[:-1] and source.suffix in (".json", ".pt", ".npz"):
+            continue  # of JSON the last byte ends a line; an archive's last byte is not read
+        damaged.unlink(missing_ok=True)
+        if content is not None:
+            damaged.write_bytes(content)
+        values = made.values(command, out)
+        outcome = made.run(command, {**values, name: [value] if isinstance(values[name], list) else value})
+        assert_one_line(outcome, out)
+        assert str(damaged) in outcome.errors, outcome.errors
+
+
+def test_every_command_that_a_text_names_is_there() -> None:
+    """`dfsc ...` in code, help, documentation and rules, resolved against the app."""
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    texts = [
+        *(path for folder in ("dfsc", "docs", "workflow", "config", "profiles", "scripts", "benchmarks")
+          for path in sorted((CHECKOUT / folder).rglob("*"))
+          if path.suffix in (".py", ".md", ".smk", ".yaml", ".rst", "")),
+        *(CHECKOUT / name for name in ("README.md", "Snakefile", "Makefile", "dvc.yaml", "apptainer.def")),
+    ]  # fmt: skip
+    named = [
+        (path, found[1], found[2])
+        for path in texts
+        if path.is_file()
+        for found in re.finditer(r"(?:[`\"']|^\s*|&& |\| |@)dfsc ([a-z][a-z-]*)(?: ([a-z-]+))?", path.read_text(), re.M)
+    ]
+    assert len({first for _, first, _ in named}) > 10, "the texts name commands at all"
+    for path, first, second in named:
+        command = f"{first} {second}" if first in groups else first
+        assert command in COMMANDS, f"{path}: dfsc {command}"

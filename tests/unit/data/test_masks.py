@@ -1,0 +1,237 @@
+"""A mask is 0 and one value, or refused; defects_config.json is closed; both layouts alike."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfsc.data.ground_truth import list_test_images, read_regions
+from dfsc.data.layout import read_defects
+from dfsc.data.manifest import scan_category
+from dfsc.data.mvtec_ad import arrange
+from dfsc.errors import UserError
+from support.command_line import dfsc
+from support.small_sets import loco_category, mvtec_ad_category, save_as_it_is, write_defects
+
+SPOT = np.zeros((64, 64), np.uint8)
+SPOT[8:14, 44:54] = 255
+
+
+def antialiased() -> Image.Image:
+    return Image.fromarray(SPOT).resize((640, 640)).resize((64, 64), Image.Resampling.LANCZOS, reducing_gap=None)
+
+
+def softened() -> Image.Image:
+    return Image.fromarray(SPOT).resize((63, 63)).resize((64, 64), Image.Resampling.BILINEAR)
+
+
+def coloured() -> Image.Image:
+    return Image.fromarray(np.stack([SPOT, 0 * SPOT, 0 * SPOT], axis=-1))
+
+
+def half_palette() -> Image.Image:
+    image = Image.fromarray(SPOT // 255)
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    return image
+
+
+MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "softened edges": (lambda path: softened().save(path), "grey values besides 0"),
+    "two labels": (lambda path: Image.fromarray(np.where(SPOT[::-1] > 0, 254, SPOT)).save(path), "2 grey values"),
+    "JPEG": (lambda path: Image.fromarray(SPOT).save(path.with_suffix(".jpg"), quality=60), "grey values besides 0"),
+    "nothing": (lambda path: Image.fromarray(0 * SPOT).save(path), "0 grey values"),
+    "colours": (lambda path: coloured().save(path), "holds colours"),
+    "a palette of colours": (lambda path: half_palette().save(path), "holds colours"),
+    "another size": (lambda path: Image.fromarray(SPOT[1:]).save(path), "64 x 63"),
+    "floats": (lambda path: Image.fromarray(SPOT / np.float32(255)).save(path.with_suffix(".tif")), "floating point"),
+    "inverted": (lambda path: Image.fromarray(255 - SPOT).save(path), "large_masks"),
+}  # fmt: skip
+SAME: dict[str, Callable[[Path], object]] = {
+    "colours that are grey": lambda path: Image.fromarray(SPOT).convert("RGB").save(path),
+    "alpha that is opaque": lambda path: Image.fromarray(SPOT).convert("RGBA").save(path),
+    "a grey palette": lambda path: Image.fromarray(SPOT).convert("P").save(path),
+    "one bit": lambda path: Image.fromarray(SPOT > 0).save(path),
+    "TIFF, upper case": lambda path: Image.fromarray(SPOT).save(path.with_suffix(".TIF")),
+}
+
+
+def put(mask: Path, write: Callable[[Path], object]) -> None:
+    mask.unlink()
+    write(mask)
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_what_is_no_mask_is_refused_in_both_layouts(tmp_path: Path, kind: str) -> None:
+    write, complaint = MASKS[kind]
+    loco, mvtec_ad = loco_category(tmp_path / "data/part"), mvtec_ad_category(tmp_path / "theirs/part")
+    put(loco / "ground_truth/logical_anomalies/001/000.png", write)
+    put(mvtec_ad / "ground_truth/spot/001_mask.png", write)
+    with pytest.raises(UserError, match=complaint) as error:
+        scan_category(loco)
+    assert "logical_anomalies/001/000." in str(error.value)
+    with pytest.raises(UserError, match=complaint) as error:
+        arrange(mvtec_ad, tmp_path / "arranged/part")
+    assert "spot/001_mask." in str(error.value) and not (tmp_path / "arranged/part").exists()
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_masks_that_show_the_same_are_the_same(tmp_path: Path, kind: str) -> None:
+    loco, mvtec_ad = loco_category(tmp_path / "data/part"), mvtec_ad_category(tmp_path / "theirs/part")
+    put(loco / "ground_truth/logical_anomalies/001/000.png", SAME[kind])
+    put(mvtec_ad / "ground_truth/spot/001_mask.png", SAME[kind])
+    arrange(mvtec_ad, tmp_path / "arranged/part")
+    for folder, name in ((loco, "001.png"), (tmp_path / "arranged/part", "spot_001.png")):
+        scan_category(folder)
+        (image,) = [image for image in list_test_images(folder) if image.name == name and image.folder != "good"][:1]
+        (region,) = read_regions(folder, image, read_defects(folder / "defects_config.json"))
+        np.testing.assert_array_equal(region.mask, SPOT > 0)
+
+
+def test_sixteen_bit_masks_keep_their_values(tmp_path: Path) -> None:
+    loco, mvtec_ad = loco_category(tmp_path / "data/part"), mvtec_ad_category(tmp_path / "theirs/part")
+
+    def write(path: Path) -> None:
+        Image.fromarray(np.where(SPOT > 0, 300, 0).astype(np.uint16)).save(path)
+
+    put(loco / "ground_truth/logical_anomalies/001/000.png", write)
+    with pytest.raises(UserError, match=r"001/000.png: grey value 300 has no entry"):
+        scan_category(loco)
+    for number in range(2):
+        put(mvtec_ad / f"ground_truth/spot/{number:03d}_mask.png", write)
+    arrange(mvtec_ad, tmp_path / "arranged/part", mask_threshold=299)
+    with pytest.raises(UserError, match=r"000_mask.png: holds 0 grey values"):
+        arrange(mvtec_ad, tmp_path / "arranged/other", mask_threshold=301)
+
+
+def test_a_threshold_makes_a_mask_of_grey_values(tmp_path: Path) -> None:
+    folder = mvtec_ad_category(tmp_path / "theirs/part")
+    grey = np.asarray(softened())
+    put(folder / "ground_truth/spot/001_mask.png", lambda path: softened().save(path))
+    outcome = dfsc(*("arrange", "--folder", folder, "--output", tmp_path / "arranged/part", "--mask-threshold", "128"))
+    assert outcome.code == 0, outcome.errors
+    mask = np.asarray(Image.open(tmp_path / "arranged/part/ground_truth/structural_anomalies/spot_001/000.png"))
+    assert 0 < np.count_nonzero(grey >= 128) < np.count_nonzero(grey)
+    np.testing.assert_array_equal(mask > 0, grey >= 128)
+
+
+def test_large_masks_are_accepted_where_that_is_said(tmp_path: Path) -> None:
+    loco, mvtec_ad = loco_category(tmp_path / "data/part"), mvtec_ad_category(tmp_path / "theirs/part")
+    put(loco / "ground_truth/logical_anomalies/001/000.png", lambda path: Image.fromarray(255 - SPOT).save(path))
+    put(mvtec_ad / "ground_truth/spot/001_mask.png", lambda path: Image.fromarray(255 - SPOT).save(path))
+    outcome = dfsc("arrange", "--folder", mvtec_ad, "--output", tmp_path / "arranged/part", "--large-masks")
+    assert outcome.code == 0, outcome.errors
+    for folder in (loco, tmp_path / "arranged/part"):
+        place = ("--dataset", folder.parent, "--category", "part", "--output", tmp_path / "manifest.csv")
+        assert "large_masks" in dfsc("manifest", *place).errors
+        assert dfsc("manifest", *place, "--large-masks").code == 0
+
+
+def test_images_of_another_orientation_than_their_masks_are_refused(tmp_path: Path) -> None:
+    """A photograph stored on its side with a mask drawn upright fits; with a mask drawn as stored it does not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+
+    def save(path: Path, pixels: np.ndarray) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(np.rot90(pixels[:50]))).save(path, exif=exif)
+
+    folder = mvtec_ad_category(tmp_path / "theirs/part", save=save)
+    masks = sorted((folder / "ground_truth/spot").iterdir())
+    for mask in masks:
+        save_as_it_is(mask, SPOT[:50])
+    arrange(folder, tmp_path / "arranged/part")
+    sizes = {(r.width, r.height) for r in scan_category(tmp_path / "arranged/part") if r.width}
+    assert sizes == {(64, 50)}
+    save_as_it_is(masks[0], np.rot90(SPOT[:50]).copy())
+    with pytest.raises(UserError, match=r"000_mask.png: is 50 x 64 pixels, but its image .* is 64 x 50"):
+        arrange(folder, tmp_path / "arranged/part")
+
+
+LEFT_OUT = {
+    "mask of no image": ("ground_truth/spot/007_mask.png", "007_mask.png"),
+    "mask without its ending": ("ground_truth/spot/000.png", "spot/000.png"),
+    "masks of no defect": ("ground_truth/dent/000_mask.png", "dent"),
+    "masks of good images": ("ground_truth/good/000_mask.png", "ground_truth/good"),
+    "image beside the folders": ("test/000.png", "test/000.png"),
+    "a validation split": ("validation/good/000.png", "validation"),
+    "one stem": ("test/spot/000.bmp", "000.png"),
+    "one name after arranging": ("test/spot_0/00.png", "spot_0_00"),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_what_mvtec_ads_layout_would_leave_out_is_refused(tmp_path: Path, kind: str) -> None:
+    path, named = LEFT_OUT[kind]
+    folder = mvtec_ad_category(tmp_path / "theirs/part")
+    if kind == "one name after arranging":
+        (folder / "test/spot/000.png").rename(folder / "test/spot/0_00.png")
+        (folder / "ground_truth/spot/000_mask.png").rename(folder / "ground_truth/spot/0_00_mask.png")
+        save_as_it_is(folder / "ground_truth/spot_0/00_mask.png", SPOT)
+    save_as_it_is(folder / path, SPOT)
+    with pytest.raises(UserError) as error:
+        arrange(folder, tmp_path / "arranged/part")
+    assert named in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "arranged/part").exists()
+
+
+def test_mvtec_ads_layout_in_any_format(tmp_path: Path) -> None:
+    folder = mvtec_ad_category(
+        tmp_path / "theirs/part", lambda number: f"im, {number}.{'JPG' if number % 2 else 'tif'}"
+    )
+    (folder / "test/good/._im, 0.tif").write_text("left by a Mac")
+    (folder / "train/good/im, 0.tif").rename(tmp_path / "elsewhere.tif")
+    (folder / "train/good/im, 0.tif").symlink_to(Path("../../../../elsewhere.tif"))
+    arrange(folder, tmp_path / "arranged/deeper/part")
+    paths = {record.path for record in scan_category(tmp_path / "arranged/deeper/part")}
+    assert {"validation/good/im, 0.tif", "train/good/im, 1.JPG", "test/structural_anomalies/spot_im, 1.JPG"} <= paths
+    assert sum(path.startswith("test/good/") for path in paths) == 2
+
+
+ENTRIES: dict[str, tuple[dict[str, object], str]] = {
+    "a text for a truth value": ({"relative_saturation": "false"}, 'relative_saturation: is "false"'),
+    "a number for a truth value": ({"relative_saturation": 1}, "relative_saturation: is 1"),
+    "a share above 1": ({"saturation_threshold": 100}, "saturation_threshold: is 100"),
+    "no pixels": ({"saturation_threshold": 0, "relative_saturation": False}, "saturation_threshold: is 0"),
+    "negative": ({"saturation_threshold": -3, "relative_saturation": False}, "saturation_threshold: is -3"),
+    "truth for a number": ({"saturation_threshold": True}, "saturation_threshold: is true"),
+    "a text for a number": ({"saturation_threshold": "1.0"}, "saturation_threshold"),
+    "no number": ({"saturation_threshold": float("nan")}, "saturation_threshold"),
+    "the normal value": ({"pixel_value": 0}, "pixel_value: is 0"),
+    "no grey value of 8 bits": ({"pixel_value": 256}, "pixel_value: is 256"),
+    "a fraction": ({"pixel_value": 254.5}, "pixel_value"),
+    "a float": ({"pixel_value": 254.0}, "pixel_value"),
+    "twice": ({"pixel_value": 255}, "pixel_value 255 is listed twice"),
+    "no name": ({"defect_name": ""}, "defect_name"),
+    "a name that MLflow refuses": ({"defect_name": "dent (deep)"}, "defect_name"),
+    "a number for a name": ({"defect_name": 3}, "defect_name"),
+    "an unknown key": ({"saturation_treshold": 3}, "saturation_treshold"),
+    "a missing key": ({"relative_saturation": None}, "relative_saturation"),
+}
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_entries_of_defects_config_are_closed(tmp_path: Path, kind: str) -> None:
+    changes, complaint = ENTRIES[kind]
+    write_defects(tmp_path, **changes)
+    with pytest.raises(UserError) as error:
+        read_defects(tmp_path / "defects_config.json")
+    assert f"{tmp_path / 'defects_config.json'}: entry 1: " in str(error.value) and complaint in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", "[3]", "", '[{"defect_name"'])
+def test_what_is_no_list_of_entries_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "defects_config.json").write_text(text)
+    with pytest.raises(UserError, match=r"defects_config\.json"):
+        read_defects(tmp_path / "defects_config.json")
+
+
+def test_pixels_and_shares_of_saturation(tmp_path: Path) -> None:
+    write_defects(tmp_path, saturation_threshold=6400, relative_saturation=False)
+    assert [entry.saturation_threshold for entry in read_defects(tmp_path / "defects_config.json").values()] == [
+        1,
+        6400,
+    ]
+    assert json.loads((tmp_path / "defects_config.json").read_text())[1]["relative_saturation"] is False

@@ -1,0 +1,94 @@
+"""The index of pretraining images: every image once, whatever lies around; what cannot be listed is named."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfsc.data.pretraining_images import PretrainingImages, write_index
+from dfsc.errors import UserError
+from support.command_line import dfsc
+from support.small_sets import save_as_it_is
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images of several formats, in sub-folders, among other files and hidden ones."""
+    root = tmp_path / "photographs"
+    for name in ("n01/a.JPEG", "n01/b.png", "n02/deep/c, d.Tiff", "e.WEBP", "f.bmp", "n02/g.jp2"):
+        save_as_it_is(root / name, PICTURE)
+    for name in ("n01/a.xml", "README", "n02/list.txt"):
+        (root / name).write_text("no image")
+    for name in (".ipynb_checkpoints/a.png", "__MACOSX/n01/._b.png", "n01/._b.png", "n02/Thumbs.db"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("hidden")
+    return root
+
+
+def test_every_image_is_listed_and_others_are_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dfsc("index", "--folder", folder, "--source", "other", "--output", tmp_path / "index").code == 0
+    assert capsys.readouterr().out == f"6 images of other listed in {tmp_path / 'index'}; 3 other files were left out\n"
+    images = PretrainingImages(tmp_path / "index", folder)
+    assert images.paths == ["e.WEBP", "f.bmp", "n01/a.JPEG", "n01/b.png", "n02/deep/c, d.Tiff", "n02/g.jp2"]
+    assert images.source == "other" and {images.image(number).size for number in range(6)} == {(8, 8)}
+
+
+def test_a_set_that_was_moved_has_the_same_index(folder: Path, tmp_path: Path) -> None:
+    write_index(folder, "other", tmp_path / "before")
+    write_index(folder.rename(tmp_path / "moved"), "other", tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+
+
+def loop(folder: Path) -> None:
+    (folder / "n02/deep/round").symlink_to(folder)
+
+
+UNLISTABLE = {
+    "a broken link": (lambda folder: (folder / "n01/gone.png").symlink_to("nowhere.png"), "gone.png"),
+    "a link to itself": (lambda folder: (folder / "n01/self.png").symlink_to("self.png"), "self.png"),
+    "a loop of folders": (loop, "n02/deep/round: leads back"),
+    "a line break": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\nc.png"), "line break"),
+    "a line separator": (lambda folder: (folder / "n01/b.png").rename(folder / "n01/b\x85c.png"), "line break"),
+    "not UTF-8": (lambda folder: (folder / "n01/b.png").rename(folder / os.fsdecode(b"n01/\xff.png")), "not UTF-8"),
+    "a folder not UTF-8": (lambda folder: (folder / "n01").rename(folder / os.fsdecode(b"n\xff")), "not UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNLISTABLE)
+def test_what_cannot_be_listed_is_named_in_one_line(folder: Path, tmp_path: Path, kind: str) -> None:
+    spoil, named = UNLISTABLE[kind]
+    spoil(folder)
+    outcome = dfsc("index", "--folder", folder, "--source", "other", "--output", tmp_path / "index")
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1 and named in outcome.errors, outcome.errors
+    assert not (tmp_path / "index").exists()
+
+
+def test_two_links_to_one_folder_are_no_loop(folder: Path, tmp_path: Path) -> None:
+    (folder / "again").symlink_to("n01")
+    assert write_index(folder, "other", tmp_path / "index").images == 8
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut within a path": lambda content: content[:10],
+    "cut at a line": lambda content: b"".join(content.splitlines(keepends=True)[:3]),
+    "cut in its last line": lambda content: content[:-10],
+    "a line lost": lambda content: content.replace(b"f.bmp\n", b""),
+    "a line changed": lambda content: content.replace(b"f.bmp", b"g.bmp"),
+    "something else": lambda content: b"path,bytes\n\xff\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_refused(folder: Path, tmp_path: Path, damage: str) -> None:
+    index = tmp_path / "index"
+    write_index(folder, "other", index)
+    index.write_bytes(DAMAGES[damage](index.read_bytes()))
+    with pytest.raises(UserError, match=r"index: .*delete it and run again; `dfsc index` writes it") as error:
+        PretrainingImages(index, folder)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,251 @@
+"""`dfsc evaluate`: the official numbers, both routes to them, and one clear line for each kind of bad input."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import dfsc.inference.evaluate
+from dfsc.data.images import decode_grey
+from dfsc.errors import UserError
+from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.inference.maps import PADDING_MODES, pad_map, resize_map
+from dfsc.metrics.spro import FPR_LIMITS
+from dfsc.report.figures.curves import curves_as_csv, write_curves
+from support.checkout import CHECKOUT
+
+GOLDEN = CHECKOUT / "tests/golden/spro"
+BY_DEFINITION = {"logical_anomalies": 35 / 54, "structural_anomalies": 7 / 9, "mean": 77 / 108}
+
+
+def evaluate_golden(name, workers=2):
+    return evaluate_official_maps(GOLDEN / name / "dataset", "pushpins", GOLDEN / name / "maps", workers=workers)
+
+
+@pytest.mark.parametrize("name", ["smooth", "tied"])
+def test_matches_the_official_evaluator(name):
+    metrics = evaluate_golden(name).metrics
+    for expected in json.loads((GOLDEN / name / "expected.json").read_text()).values():
+        for anomaly_type, areas in expected["localization"]["auc_spro"].items():
+            assert metrics["localization"]["auc_spro"][anomaly_type] == pytest.approx(areas, abs=1e-4)
+        # On tied image scores the official evaluator errs; scikit-learn and we follow the definition.
+        auc_roc = expected["classification"]["auc_roc"] if name == "smooth" else BY_DEFINITION
+        assert metrics["classification"]["auc_roc"] == pytest.approx(auc_roc, abs=1e-9)
+
+
+def test_reports_defects_curves_and_counts(tmp_path):
+    evaluation = evaluate_golden("smooth")
+    metrics, counts = evaluation.metrics, evaluation.metrics["counts"]
+    assert counts["images"] == {"good": 12, "logical_anomalies": 9, "structural_anomalies": 9}
+    assert counts["regions"]["structural_anomalies"] == {"extra_part": 5, "scratch": 7}
+    for anomaly_type, areas in metrics["localization"]["auc_spro_per_defect"].items():
+        regions = counts["regions"][anomaly_type]
+        for limit in map(str, FPR_LIMITS):
+            mean = sum(areas[name][limit] * regions[name] for name in regions) / sum(regions.values())
+            assert mean == pytest.approx(metrics["localization"]["auc_spro"][anomaly_type][limit], abs=1e-9)
+    write_curves(tmp_path / "curves", evaluation)
+    assert (tmp_path / "curves.pdf").stat().st_size and (tmp_path / "curves.png").stat().st_size
+    assert (tmp_path / "curves.csv").read_text() == curves_as_csv(evaluation)
+    points = list(csv.DictReader(io.StringIO(curves_as_csv(evaluation))))
+    logical = [point for point in points if (point["anomaly_type"], point["defect"]) == ("logical_anomalies", "")]
+    roc = [(float(point["fpr"]), float(point["value"])) for point in logical if point["metric"] == "roc"]
+    area = np.trapezoid([value for _, value in roc], [fpr for fpr, _ in roc])
+    assert area == pytest.approx(metrics["classification"]["auc_roc"]["logical_anomalies"])
+    assert {str(limit) for limit in FPR_LIMITS} <= {point["fpr"] for point in logical if point["metric"] == "spro"}
+
+
+def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch):
+    expected = evaluate_golden("tied", workers=1)
+    monkeypatch.setattr(dfsc.inference.evaluate, "PORTION_PIXELS", 3 * 96 * 144)
+    steps = []
+    actual = evaluate_official_maps(
+        GOLDEN / "tied" / "dataset", "pushpins", GOLDEN / "tied" / "maps", workers=3,
+        progress=lambda done, total: steps.append((done, total)),
+    )  # fmt: skip
+    assert actual.metrics == expected.metrics
+    assert list(actual.image_scores.items()) == list(expected.image_scores.items())
+    assert steps == [(step, 48) for step in range(1, 49)]  # 30 images, the 18 anomalous ones twice
+
+
+class SmallCategory:
+    """A category of a name of its own, its images of different sizes, with small maps and official maps of them."""
+
+    name = "bottle caps"
+
+    def __init__(self, folder: Path) -> None:
+        self.dataset, self.maps, self.folder = folder / "data", folder / "maps", folder / "data" / self.name
+        random = np.random.default_rng(3)
+        self.small_maps = {}
+        for kind in ("good", "logical_anomalies", "structural_anomalies"):
+            for index in range(3):
+                height, width = 40 + 7 * index, 60 - 5 * index
+                self.save(f"test/{kind}/{index:03d}.png", np.zeros((height, width, 3), np.uint8))
+                self.small_maps[f"test/{kind}/{index:03d}.png"] = random.normal(size=(8, 8)).astype(np.float32)
+                if kind != "good":
+                    mask = np.zeros((height, width), np.uint8)
+                    mask[10:20, 5 : 15 + index] = 255 - index % 2
+                    self.save(f"ground_truth/{kind}/{index:03d}/000.png", mask)
+        self.entries = [
+            {"defect_name": "dent", "pixel_value": 255, "saturation_threshold": 0.001, "relative_saturation": True},
+            {"defect_name": "swap", "pixel_value": 254, "saturation_threshold": 30, "relative_saturation": False},
+        ]
+        self.configure(self.entries)
+        self.write_maps("zero")
+
+    def save(self, path: str, pixels) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(self.folder / path)
+
+    def configure(self, entries) -> None:
+        (self.folder / "defects_config.json").write_text(json.dumps(entries))
+
+    def map_file(self, path: str) -> Path:
+        return (self.maps / self.name / path).with_suffix(".tiff")
+
+    def write_maps(self, padding: str) -> None:
+        for path, small_map in self.small_maps.items():
+            with Image.open(self.folder / path) as image:
+                width, height = image.size
+            self.map_file(path).parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(self.map_file(path), resize_map(pad_map(small_map, padding), height, width))
+
+    def evaluate(self):
+        return evaluate_official_maps(self.dataset, self.name, self.maps, workers=2)
+
+    def evaluate_small(self, padding: str = "zero"):
+        return evaluate_small_maps(self.dataset, self.name, self.small_maps, padding, workers=2)
+
+
+@pytest.fixture
+def category(tmp_path):
+    return SmallCategory(tmp_path)
+
+
+@pytest.mark.parametrize("padding", PADDING_MODES)
+def test_both_routes_agree_for_any_category_and_sizes(category, padding):
+    category.write_maps(padding)
+    official, small = category.evaluate(), category.evaluate_small(padding)
+    assert official.metrics == small.metrics
+    assert official.image_scores == small.image_scores
+    assert set(official.metrics["localization"]["auc_spro_per_defect"]["logical_anomalies"]) == {"dent", "swap"}
+
+
+def test_maps_of_other_number_types_are_not_rounded(category):
+    expected = category.evaluate().metrics
+    for path in category.small_maps:
+        anomaly_map = tifffile.imread(category.map_file(path)).astype(np.float64)
+        # Beyond float32's digits: rounding would tie all scores.
+        tifffile.imwrite(category.map_file(path), 1 + anomaly_map * 1e-10)
+    assert category.evaluate().metrics == expected
+
+
+def test_all_scores_equal(category):
+    for path, small_map in category.small_maps.items():
+        small_map[:] = 0
+        tifffile.imwrite(category.map_file(path), tifffile.imread(category.map_file(path)) * 0)
+    metrics = category.evaluate().metrics
+    assert metrics == category.evaluate_small().metrics
+    assert metrics["classification"]["auc_roc"]["mean"] == 0.5
+    assert metrics["localization"]["auc_spro"]["mean"] == pytest.approx({str(x): x / 2 for x in FPR_LIMITS})
+
+
+GOOD, LOGICAL = "test/good/001.png", "test/logical_anomalies/001.png"
+MASK = "ground_truth/logical_anomalies/001/000.png"
+
+
+def write_map(category, path, anomaly_map):
+    tifffile.imwrite(category.map_file(path), anomaly_map)
+
+
+def spoil(category, path, value):
+    anomaly_map = tifffile.imread(category.map_file(path))
+    anomaly_map[3, 4] = value
+    write_map(category, path, anomaly_map)
+
+
+def two_grey_values(category):
+    mask = decode_grey(category.folder / MASK).copy()
+    mask[0, 0] = 255
+    category.save(MASK, mask)
+
+
+BAD_INPUTS = {
+    "map missing": (lambda c: c.map_file(GOOD).unlink(), "001.tiff: the map of test/good/001.png is missing"),
+    "map surplus": (lambda c: shutil.copy(c.map_file(GOOD), c.map_file("test/good/777.png")), "777.tiff: there is no"),
+    "all maps missing": (lambda c: shutil.rmtree(c.maps / c.name), r"is missing \(9 of 9"),
+    "map of another size": (lambda c: write_map(c, LOGICAL, np.zeros((9, 8), np.float32)), "001.png: is 8 x 9 pixels"),
+    "NaN in a good map": (lambda c: spoil(c, GOOD, np.nan), "test/good/001.png: holds NaN or infinite"),
+    "NaN in an anomalous map": (lambda c: spoil(c, LOGICAL, np.nan), "anomalies/001.png: holds NaN or infinite"),
+    "infinite value": (lambda c: spoil(c, GOOD, -np.inf), "test/good/001.png: holds NaN or infinite"),
+    "no TIFF": (lambda c: c.map_file(GOOD).write_text("hello"), "001.tiff: cannot be read as TIFF"),
+    "empty file": (lambda c: c.map_file(GOOD).write_bytes(b""), "001.tiff: cannot be read as TIFF"),
+    "truncated TIFF": (
+        lambda c: c.map_file(GOOD).write_bytes(c.map_file(GOOD).read_bytes()[:4000]),
+        "001.tiff: cannot be read as TIFF",
+    ),
+    "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.uint8)), "one real number per pixel"),
+    "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no image"),
+    "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no image"),
+    "image no image": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: cannot be read as an image"),
+    "mask with two grey values": (two_grey_values, "000.png: holds 2 grey values besides 0"),
+    "mask without region": (
+        lambda c: c.save(MASK, np.zeros((47, 55), np.uint8)),
+        "000.png: holds 0 grey values besides 0",
+    ),
+    "mask missing": (lambda c: (c.folder / MASK).unlink(), "test/logical_anomalies/001.png: has no mask"),
+    "mask of another size": (lambda c: c.save(MASK, np.full((7, 6), 254, np.uint8)), "000.png: is 6 x 7 pixels"),
+    "mask truncated": (
+        lambda c: (c.folder / MASK).write_bytes((c.folder / MASK).read_bytes()[:60]),
+        "000.png: cannot be read as an image",
+    ),
+    "image missing": (
+        lambda c: [(c.folder / LOGICAL).unlink(), c.map_file(LOGICAL).unlink()],
+        "logical_anomalies/001: holds masks, but there is no image",
+    ),
+    "entry missing": (lambda c: c.configure(c.entries[:1]), "000.png: grey value 254 has no entry"),
+    "entry incomplete": (lambda c: c.configure([{"pixel_value": 255}]), "entry 0: lacks defect_name"),
+    "threshold no number": (
+        lambda c: c.configure([entry | {"saturation_threshold": "much"} for entry in c.entries]),
+        "entry 0: saturation_threshold: is \"much\"; it must be above 0 and at most 1",
+    ),
+    "no defects_config": (
+        lambda c: (c.folder / "defects_config.json").unlink(),
+        "defects_config.json: a list of defect types is missing",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", BAD_INPUTS)
+def test_bad_input_is_refused_in_one_line(category, damage):
+    spoil_it, message = BAD_INPUTS[damage]
+    spoil_it(category)
+    with pytest.raises(UserError, match=message) as error:
+        category.evaluate()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda maps: maps.pop(GOOD), "test/good/001.png is missing"),
+        (lambda maps: maps.update({"test/good/777.png": maps[GOOD]}), "777.png: there is no test image"),
+        (lambda maps: maps[LOGICAL].fill(np.nan), "anomalies/001.png: a map has one finite number"),
+        (lambda maps: maps.update({GOOD: maps[GOOD][None]}), "good/001.png: a map has one finite number"),
+    ],
+)
+def test_bad_small_maps_are_refused(category, change, message):
+    change(category.small_maps)
+    with pytest.raises(UserError, match=message):
+        category.evaluate_small()
+
+
+def test_unknown_padding_is_refused(category):
+    with pytest.raises(UserError, match="padding 'mirror' is none of zero, minimum, replicate"):
+        category.evaluate_small("mirror")

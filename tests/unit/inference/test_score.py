@@ -1,0 +1,51 @@
+"""From a trained model to metrics by the command line: the small maps and the official TIFFs say the same."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from support.command_line import dfsc
+from support.prepared import Prepared
+
+
+@pytest.mark.parametrize("padding", ["zero", "minimum", "replicate"])
+def test_both_routes_agree(prepared: Prepared, tmp_path: Path, padding: str) -> None:
+    assert dfsc(*prepared.train_arguments(tmp_path, steps=2)).code == 0
+    place = ("--dataset", prepared.dataset, "--category", prepared.category)
+    outcome = dfsc(
+        *("score", "--model", tmp_path / "model.pt", "--manifest", prepared.manifest(), *place),
+        *("--settings", json.dumps({"padding": padding, "precision": "float32"}), "--device", "cpu"),
+        *("--scores", tmp_path / "scores.csv", "--maps", tmp_path / "maps.npz"),
+        *("--full-size-maps", tmp_path / "official"),
+    )
+    assert outcome.code == 0, outcome.errors
+    for route in ("official", "maps.npz"):
+        outcome = dfsc(
+            *("evaluate", *place, "--maps", tmp_path / route, "--padding", padding),
+            *("--output", tmp_path / f"{route}.json", "--curves", tmp_path / f"{route}-curves"),
+        )
+        assert outcome.code == 0, outcome.errors
+    assert (tmp_path / "official.json").read_text() == (tmp_path / "maps.npz.json").read_text()
+    auroc = json.loads((tmp_path / "official.json").read_text())["classification"]["auc_roc"]
+    assert set(auroc) == {"logical_anomalies", "structural_anomalies", "mean"}
+
+    with (tmp_path / "scores.csv").open(newline="") as stream:
+        scores = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
+    good, logical = (
+        [score for path, score in scores.items() if f"/{kind}/" in path] for kind in ("good", "logical_anomalies")
+    )
+    wins = [(one > other) + 0.5 * (one == other) for one in logical for other in good]
+    assert auroc["logical_anomalies"] == pytest.approx(sum(wins) / len(wins), abs=1e-12)
+
+
+def test_a_file_that_is_no_model_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+    outcome = dfsc(
+        *("score", "--model", prepared.root / "teacher.pt", "--manifest", prepared.manifest()),
+        *("--dataset", prepared.dataset, "--category", prepared.category),
+        *("--settings", json.dumps({"padding": "zero", "precision": "float32"})),
+        *("--scores", tmp_path / "scores.csv", "--maps", tmp_path / "maps.npz"),
+    )
+    assert outcome.code == 2 and "teacher.pt" in outcome.errors and outcome.errors.count("\n") == 1
+    assert not (tmp_path / "scores.csv").exists()

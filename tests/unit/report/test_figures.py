@@ -1,0 +1,463 @@
+"""Figures by what stands in them: which numbers and images, under which titles, in which order, from told data."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from dfsc.inference.maps import write_maps
+from dfsc.metrics.summary import Evaluation
+from dfsc.model.networks import EfficientAD
+from dfsc.report.compare import Grid
+from dfsc.report.figures.curves import draw_curves
+from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
+from dfsc.report.figures.heatmaps import draw_heatmaps
+from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
+from dfsc.report.figures.plotting import COLOURS
+from dfsc.report.tables import Context
+from support.command_line import dfsc
+
+SIZES, CATEGORIES, ALL = ["S", "M"], ["coin_tray", "picture_wall"], "mean of categories"
+# Neither the quantiles' order nor the alphabet's.
+METHODS = ["efficientad", "dfsc-q0.99", "dfsc-q0.5", "dfsc-q0.9", "dfsc-q0.9-margin_0.5"]
+LABELS = ["EfficientAD", "DFSC τ'=0.99", "DFSC τ'=0.5", "DFSC τ'=0.9"]
+COLUMNS = ("logical_anomalies", "structural_anomalies", "mean")
+FOLDERS = ("good", "logical_anomalies", "structural_anomalies")
+GRID = Grid(SIZES, CATEGORIES, METHODS, [0, 4], "dfsc-q0.9", "generated")
+
+
+def context(partial: bool = False) -> Context:
+    """What captions say."""
+    return Context(GRID, "told (7 images)", partial)
+
+
+def files(folder: Path) -> set[str]:
+    """Names of all files."""
+    return {path.name for path in folder.iterdir()}
+
+
+# AUROC over the quantile.
+
+Row = dict[str, Any]
+
+
+def comparison() -> dict[tuple[str, ...], Row]:
+    """A comparison whose every number is another, by (metric, size, category, method, column)."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for number, place in enumerate(
+        itertools.product(("au_spro_0.05", "image_auroc"), SIZES, (*CATEGORIES, ALL), METHODS, COLUMNS)
+    ):
+        names = dict(zip(("metric", "size", "category", "method", "anomaly_type"), place, strict=True))
+        rows[place] = names | {"value": 0.5 + number / 1000, "value_std": 0.01}
+        if place[3] != "efficientad":
+            gain = 0.02 + number / 3000
+            rows[place] |= {"difference": gain, "low": gain - 0.01 - number / 9000, "high": gain + 0.03 + number / 7000}
+    return rows
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_auroc_over_quantile(tmp_path: Path, partial: bool) -> None:
+    rows = comparison()
+    figures = draw_auroc_over_quantile(pd.DataFrame(rows.values()), context(partial), tmp_path / "sweep")
+    assert files(tmp_path) == {f"sweep_{size}.{ending}" for size in SIZES for ending in ("pdf", "png")}
+    assert set(figures) == set(SIZES)
+    for size, figure in figures.items():
+        grid = np.array(figure.axes).reshape(3, 3)
+        assert [axis.get_title() for axis in grid[0]] == ["coin tray", "picture wall", ALL]
+        for axis in grid[-1]:
+            assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
+        headings = [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]]
+        assert headings == ["logical", "structural", "mean"]
+        assert "told (7 images)" in figure.get_supxlabel()
+        assert figure.get_supxlabel().startswith("PARTIAL: runs of the grid are missing.") == partial
+        for row, column in zip(grid, COLUMNS, strict=True):
+            for axis, category in zip(row, (*CATEGORIES, ALL), strict=True):
+                check_sweep(axis, lambda method: rows["image_auroc", size, category, method, column])  # noqa: B023
+
+
+def check_sweep(axis: Axes, row_of: Callable[[str], Row]) -> None:
+    """A panel: the quantiles in their order, the baseline's line, the intervals around DFSC, the declared ringed."""
+    order = ["dfsc-q0.5", "dfsc-q0.9", "dfsc-q0.99"]
+    assert list(axis.get_xticks()) == [0, 1, 2]
+    baseline, dfsc, *others = axis.get_lines()
+    ring = [line for line in others if line.get_markersize() == 9]
+    assert baseline.get_label() == "EfficientAD" and dfsc.get_label() == "DFSC" and len(ring) == 1
+    assert set(np.ravel(baseline.get_ydata())) == {100 * row_of("efficientad")["value"]}
+    value = np.array([100 * row_of(method)["value"] for method in order])
+    np.testing.assert_allclose(dfsc.get_xydata(), np.stack([[0, 1, 2], value], axis=1))
+    np.testing.assert_allclose(ring[0].get_xydata(), [[1, value[1]]])
+    # The difference's interval, about the place where the difference starts.
+    start = value - [100 * row_of(method)["difference"] for method in order]
+    low, high = (start + [100 * row_of(method)[bound] for method in order] for bound in ("low", "high"))
+    bars, band = axis.collections
+    for place, path in enumerate(bars.get_paths()):
+        np.testing.assert_allclose(path.vertices, [[place, low[place]], [place, high[place]]])
+    corners = {tuple(corner) for corner in np.round(band.get_paths()[0].vertices, 6)}
+    assert corners == {tuple(np.round((place, end), 6)) for ends in (low, high) for place, end in enumerate(ends)}
+    bottom, top = axis.get_ylim()
+    assert bottom < min(value) and max(value) < top, "no value is cut off"
+
+
+def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_path: Path) -> None:
+    rows = [row for row in comparison().values() if row["category"] == CATEGORIES[0] or row["method"] != "dfsc-q0.5"]
+    figure = draw_auroc_over_quantile(pd.DataFrame(rows), context(True), tmp_path / "sweep")["S"]
+    for axis, places in zip(figure.axes[-3:], ([0, 1, 2], [1, 2], [1, 2]), strict=True):
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
+        (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC")
+        assert dfsc.get_xdata().tolist() == places
+
+
+# Histograms of image scores.
+
+
+def test_score_histograms(tmp_path: Path) -> None:
+    random, seeds = np.random.default_rng(0), [0, 4]
+    rows = [
+        {"size": size, "category": category, "method": method, "seed": seed, "path": f"test/{folder}/{image:03}.png",
+         "image_score": 10 * number + 3 * FOLDERS.index(folder) + seed / 4 + abs(random.normal())}
+        for number, (size, category, method) in enumerate(itertools.product(SIZES, CATEGORIES, METHODS))
+        for seed, folder, image in itertools.product(seeds, FOLDERS, range(20))
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    figures = draw_score_histograms(
+        frame.sample(frac=1, random_state=0).sort_values("category"), context(), tmp_path / "h"
+    )
+    assert files(tmp_path) == {f"h_{size}.{ending}" for size in SIZES for ending in ("pdf", "png")}
+    for size, figure in figures.items():
+        assert "told (7 images)" in figure.get_supxlabel()
+        grid = np.array(figure.axes).reshape(2, 2)
+        assert [axis.get_title() for axis in grid[0]] == ["coin tray", "picture wall"]
+        assert [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]] == ["EfficientAD", "DFSC τ'=0.9"]
+        for column, category in zip(grid.T, CATEGORIES, strict=True):
+            place = (frame["size"] == size) & (frame["category"] == category)
+            shown = frame[place & frame["method"].isin(["efficientad", "dfsc-q0.9"])]
+            bins = np.linspace(shown["image_score"].min(), np.quantile(shown["image_score"], 0.99), 31)
+            for axis, method in zip(column, ("efficientad", "dfsc-q0.9"), strict=True):
+                assert [patch.get_label() for patch in axis.patches] == ["good", "logical", "structural"]
+                for patch, folder in zip(axis.patches, FOLDERS, strict=True):
+                    chosen = shown[(shown["method"] == method) & shown["path"].str.startswith(f"test/{folder}/")]
+                    density, _ = np.histogram(chosen["image_score"], bins, density=True)
+                    corners = patch.get_xy()[1:61]
+                    np.testing.assert_allclose(corners[::2, 0], bins[:-1])
+                    np.testing.assert_allclose(corners[::2, 1], density)
+                    colours = {to_hex(patch.get_facecolor()), to_hex(patch.get_edgecolor())}
+                    assert to_hex(COLOURS[folder]) in colours
+
+
+# Curves of one evaluation.
+
+
+def told_evaluation() -> Evaluation:
+    """Areas and curves that are each another."""
+    auc_roc = {"logical_anomalies": 0.711, "structural_anomalies": 0.822, "mean": 0.7665}
+    limits = ("0.01", "0.05", "0.1", "0.3", "1.0")
+    auc_spro = {
+        name: {limit: 0.1 * place + start for place, limit in enumerate(limits)}
+        for name, start in (("logical_anomalies", 0.113), ("structural_anomalies", 0.224), ("mean", 0.168))
+    }
+    per_defect = {
+        "logical_anomalies": {"coin_missing": {"0.05": 0.331, "1.0": 0.9}, "coin_twice": {"0.05": 0.442, "1.0": 0.91}},
+        "structural_anomalies": {"scratch": {"0.05": 0.553, "1.0": 0.92}},
+    }
+    spro = ("logical_anomalies", "structural_anomalies",
+            *(f"{kind}/{defect}" for kind, defects in per_defect.items() for defect in defects))  # fmt: skip
+    curves = {name: (np.array([0, 0.02, 1]), np.array([0, 0.1 + place / 10, 1])) for place, name in enumerate(spro)}
+    roc = {
+        name: (np.array([0, 0.5, 1]), np.array([0, height, 1]))
+        for name, height in zip(spro[:2], (0.7, 0.8), strict=True)
+    }
+    metrics = {
+        "classification": {"auc_roc": auc_roc, "auc_roc_pooled": 0.7},
+        "localization": {"auc_spro": auc_spro, "auc_spro_per_defect": per_defect},
+    }
+    return Evaluation(metrics, roc, curves, {})
+
+
+def test_curves_of_an_evaluation(tmp_path: Path) -> None:
+    evaluation = told_evaluation()
+    figure = draw_curves(tmp_path / "curves", evaluation)
+    titles = ["ROC", "sPRO", "sPRO by defect, logical anomalies", "sPRO by defect, structural anomalies"]
+    assert [axis.get_title() for axis in figure.axes] == titles
+    wanted = [
+        {"0.711 logical anomalies": evaluation.roc_curves["logical_anomalies"],
+         "0.822 structural anomalies": evaluation.roc_curves["structural_anomalies"]},
+        {"0.513 logical anomalies": evaluation.spro_curves["logical_anomalies"],
+         "0.624 structural anomalies": evaluation.spro_curves["structural_anomalies"]},
+        {"0.331 coin missing": evaluation.spro_curves["logical_anomalies/coin_missing"],
+         "0.442 coin twice": evaluation.spro_curves["logical_anomalies/coin_twice"]},
+        {"0.553 scratch": evaluation.spro_curves["structural_anomalies/scratch"]},
+    ]  # fmt: skip
+    for axis, curves in zip(figure.axes, wanted, strict=True):
+        found = {line.get_label(): line.get_xydata() for line in axis.get_lines()}
+        assert list(found) == list(curves)
+        for label, (fpr, value) in curves.items():
+            np.testing.assert_array_equal(found[label], np.stack([fpr, value], axis=1))
+    for axis in figure.axes[:2]:
+        for line in axis.get_lines():
+            assert to_hex(line.get_color()) == to_hex(
+                COLOURS[str(line.get_label()).split(maxsplit=1)[1].replace(" ", "_")]
+            )
+    assert [axis.get_xlim()[1] for axis in figure.axes] == [1, 1, 0.05, 0.05]
+    words = [(axis.get_xlabel(), axis.get_ylabel()) for axis in figure.axes]
+    pixels = ("false positive rate of pixels", "mean sPRO")
+    assert words == [("false positive rate of images", "true positive rate"), pixels, pixels, pixels]
+
+
+# Images and maps.
+
+SHAPE = (20, 30)
+
+
+def grey(path: str) -> int:
+    """The grey that an image of a category is filled with: another for each."""
+    return 40 + 7 * sorted(IMAGES).index(path)
+
+
+IMAGES = ["train/good/000.png", "train/good/001.png", "test/good/000.png", "test/good/001.png",
+          *(f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(5))]  # fmt: skip
+METHOD_MAPS = {"efficientad": 0.0, "dfsc-q0.5": 100.0, "dfsc-q0.9": 200.0}
+RANKS = (3, 0, 4, 1, 2)  # of the images of a type, by the last method's image scores
+
+
+@pytest.fixture
+def category(tmp_path: Path) -> Path:
+    """A category of grey images; the defects of image k are k + 1 columns wide, at their type's side."""
+    folder = tmp_path / "data" / "coin_tray"
+    for path in IMAGES:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((*SHAPE, 3), grey(path), np.uint8)).save(folder / path)
+        if "anomalies" in path:
+            regions = folder / "ground_truth" / Path(path).parent.name / Path(path).stem
+            regions.mkdir(parents=True)
+            for number, mask in enumerate(defects(path)):
+                Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(regions / f"{number:03}.png")
+    return folder
+
+
+def defects(path: str) -> list[NDArray[np.bool_]]:
+    """The regions of an image, bool [20, 30]: two, of which the union is drawn."""
+    first, second = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    if "anomalies" in path:
+        width = int(Path(path).stem) + 1
+        first[2:8, :width] = second[12:16, :width] = True
+    return [first, second] if "logical" in path else [first[:, ::-1], second[:, ::-1]]
+
+
+def map_value(method: str, path: str) -> float:
+    """What a method's map of an image is filled with: another for each."""
+    return METHOD_MAPS[method] + 10 * FOLDERS.index(Path(path).parent.name) + int(Path(path).stem)
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> dict[str, Path]:
+    """Archives of small maps, by method."""
+    archives = {method: tmp_path / f"{method}.npz" for method in METHOD_MAPS}
+    for method, path in archives.items():
+        tests = [name for name in IMAGES if name.startswith("test/")]
+        write_maps(path, {name: np.full((4, 4), map_value(method, name), np.float32) for name in tests})
+    return archives
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    """Image scores of the last method, in another order than its maps."""
+    lines = [f"{path},{RANKS[int(Path(path).stem)]}" for path in IMAGES if path.startswith("test/")]
+    (tmp_path / "scores.csv").write_text("\n".join(["path,image_score", *lines, ""]))
+    return tmp_path / "scores.csv"
+
+
+@pytest.mark.parametrize("choice", ["first", "worst", "named"])
+def test_heatmaps(category: Path, maps: dict[str, Path], scores: Path, tmp_path: Path, choice: str) -> None:
+    named = ["test/structural_anomalies/004.png", "test/good/001.png"]
+    worst = [f"test/{kind}/{RANKS.index(rank):03}.png" for kind in FOLDERS[1:] for rank in range(3)]
+    first = [f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(3)]
+    figure = draw_heatmaps(
+        category, maps, "replicate", tmp_path / "out" / "figure",
+        source="told", worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
+    )  # fmt: skip
+    assert files(tmp_path / "out") == {"figure.pdf", "figure.png"}
+    check_heatmaps(figure, {"first": first, "worst": worst, "named": named}[choice])
+    title = figure.get_suptitle()
+    assert title.startswith("coin tray") and "(pretraining images: told)" in title
+    assert ("ranked lowest by DFSC τ'=0.9" in title) == (choice == "worst")
+
+
+def check_heatmaps(figure: Figure, examples: list[str]) -> None:
+    """A row per image: it, its regions, and each method's map under the method's name, in the method's colours."""
+    titles = ["image", "ground truth", "EfficientAD", "DFSC τ'=0.5", "DFSC τ'=0.9"]
+    grid = np.array(figure.axes).reshape(len(examples), len(titles))
+    assert [axis.get_title() for axis in grid[0]] == titles
+    for row, path in zip(grid, examples, strict=True):
+        label = path.removeprefix("test/").removesuffix(".png").replace("_anomalies", "")
+        assert row[0].get_ylabel() == label
+        assert (row[0].get_images()[0].get_array() == grey(path)).all()
+        np.testing.assert_array_equal(row[1].get_images()[0].get_array(), np.logical_or(*defects(path)))
+        for axis, method in zip(row[2:], METHOD_MAPS, strict=True):
+            below, above = axis.get_images()
+            assert np.asarray(below.get_array()).shape == SHAPE and (below.get_array() == grey(path)).all()
+            assert np.asarray(above.get_array()).shape == SHAPE
+            np.testing.assert_allclose(above.get_array(), map_value(method, path), rtol=1e-6)
+            # Of two good images of one value each, the middle; and nearly the higher, three times.
+            start = METHOD_MAPS[method]
+            assert above.get_clim() == pytest.approx((start + 0.5, 3 * (start + 1)))
+
+
+def test_a_maps_padding_is_drawn(category: Path, tmp_path: Path) -> None:
+    small = np.arange(16, dtype=np.float32).reshape(4, 4) + 5
+    write_maps(tmp_path / "m.npz", {path: small for path in IMAGES if path.startswith("test/")})
+    for padding, corner in (("zero", 0), ("minimum", 5), ("replicate", 5)):
+        figure = draw_heatmaps(category, {"efficientad": tmp_path / "m.npz"}, padding, tmp_path / padding)
+        drawn = np.asarray(figure.axes[2].get_images()[1].get_array())
+        assert drawn[0, 0] == corner and drawn.max() < 21
+        down, across = (np.diff(drawn[8:12, 12:18], axis=axis) for axis in (0, 1))
+        assert (down > 2).all() and (across > 0).all() and (across < 1).all(), "neither turned nor flipped"
+
+
+# What the constraint acts on.
+
+
+def save_model(path: Path, seed: int) -> EfficientAD:
+    """Write a model of random weights that a seed tells; returns it."""
+    torch.manual_seed(seed)
+    model = EfficientAD("tiny", 64).eval()
+    model.feature_mean.fill_(seed / 100)
+    torch.save({"size": "tiny", "image_size": 64, "weights": model.state_dict()}, path)
+    return model
+
+
+def squared_of(model: EfficientAD, value: int) -> torch.Tensor:
+    """(T' - A)^2 of an image of one grey, [channels, h, w]."""
+    pixel = (torch.full((3,), value / 255) - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    image = pixel.reshape(1, 3, 1, 1).expand(1, 3, 64, 64)
+    with torch.no_grad():
+        teacher = (model.teacher(image) - model.feature_mean) / model.feature_std
+        return (teacher - model.autoencoder(image))[0] ** 2
+
+
+def novel_of(squared: torch.Tensor, quantile: float) -> NDArray[np.float32]:
+    """Share of the channels at or above the quantile of all elements, [h, w]."""
+    found: NDArray[np.float32] = (squared >= torch.quantile(squared, quantile)).float().mean(dim=0).numpy()
+    return found
+
+
+def check_array(axis: Axes, wanted: NDArray[Any] | torch.Tensor) -> None:
+    """The axis's one image holds these numbers."""
+    (image,) = axis.get_images()
+    np.testing.assert_allclose(np.asarray(image.get_array()), np.asarray(wanted), rtol=1e-4, atol=1e-6)
+
+
+def test_novelty_after_training(category: Path, tmp_path: Path) -> None:
+    models = {name: save_model(tmp_path / f"{name}.pt", seed) for seed, name in enumerate(("EfficientAD", "DFSC"), 1)}
+    quantiles = [0.5, 0.95]
+    paths = [tmp_path / f"{name}.pt" for name in models]
+    figure = draw_novelty(paths, category, quantiles, tmp_path / "novelty", "told")
+    examples = ["train/good/000.png", "test/logical_anomalies/000.png", "test/structural_anomalies/000.png"]
+    grid = np.array(figure.axes).reshape(len(examples) * 2, 5)
+    titles = ["image", "ground truth", "(T' − A)²", "novel, τ'=0.5", "novel, τ'=0.95"]
+    assert [axis.get_title() for axis in grid[0]] == titles
+    assert figure.get_suptitle() == "coin tray, after training (pretraining images: told)"
+    for row, (path, name) in zip(grid, itertools.product(examples, models), strict=True):
+        assert row[0].get_ylabel() == f"{name}\n{Path(path).parent}"
+        check_array(row[0], np.full((64, 64, 3), grey(path)))
+        check_array(row[1], np.logical_or(*defects(path)))
+        squared = {other: squared_of(model, grey(path)) for other, model in models.items()}
+        check_array(row[2], squared[name].mean(dim=0))
+        highest = max(float(of_model.mean(dim=0).max()) for of_model in squared.values())
+        assert row[2].get_images()[0].get_clim() == pytest.approx((0, highest), rel=1e-4)
+        for axis, quantile in zip(row[3:], quantiles, strict=True):
+            check_array(axis, novel_of(squared[name], quantile))
+            assert axis.get_images()[0].get_clim()[0] == 0
+
+
+LOG_IMAGE = np.full((8, 8, 3), 99, np.uint8)
+
+
+def write_logs(folder: Path) -> dict[str, dict[int, NDArray[np.float16]]]:
+    """Write EfficientAD.npz and DFSC.npz, as a training keeps (T' - A)^2 of an image; returns that by step."""
+    random = np.random.default_rng(0)
+    kept = {
+        name: {step: random.random((6, 4, 4)).astype(np.float16) for step in steps}
+        for name, steps in (("EfficientAD", (1, 30, 100)), ("DFSC", (1, 100)))
+    }
+    for name, by_step in kept.items():
+        np.savez(folder / f"{name}.npz", image=LOG_IMAGE, **{str(step): of_step for step, of_step in by_step.items()})
+    return kept
+
+
+def test_novelty_over_training(tmp_path: Path) -> None:
+    kept = write_logs(tmp_path)
+    logs = [tmp_path / f"{name}.npz" for name in kept]
+    figure = draw_novelty_over_training(logs, [0.5, 0.9], tmp_path / "over", "coin_tray (told)")
+    rows = [(name, step) for name, by_step in kept.items() for step in by_step]
+    grid = np.array(figure.axes).reshape(len(rows), 4)
+    assert [axis.get_title() for axis in grid[0]] == ["image", "(T' − A)²", "novel, τ'=0.5", "novel, τ'=0.9"]
+    assert figure.get_suptitle() == "coin tray (told)"
+    for row, (name, step) in zip(grid, rows, strict=True):
+        assert row[0].get_ylabel() == f"{name}\nstep {step}"
+        check_array(row[0], LOG_IMAGE)
+        squared = torch.from_numpy(kept[name][step]).float()
+        check_array(row[1], squared.mean(dim=0))
+        for axis, quantile in zip(row[2:], (0.5, 0.9), strict=True):
+            check_array(axis, novel_of(squared, quantile))
+
+
+# The command line.
+
+
+def check_drawn(tmp_path: Path, arguments: list[object], draw: Callable[[Path], object]) -> None:
+    """A command leaves the picture that a function draws, to the byte."""
+    outcome = dfsc(*arguments, "--output", tmp_path / "by_command")
+    assert outcome.code == 0, outcome.errors
+    draw(tmp_path / "by_function")
+    assert (tmp_path / "by_command.png").read_bytes() == (tmp_path / "by_function.png").read_bytes()
+
+
+@pytest.mark.parametrize("choice", ["first", "worst", "named"])
+def test_the_command_draws_heatmaps(
+    category: Path, maps: dict[str, Path], scores: Path, tmp_path: Path, choice: str
+) -> None:
+    named = ["test/structural_anomalies/004.png", "test/good/001.png"]
+    more: dict[str, list[object]] = {
+        "first": ["--padding", "minimum"],
+        "worst": ["--worst", scores, "--source", "told"],
+        "named": ["--images", named[0], "--images", named[1], "--padding", "replicate"],
+    }
+    given = [f"{method}={path}" for method, path in maps.items()]
+    data = ["--dataset", category.parent, "--category", category.name]
+
+    def draw(output: Path) -> None:
+        padding = {"first": "minimum", "worst": "zero", "named": "replicate"}[choice]
+        draw_heatmaps(
+            category, maps, padding, output, source="told" if choice == "worst" else "",
+            worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
+        )  # fmt: skip
+
+    check_drawn(tmp_path, ["heatmaps", *given, *data, *more[choice]], draw)
+
+
+def test_the_commands_draw_novelty(category: Path, tmp_path: Path) -> None:
+    models = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
+    for seed, path in enumerate(models, 1):
+        save_model(path, seed)
+    data = ["--dataset", category.parent, "--category", category.name]
+    check_drawn(
+        tmp_path,
+        ["novelty", *models, *data, "--quantiles", "0.5,0.95", "--source", "told"],
+        lambda output: draw_novelty(models, category, [0.5, 0.95], output, "told"),
+    )
+    logs = [tmp_path / f"{name}.npz" for name in write_logs(tmp_path)]
+    check_drawn(
+        tmp_path,
+        ["novelty-over-training", *logs, "--quantiles", "0.5,0.9", "--title", "a title"],
+        lambda output: draw_novelty_over_training(logs, [0.5, 0.9], output, "a title"),
+    )

@@ -1,0 +1,201 @@
+"""Tables and figures of data that lack an anomaly type, of names like '01', 'null' or 'R&D', and of damaged files."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dfsc.files import write_json
+from dfsc.metrics.auroc import auroc
+from dfsc.report.compare import ALL, Grid
+from dfsc.report.paper import read_image_scores, read_paper_tables, write_paper_tables
+from dfsc.report.tables import latex
+from dfsc.report.tracking import TrackedRun, track_run, tracking_client
+from support.command_line import dfsc
+
+TYPES = ("logical_anomalies", "structural_anomalies")
+METHODS = ["efficientad", "dfsc-q0.9"]
+SEEDS = [0, 1]
+LIMITS = ("0.01", "0.05", "0.1", "0.3", "1.0")
+
+
+def track(store: Path, category: str, types: Sequence[str], method: str, seed: int, masks: bool) -> Path:
+    """Track a run of made-up scores with the metrics that they give; return its receipt."""
+    random = np.random.default_rng([len(category), seed, METHODS.index(method)])
+    shift = {"good": 0.0, "logical_anomalies": 0.8, "structural_anomalies": 1.2}
+    scores = {name: random.normal(shift[name], 1, 12) for name in ("good", *types)}
+    by_type = {name: auroc(scores["good"], scores[name]) for name in types}
+    by_type["mean"] = float(np.mean(list(by_type.values())))
+    metrics = {f"image_auroc.{name}": value for name, value in by_type.items()}
+    if masks:
+        metrics |= {f"au_spro_{limit}.{name}": value / 2 for limit in LIMITS for name, value in by_type.items()}
+    lines = [f"test/{name}/{n:03}.png,{float(v)!r}\n" for name, values in scores.items() for n, v in enumerate(values)]
+    file = store.parent / "scores.csv"
+    file.write_text("path,image_score\n" + "".join(lines))
+    name = f"{category}/{method}/{seed}"
+    tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "unknown (no git)",
+            "hardware": "cpu", "data_digest": "0" * 64, "teacher_digest": "0012", "code_digest": "1e5",
+            "penalty_digest": "null", "pretraining_images": "R&D <photos> (3 images)"}  # fmt: skip
+    costs = {"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9}
+    run = TrackedRun(name, name, tags, {"steps": 3}, [], metrics, {file: ""}, costs)
+    receipt = store.parent / f"{name.replace('/', '-')}.json"
+    write_json(receipt, track_run(f"sqlite:///{store}", "benchmark", run))
+    return receipt
+
+
+@lru_cache
+def empty_store() -> bytes:
+    """A store whose tables are made: making them takes seconds."""
+    with TemporaryDirectory() as folder:
+        with tracking_client(f"sqlite:///{folder}/mlflow.db"):
+            pass
+        return Path(folder, "mlflow.db").read_bytes()
+
+
+def tables_of(folder: Path, categories: dict[str, Sequence[str]], masks: bool = True) -> Path:
+    """The tables of categories that have these anomaly types; `results/x/tables`, as the workflow writes them."""
+    store = folder / "mlflow.db"
+    store.write_bytes(empty_store())
+    receipts = [track(store, c, t, m, s, masks) for c, t in categories.items() for m in METHODS for s in SEEDS]
+    grid = Grid(["tiny"], list(categories), METHODS, SEEDS, "dfsc-q0.9", "folder")
+    write_paper_tables(f"sqlite:///{store}", receipts, grid, folder / "x/tables")
+    return folder / "x/tables"
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of three categories of which two lack an anomaly type; the first lacks the first."""
+    categories = {"bolts": TYPES[1:], "cups": TYPES, "nuts": TYPES[:1]}
+    return tables_of(tmp_path_factory.mktemp("lacking"), categories)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of categories whose names look like something else."""
+    names = ("01", "null", "1e5", "NA", "True", "R&D_#1 <b> | {y}~^\\$%")
+    return tables_of(tmp_path_factory.mktemp("odd"), dict.fromkeys(names, TYPES))
+
+
+def draw_and_print(tables: Path, output: Path) -> None:
+    """Everything that is made from tables."""
+    for command in ("sweep", "histograms"):
+        outcome = dfsc(command, "--tables", tables, "--output", output / command)
+        assert outcome.code == 0, outcome.errors
+        assert (output / f"{command}_tiny.png").stat().st_size > 1000
+    for arguments in (["show"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
+        outcome = dfsc(arguments[0], tables.parent, *arguments[1:])
+        assert outcome.code == 0, outcome.errors
+
+
+def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -> None:
+    runs, comparison, _ = read_paper_tables(lacking)
+    comparison = comparison.set_index(["category", "method", "anomaly_type", "metric"])
+    runs = runs.set_index(["category", "method", "seed"])
+    assert np.isnan(runs.loc[("bolts", "efficientad", 0), "image_auroc.logical_anomalies"])
+    for category, has, lacks in (("bolts", *TYPES[::-1]), ("nuts", *TYPES)):
+        row = comparison.loc[(category, "dfsc-q0.9", has, "image_auroc")]
+        assert row["low"] < row["difference"] < row["high"]
+        pd.testing.assert_series_equal(
+            row, comparison.loc[(category, "dfsc-q0.9", "mean", "image_auroc")], check_names=False
+        )
+        assert (category, "dfsc-q0.9", lacks, "image_auroc") not in comparison.index
+    for name in TYPES:
+        assert (ALL, "dfsc-q0.9", name, "image_auroc") not in comparison.index
+    everything = comparison.loc[(ALL, "dfsc-q0.9", "mean", "image_auroc"), "value"]
+    assert everything == pytest.approx(runs.xs("dfsc-q0.9", level="method")["image_auroc.mean"].mean())
+    assert not comparison[["value", "difference"]].xs("dfsc-q0.9", level="method").isna().any(axis=None)
+
+    for table in ("table1_image_auroc", "table3_quantiles"):
+        text = (lacking / f"{table}.md").read_text()
+        assert "bolts has no logical anomalies; nuts has no structural anomalies" in text
+        head, *rows = [
+            [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:] if "---" not in line
+        ]
+        order = [head.index(name) for name in ("logical", "structural", "mean")]
+        assert order == sorted(order)
+        shown = {
+            row[1]: [bool(row[place]) for place in order]
+            for row in rows
+            if row[2] == "EfficientAD" and "±" in row[order[2]]
+        }
+        assert shown == {
+            "bolts": [False, True, True], "cups": [True] * 3, "nuts": [True, False, True], ALL: [False, False, True],
+        }  # fmt: skip
+    draw_and_print(lacking, tmp_path)
+
+
+@pytest.mark.parametrize("types", [TYPES, TYPES[1:]], ids=["both", "structural"])
+def test_data_without_masks_have_tables_of_image_scores(tmp_path: Path, types: Sequence[str]) -> None:
+    tables = tables_of(tmp_path, {"bolts": types}, masks=False)
+    assert set(read_paper_tables(tables)[1]["metric"]) == {"image_auroc"}
+    for command in ("sweep", "histograms", "show"):
+        options = [tables.parent] if command == "show" else ["--tables", tables, "--output", tmp_path / command]
+        outcome = dfsc(command, *options)
+        assert outcome.code == 0, outcome.errors
+    refused = dfsc("compare", tables.parent, "--metric", "au_spro_0.05")
+    assert refused.code == 2 and "no au_spro_0.05" in refused.errors
+
+
+def test_names_stay_what_they_are(odd: Path, tmp_path: Path) -> None:
+    runs, comparison, context = read_paper_tables(odd)
+    assert list(dict.fromkeys(runs["category"])) == context.grid.categories
+    assert set(comparison["category"]) == {*context.grid.categories, ALL}
+    assert set(runs["teacher_digest"]) == {"0012"} and set(runs["code_digest"]) == {"1e5"}
+    assert set(read_image_scores(odd)["category"]) == set(context.grid.categories)
+    draw_and_print(odd, tmp_path)
+
+
+def test_names_are_escaped_in_every_format(odd: Path) -> None:
+    name = "R&D_#1 <b> | {y}~^\\$%"
+    for page in (*odd.glob("table?_*.html"), odd / "cost.html", odd / "provenance.html"):
+        text = page.read_text()
+        assert html.escape(name, quote=False) in text and "<b>" not in text and "<photos>" not in text, page
+    assert f"<td>{'0' * 64}</td>" in (odd / "provenance.html").read_text(), "digests are whole"
+    for page in odd.glob("table?_*.md"):
+        rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, page
+    assert latex("a&b_#1 {y} \\ 5 % < 6 ~ ^ $") == (
+        r"a\&b\_\#1 \{y\} \textbackslash{} 5 \% $<$ 6 \textasciitilde{} \textasciicircum{} \$"
+    )
+    if shutil.which("pdflatex"):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+        run = subprocess.run(command, cwd=odd, capture_output=True, text=True, errors="replace")
+        assert run.returncode == 0, run.stdout[-2000:]
+
+
+@pytest.mark.parametrize("file", ["comparison.csv", "runs.csv", "grid.json", "scores.csv"])
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2 + 3], lambda text: "", lambda text: "note"])
+def test_a_table_cut_short_or_damaged_is_named(lacking: Path, tmp_path: Path, file: str, damage: object) -> None:
+    tables = Path(shutil.copytree(lacking, tmp_path / "x/tables"))
+    (tables / file).write_text(damage((tables / file).read_text()))  # type: ignore[operator]
+    outcome = dfsc("histograms", "--tables", tables, "--output", tmp_path / "figure")
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+    assert f"{tables / file}: " in outcome.errors and "delete it and run the workflow again" in outcome.errors
+    assert not list(tmp_path.glob("figure*"))
+
+
+def test_all_damaged_receipts_are_named_at_once(lacking: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(lacking.parents[1], tmp_path / "copy"))
+    damaged = sorted(folder.glob("cups-*.json"))
+    damaged[0].write_text(damaged[0].read_text()[:40])
+    damaged[1].write_text(json.dumps({"run_id": "1"}))
+    damaged[2].unlink()
+    damaged[3].write_text("")
+    receipts = [*sorted({*folder.glob("*-*.json"), *damaged})]
+    grid = json.loads((lacking / "grid.json").read_text())
+    outcome = dfsc(
+        *("tables", "--uri", f"sqlite:///{folder}/mlflow.db", "--output", tmp_path / "tables"),
+        *("--grid", json.dumps(grid), *receipts),
+    )
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+    assert "4 of 12 runs" in outcome.errors and "snakemake --cores 1 --forcerun track" in outcome.errors
+    assert all(str(path) in outcome.errors for path in damaged)

@@ -1,0 +1,233 @@
+"""Tables from a real SQLite store with image scores: what they hold, and what they refuse by name."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dfsc.errors import UserError
+from dfsc.report.compare import ALL, Grid, compare, runs_frame
+from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
+from dfsc.report.tables import OPTIMISTIC, probability, reference_results
+from dfsc.report.tracking import read_runs, read_scores, tracking_client
+from support.checkout import CHECKOUT
+from support.tracked_grid import CATEGORIES, GRID, METHODS, SEEDS, track
+
+REFERENCE = CHECKOUT / "config/reference_results.csv"
+# A line of the terminal's tables that was neither wrapped nor cut off, down to the probability at its end.
+WHOLE = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
+Store = tuple[str, dict[str, Path]]  # the store's address, and run's name -> its receipt
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that holds the whole grid."""
+    folder = tmp_path_factory.mktemp("tracked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        uri = f"sqlite:///{folder}/mlflow.db"
+        return uri, {f"{c}/{m}/{s}": track(uri, folder, c, m, s) for c in CATEGORIES for m in METHODS for s in SEEDS}
+
+
+@pytest.fixture
+def store(tracked: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of the store, to be damaged."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tracked[0].removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db", dict(tracked[1])
+
+
+@pytest.fixture(scope="module")
+def folder(tracked: Store) -> Path:
+    """The tables of the whole grid."""
+    folder = next(iter(tracked[1].values())).parent / "tables"
+    write_paper_tables(tracked[0], list(tracked[1].values()), GRID, folder, reference=REFERENCE)
+    return folder
+
+
+def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Store) -> None:
+    frame = runs_frame(read_runs(tracked[0], list(tracked[1].values())), GRID)
+    scores = read_scores(tracked[0], frame["run_id"])
+    found = compare(frame, scores, GRID).set_index(["metric", "category", "method", "anomaly_type"]).sort_index()
+    values = frame.set_index(["category", "method", "seed"])["image_auroc.logical_anomalies"]
+    pairs = [values["coin_tray", "dfsc-q0.9", seed] - values["coin_tray", "efficientad", seed] for seed in SEEDS]
+    row = found.loc[("image_auroc", "coin_tray", "dfsc-q0.9", "logical_anomalies")]
+    assert row["difference"] == pytest.approx(np.mean(pairs)) and row["difference_std"] == pytest.approx(
+        np.std(pairs, ddof=1)
+    )
+    assert row["low"] < row["difference"] < row["high"] and row["probability"] > 0.9
+    assert row["seeds"] == row["pairs"] == 3
+    everything = found.loc[("image_auroc", ALL, "dfsc-q0.9", "mean")]
+    by_category = [found.loc[("image_auroc", category, "dfsc-q0.9", "mean")] for category in CATEGORIES]
+    assert everything["difference"] == pytest.approx(np.mean([row["difference"] for row in by_category]))
+    assert np.isnan(found.loc[("image_auroc", ALL, "efficientad", "mean"), "difference"])
+    shuffled = frame.sample(frac=1, random_state=1)
+    one = Grid(["tiny"], CATEGORIES, METHODS[:2], SEEDS, "dfsc-q0.9", "generated")
+    again = compare(shuffled, scores, one).set_index(["metric", "category", "method", "anomaly_type"])
+    pd.testing.assert_series_equal(again.loc[row.name], row)
+
+
+def test_tables_say_what_they_are(folder: Path) -> None:
+    names = sorted(path.stem for path in folder.glob("table?_*.md"))
+    assert names == ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
+    for name in names:
+        text = (folder / f"{name}.md").read_text()
+        assert "generated (3 images)" in text and "DFSC τ'=0.99 was declared before the run" in text
+        assert {"generated (3 images)"} == set(pd.read_csv(folder / f"{name}.csv")["pretraining_images"])
+    first = (folder / "table1_image_auroc.md").read_text()
+    assert "published: EfficientAD paper table 2, 5 runs" in first and "reproduced: PUAD repository, 1 run" in first
+    assert "other data than ours" in first and "DFSC τ'=0.9 " not in first
+    assert (folder / "table3_quantiles.md").read_text().count(OPTIMISTIC) == len(CATEGORIES) + 1
+    assert "DFSC τ'=0.99, margin 0.5" in (folder / "table4_readings.md").read_text()
+    assert "margin" not in (folder / "table3_quantiles.md").read_text()
+    assert set(pd.read_csv(folder / "table2_au_spro.csv")["metric"]) == {
+        f"au_spro_{limit}" for limit in ("0.01", "0.05", "0.1", "0.3", "1.0")
+    }
+
+
+def test_reference_numbers_are_kept_apart_by_kind() -> None:
+    rows = reference_results("image_auroc", REFERENCE)
+    assert set(rows["kind"]) == {"published", "reproduction"} and rows["source"].str.len().min() > 5
+    mean = rows[(rows["method"] == "EfficientAD") & (rows["kind"] == "published") & (rows["size"] == "S")]
+    assert list(mean["mean"]) == ["90.0"]
+
+
+@pytest.mark.parametrize("damage", ["", "method,size\n", None, ("published", "heard"), (",mean,", ",average,")])
+def test_reference_numbers_that_cannot_be_read_are_named(
+    store: Store, tmp_path: Path, damage: str | tuple[str, str] | None
+) -> None:
+    if damage is not None:
+        text = damage if isinstance(damage, str) else REFERENCE.read_text().replace(*damage)
+        Path("others.csv").write_text(text)
+    with pytest.raises(UserError, match=r"^others.csv: [^\n]*reference results[^\n]*$"):
+        write_paper_tables(store[0], list(store[1].values()), GRID, tmp_path / "tables", reference=Path("others.csv"))
+    assert not (tmp_path / "tables").exists()
+
+
+def test_the_latex_compiles(folder: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs LaTeX: apt-get install texlive-latex-base texlive-latex-recommended texlive-latex-extra")
+    for _ in range(2):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        assert run.returncode == 0, run.stdout[-3000:]
+    assert "Overfull" not in run.stdout
+
+
+def test_a_narrow_terminal_shows_pairs_and_tables_whole(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_comparison(folder, "au_spro_0.05", "dfsc-q0.9")
+    pairs = capsys.readouterr().out
+    assert "DFSC τ'=0.9 against EfficientAD" in pairs
+    assert len(re.findall(r"^\d .* [+−]\d+\.\d +$", pairs, re.MULTILINE)) >= 4, pairs
+    print_tables(folder)
+    tables = capsys.readouterr().out
+    assert len(re.findall(WHOLE, tables, re.MULTILINE)) >= 4, tables
+    assert "…" not in pairs + tables
+    for metric, method, named in (("auroc", None, "au_spro_0.05"), ("image_auroc", "dfsc-q0.5", "dfsc-q0.99")):
+        with pytest.raises(UserError, match=named):
+            print_comparison(folder, metric, method)
+    with pytest.raises(UserError, match="no tables yet"):
+        print_tables(folder / "none")
+
+
+def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> None:
+    receipts = {name: json.loads(path.read_text()) for name, path in tracked[1].items()}
+    with tracking_client(tracked[0]) as client:
+        run = client.get_run(receipts["coin_tray/dfsc-q0.99/1"]["run_id"]).data
+        paired = client.get_run(receipts["coin_tray/efficientad/1"]["run_id"])
+    assert run.tags["paired_baseline"] == paired.info.run_id
+    assert run.metrics["difference.image_auroc.mean"] == pytest.approx(
+        run.metrics["image_auroc.mean"] - paired.data.metrics["image_auroc.mean"]
+    )
+    assert not any(name.startswith("difference") for name in paired.data.metrics)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda receipts: receipts.pop("picture_wall/dfsc-q0.9/1"), lambda receipts: receipts]
+)
+def test_gaps_are_refused_by_name_or_marked_on_every_line(
+    store: Store,
+    tmp_path: Path,
+    change: Callable[[Any], Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uri, receipts = store
+    receipts.pop("coin_tray/efficientad/2")
+    change(receipts)
+    with pytest.raises(UserError, match="tiny/coin_tray/efficientad/seed2"):
+        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+    write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial=True)
+    for name in ("table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"):
+        lines = (tmp_path / f"tables/{name}.md").read_text().splitlines()
+        assert "PARTIAL" in lines[0] and all(line.startswith("| PARTIAL") for line in lines[4:])
+        assert set(pd.read_csv(tmp_path / f"tables/{name}.csv")["status"]) == {"PARTIAL"}
+        body = (tmp_path / f"tables/{name}.tex").read_text().split(r"\endfoot")[1].splitlines()
+        assert all(line.startswith(("PARTIAL", "\\")) for line in body if line)
+    _, comparison, context = read_paper_tables(tmp_path / "tables")
+    pairs = comparison[(comparison["category"] == "coin_tray") & (comparison["method"] == "dfsc-q0.99")]["pairs"]
+    assert context.partial and set(pairs) == {2}, "a seed without its baseline takes no part"
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    print_tables(tmp_path / "tables")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^ +PARTIAL: runs of the grid are missing +$", printed, re.MULTILINE)) == 2, printed
+    assert len(re.findall(WHOLE, printed, re.MULTILINE)) >= 3, printed
+
+
+@pytest.mark.parametrize("changed", [{"data_digest": "x"}, {"teacher_digest": "x"}, {"code_digest": "x"},
+                                     {"pretraining_images": "imagenette (9 images)"}, {"steps": "4"}])  # fmt: skip
+def test_runs_not_made_alike_are_refused(store: Store, tmp_path: Path, changed: dict[str, str]) -> None:
+    uri, receipts = store
+    with tracking_client(uri) as client:
+        client.delete_run(json.loads(receipts["coin_tray/dfsc-q0.9/1"].read_text())["run_id"])
+    receipts["coin_tray/dfsc-q0.9/1"] = track(uri, tmp_path, "coin_tray", "dfsc-q0.9", 1, **changed)
+    for partial in (False, True):
+        with pytest.raises(UserError, match=rf"coin_tray/dfsc-q0.9/seed1.*differ in .*{next(iter(changed))}"):
+            write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial)
+
+
+def test_doubles_and_strangers_are_refused(store: Store) -> None:
+    uri, receipts = store
+    files = list(receipts.values())
+    with pytest.raises(UserError, match="two runs of tiny/coin_tray/efficientad/seed0"):
+        runs_frame(read_runs(uri, [*files, files[0]]), GRID)
+    smaller = Grid(["tiny"], CATEGORIES, METHODS, [0, 1], "dfsc-q0.99", "generated")
+    with pytest.raises(UserError, match=r"coin_tray/efficientad/seed2 is not of the grid"):
+        runs_frame(read_runs(uri, files), smaller)
+    with pytest.raises(UserError, match="--grid"):
+        Grid.from_text("{}")
+
+
+def test_edited_scores_are_refused(store: Store, tmp_path: Path) -> None:
+    uri, receipts = store
+    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    with tracking_client(uri) as client:
+        edited = Path(client.download_artifacts(run_id, "scores.csv", str(tmp_path)))
+        client.delete_run(run_id)
+    text = edited.read_text()
+    receipts["coin_tray/efficientad/0"] = track(uri, tmp_path, "coin_tray", "efficientad", 0)
+    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    first = text.splitlines()[1]
+    edited.write_text(text.replace(first, f"{first.split(',')[0]},9.9"))
+    with tracking_client(uri) as client:
+        client.log_artifact(run_id, str(edited))
+    with pytest.raises(UserError, match="coin_tray/efficientad/seed0: its image scores do not give its tracked AUROC"):
+        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+
+
+def test_a_probability_is_never_certain() -> None:
+    shown = [probability(pd.Series({"probability": value})) for value in (0.0, 0.5, 0.9999, float("nan"))]
+    assert shown == ["< 0.01", "0.50", "> 0.99", ""]

@@ -1,0 +1,320 @@
+"""The configuration: one description of every leaf, the grid, and which settings a stage depends on."""
+
+import contextlib
+import copy
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from dfsc import config as configuration
+from dfsc.errors import UserError
+from dfsc.model.networks import SIZES
+from dfsc.settings.building import build
+from dfsc.settings.leaves import Size
+from dfsc.settings.reading import check, laid_over, normalised, read_configuration
+from dfsc.settings.schema import schema_text
+from dfsc.settings.scoring import ScoringSettings
+from dfsc.settings.synthetic import SyntheticSettings
+from dfsc.settings.teacher import Backbone, TeacherSettings
+from dfsc.settings.training import TrainingSettings
+from support.checkout import CHECKOUT
+from support.prepared import DFSC, TRAINING
+
+CONFIG = CHECKOUT / "config"
+DEMO = {"source": "generated", "folder": "data/demo", "categories": ["coin_tray"]}
+
+
+def merged(name: str) -> dict[str, Any]:
+    """config.yaml, with another file's keys on top, as Snakemake merges them."""
+    config: dict[str, Any] = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    update_config(config, yaml.safe_load((CONFIG / name).read_text()))
+    return config
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    """The demo's configuration with one key, named as 'section.key', set."""
+    config = copy.deepcopy(merged("demo.yaml"))
+    *sections, last = key.split(".")
+    place = config
+    for section in sections:
+        place = place[section]
+    place[last] = value
+    return config
+
+
+def refusal(config: dict[str, Any]) -> str:
+    """The line with which a configuration is refused."""
+    with pytest.raises(UserError) as refused:
+        check(config)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml", "ablations.yaml"])
+def test_shipped_configurations_fit_their_description_and_the_stages(name: str) -> None:
+    config = merged(name)
+    check(config)
+    assert normalised(config) == config, "a shipped file is written as it is read"
+    for size in config["training"]["sizes"]:
+        build(TeacherSettings, configuration.teacher_settings(config, size))
+        for method in configuration.methods(config):
+            settings = build(TrainingSettings, configuration.training_settings(config, size, method, 0))
+            assert (settings.dfsc is None) == (method == "efficientad")
+            assert settings.dfsc is None or settings.dfsc.quantile == configuration.quantile_of(method)
+    build(ScoringSettings, config["inference"])
+    if "generated" in config["dataset"]:
+        build(SyntheticSettings, config["dataset"]["generated"])
+
+
+def test_the_papers_grid() -> None:
+    config = merged("config.yaml")
+    assert len(config["dataset"]["categories"]) == 5
+    assert configuration.methods(config)[0] == "efficientad"
+    assert [configuration.quantile_of(method) for method in configuration.methods(config)[1:]] == [
+        *(0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+    ]
+    assert config["training"]["steps"] == 70000 and config["teacher"]["steps"] == 60000
+
+
+# Key of TrainingSettings, and what it must refuse: in the configuration and in settings given by hand alike.
+WRONG = [
+    *[("size", value) for value in ("XL", "s", None, 1)],
+    *[("image_size", value) for value in (100, 32, 0, -64, 64.0, "64", True)],
+    *[("steps", value) for value in (-3, 0, 1.0, "many", "3", True, None, [1])],
+    *[("learning_rate", value) for value in (0, -1e-4, "fast", True, None, float("nan"), float("inf"), "nan", "1e999")],
+    *[("hard_quantile", value) for value in (1.5, -0.1, "90 %")],
+    *[("jitter", value) for value in (1, 1.0, -0.2)],
+    *[("precision", value) for value in ("float16", "float8", "", None)],
+    *[("compiled", value) for value in ("false", 0, 1, None, "yes")],
+    *[("seed", value) for value in (-1, True, 0.0, 2**70, "0", None)],
+    *[("stepps", value) for value in (1, None)],
+]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_a_wrong_value_is_refused_by_hand_as_in_the_configuration(key: str, value: object) -> None:
+    place, entry = {"size": ("sizes", [value]), "seed": ("seeds", [value])}.get(key, (key, value))
+    assert refusal(changed(f"training.{place}", entry)).startswith(f"config: training.{place}")
+    with pytest.raises(UserError, match=rf"^--settings: {key}: "):
+        build(TrainingSettings, {**TRAINING, key: value}, "--settings")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("dfsc.quantiles", [1.0], "dfsc.quantiles.0: 1.0 must be less than 1"),
+        ("dfsc.quantiles", [], "dfsc.quantiles: needs an entry"),
+        ("dfsc.split_unit", "pixel", "'element' or 'position'"),
+        ("dfsc.ablations", [{"margin": 0}], "dfsc.ablations.0.margin: 0.0 must be greater than 0"),
+        ("dfsc.ablations", [{"margin": None}], "dfsc.ablations.0.margin"),
+        ("dfsc.ablations", [{"quantile": 0.5}], "dfsc.ablations.0.quantile: unknown key"),
+        ("dataset.categories", [], "dataset.categories: needs an entry"),
+        ("dataset.categories", ["a b"], "dataset.categories.0"),
+        ("dataset.categories", ["coin_tray\n"], "dataset.categories.0"),
+        ("dataset.categories", "coin_tray", "must be a list"),
+        ("dataset.generated.train", 0, "dataset.generated.train"),
+        ("dataset.folder", "", "dataset.folder"),
+        ("dataset.folder", None, "dataset.folder: None must be text"),
+        ("benchmark", "a/b", "benchmark"),
+        ("benchmark", 2024, "benchmark: 2024 must be text; put it in quotes"),
+        ("teacher.published", {"tiny": "x.pth"}, "teacher.published.tiny"),
+        ("teacher.backbone", "vgg16", "wide_resnet101_2"),
+        ("inference.padding", "mirror", "'zero', 'minimum' or 'replicate'"),
+        ("inference", None, "inference: None must be a mapping"),
+        ("tracking.uri", "mlruns", "tracking.uri"),
+        ("hardware", {}, "hardware: unknown key; the keys there are benchmark, dataset"),
+        ("dataset.mask_threshold", 128, "dataset.mask_threshold"),  # of MVTec AD's layout alone
+        ("dataset.large_masks", "false", "dataset.large_masks: 'false' must be true or false"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, words: str) -> None:
+    assert words in refusal(changed(key, value))
+
+
+@pytest.mark.parametrize("category", ["01", "08", "null", "~", "no", "2024-01-01", "1.5"])
+def test_a_category_that_yaml_takes_for_something_else_is_to_be_quoted(category: str) -> None:
+    read = yaml.safe_load(f"[{category}]")
+    if not isinstance(read[0], str):
+        line = refusal({**changed("dataset.source", "folder"), "dataset": {**DEMO, "categories": read}})
+        assert "dataset.categories.0" in line and "put it in quotes" in line
+
+
+@pytest.mark.parametrize("category", ["01", "null", "NA", "all", "1e5", "nan", "true"])
+def test_any_name_is_a_category_where_it_is_text(category: str) -> None:
+    dataset = {"source": "folder", "folder": "images", "categories": yaml.safe_load(f"['{category}']")}
+    images = {"images": "other", "folder": "images"}
+    check({**merged("demo.yaml"), "dataset": dataset, "pretraining": images})
+
+
+def test_the_schema_for_editors_is_the_description() -> None:
+    written = CONFIG.parent / "workflow/schemas/config.schema.json"
+    assert written.read_text() == f"{schema_text()}\n", "python -m dfsc.settings.schema writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "right"), [(1, True), (65535, True), (None, True), (0, False), (0.5, False), (True, False)]
+)
+def test_the_threshold_of_masks(threshold: object, right: bool) -> None:
+    config = copy.deepcopy(merged("config.yaml"))
+    config["dataset"] |= {"source": "mvtec_ad", "original": "there", "mask_threshold": threshold}
+    with contextlib.nullcontext() if right else pytest.raises(UserError, match="mask_threshold"):
+        check(config)
+
+
+def test_a_missing_key_is_named() -> None:
+    config = merged("config.yaml")
+    del config["training"]["jitter"]
+    assert refusal(config) == "config: training.jitter: is missing"
+
+
+DISAGREEMENTS = [
+    ({"dfsc.headline_quantile": 0.5}, ("dfsc.headline_quantile", "dfsc.quantiles")),
+    ({"dfsc.quantiles": [0.9, "0.90", 0.99]}, ("dfsc.quantiles", "2 times")),
+    ({"training.seeds": [0, 0]}, ("training.seeds",)),
+    ({"training.sizes": ["S", "tiny", "S"]}, ("training.sizes",)),
+    ({"dataset.categories": ["coin_tray"] * 2}, ("dataset.categories",)),
+    ({"dfsc.quantiles": [0.99, 0.99999991, 0.99999992]}, ("dfsc-q0.99999991", "dfsc-q0.99999992")),
+    ({"dfsc.ablations": [{"margin": 1}]}, ("dfsc.ablations.0", "dfsc-q0.99")),
+    ({"dfsc.ablations": [{}]}, ("dfsc.ablations.0", "dfsc-q0.99")),
+    ({"dfsc.ablations": [{"margin": 2}, {"margin": "2.0"}]}, ("dfsc.ablations.1", "dfsc.ablations.0")),
+    ({"dfsc.ablations": [{"distance": "root"}, {"margin": 1, "distance": "root"}]}, ("dfsc.ablations.1",)),
+    ({"dataset.generated": None}, ("dataset.generated", "dataset.source")),
+    ({"dataset.source": "mvtec_ad", "pretraining.images": "other"}, ("dataset.original",)),
+    ({"dataset.source": "folder"}, ("pretraining.images", "dataset.source")),
+    ({"dataset.categories": ["pushpins"]}, ("dataset.categories", "pushpins", "coin_tray")),
+    ({"pretraining.folder": "data/elsewhere"}, ("pretraining.folder", "data/demo/pretraining")),
+    ({"teacher.backbone": "resnet50", "teacher.backbone_weights": "imagenet"}, ("teacher.backbone", "resnet50")),
+    ({"teacher.published": {"M": "m.pth"}}, ("teacher.published.M", "training.sizes")),
+    ({"dataset.folder": "$NOWHERE/images"}, ("dataset.folder", "$NOWHERE")),
+    ({"teacher.published": {"S": "${NOT_SET}.pth"}, "training.sizes": ["S"]}, ("teacher.published.S", "${NOT_SET}")),
+    ({"pretraining.images": "other", "pretraining.folder": "~nobody_of_this_name/x"}, ("pretraining.folder",)),
+    ({"tracking.uri": "sqlite:///$HOME/mlflow.db"}, ("tracking.uri", "write the path out")),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), DISAGREEMENTS, ids=lambda entry: str(entry)[:60])
+def test_values_that_do_not_fit_together_are_named(changes: dict[str, object], named: tuple[str, ...]) -> None:
+    config = merged("demo.yaml")
+    for key, value in changes.items():
+        section, name = key.split(".")
+        config[section][name] = value
+    line = refusal(config)
+    assert all(name in line for name in named), line
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://user:s3cret@host/name",
+        "postgresql+psycopg2://user:s3cret@host/name",
+        "postgresql://user:s3/cr@t@s3cret/name",
+        "postgresql://host/name?user=me&password=s3cret",
+        "https://user:s3cret@host",
+        "https://s3cret@host:5000",
+        "mysql://user:s3cret@host/name",
+        ["postgresql://user:s3cret@host/name"],
+    ],
+)
+def test_a_password_in_the_configuration_is_refused_and_not_shown(uri: object) -> None:
+    for config in (changed("tracking.uri", uri), changed("tracking", uri), changed("benchmark", uri)):
+        line = refusal(config)
+        assert "s3cret" not in line and line.startswith(("config: tracking", "config: benchmark"))
+
+
+@pytest.mark.parametrize("uri", ["postgresql://user@host/name", "https://host:5000/mlflow", "sqlite:///a:b@c.db"])
+def test_an_address_without_a_password_is_accepted(uri: str) -> None:
+    check(changed("tracking.uri", uri))
+
+
+def test_numbers_and_paths_have_one_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATA", "/scratch/me")
+    config = merged("demo.yaml")
+    config["training"]["learning_rate"] = yaml.safe_load("1e-4")
+    config["dfsc"] |= {"margin": 2, "ablations": [{"margin": yaml.safe_load("5e-1")}]}
+    config["dataset"]["folder"] = "${MY_DATA}/images/"
+    config["pretraining"]["folder"] = "$MY_DATA/images/./pretraining"
+    config["teacher"]["published"] = {"S": "~/s.pth"}
+    config["training"]["sizes"] = ["S"]
+    check(config)
+    read = normalised(config)
+    assert read["training"]["learning_rate"] == 1e-4
+    assert json.dumps([read["dfsc"]["margin"], read["dfsc"]["ablations"]]) == '[2.0, [{"margin": 0.5}]]'
+    assert (read["dataset"]["folder"], read["pretraining"]["folder"]) == (
+        *("/scratch/me/images", "/scratch/me/images/pretraining"),
+    )
+    assert read["teacher"]["published"] == {"S": os.path.expanduser("~/s.pth")}  # noqa: PTH111
+    assert normalised(read) == read
+    assert build(TrainingSettings, {**TRAINING, "weight_decay": "1e-5"}).weight_decay == 1e-5
+
+
+def test_the_names_in_the_description_are_those_of_the_code() -> None:
+    import torchvision
+
+    resnets = {
+        name for name in torchvision.models.list_models(torchvision.models) if name.startswith(("resnet", "wide_"))
+    }
+    assert set(get_args(Size)) == set(SIZES)
+    assert set(get_args(Backbone)) == resnets
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=2), lambda inner: st.dictionaries(st.sampled_from("abc"), inner)
+)
+MAPPINGS = st.dictionaries(st.sampled_from("abc"), JSON)
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_files_are_laid_over_each_other_as_snakemake_does(below: dict[str, Any], above: dict[str, Any]) -> None:
+    expected = copy.deepcopy(below)
+    update_config(expected, copy.deepcopy(above))
+    assert laid_over(below, above) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a note", b"- a\n- list", b"a: [", b"\xff\xfe\x00", b"a\x00: 1"])
+def test_a_file_that_is_no_configuration_is_named(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"mine\.yaml: "):
+        read_configuration([path])
+    with pytest.raises(UserError, match=f"^{tmp_path}: "):
+        read_configuration([tmp_path])
+
+
+@pytest.mark.parametrize(("quantile", "name"), [(0.9, "dfsc-q0.9"), (0.995, "dfsc-q0.995"), (1e-7, "dfsc-q0.0000001")])
+def test_a_method_is_named_after_its_quantile(quantile: float, name: str) -> None:
+    assert configuration.dfsc_method(quantile) == name and configuration.quantile_of(name) == quantile
+
+
+def test_an_ablation_of_a_tiny_number_keeps_its_name_in_one_piece() -> None:
+    method = configuration.methods(changed("dfsc.ablations", [{"margin": 1e-5}]))[-1]
+    assert configuration.ablation_of(method) == "margin_0.00001"
+
+
+@pytest.mark.parametrize("name", ["mine", "dfsc-qmany", "dfsc", "", "dfsc-q2", "efficientad-q0.9"])
+def test_a_name_that_is_no_methods_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="is no method"):
+        configuration.display_name(name)
+
+
+def test_the_baseline_does_not_depend_on_what_only_dfsc_reads() -> None:
+    before, after = merged("config.yaml"), merged("config.yaml")
+    after["dfsc"]["margin"] = 2.0
+    assert configuration.training_settings(before, "S", "efficientad", 0) == configuration.training_settings(
+        after, "S", "efficientad", 0
+    )
+    assert configuration.training_settings(before, "S", "dfsc-q0.9", 0) != configuration.training_settings(
+        after, "S", "dfsc-q0.9", 0
+    )
+
+
+def test_settings_are_written_as_they_were_read() -> None:
+    assert asdict(build(TrainingSettings, {**TRAINING, "dfsc": DFSC})) == {**TRAINING, "dfsc": DFSC}

@@ -1,0 +1,171 @@
+"""Training: the same bits whether interrupted or not, and baseline and DFSC alike but for the constraint."""
+
+import os
+import signal
+import sys
+import time
+from datetime import datetime, timedelta
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+import torch
+
+from dfsc import cli
+from dfsc.errors import Interrupted
+from dfsc.files import read_json, sha256_of
+from dfsc.model.saved import load_tensors
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.loop import LoopOptions, run_steps
+from support.command_line import dfsc
+from support.learners import learner_of
+from support.prepared import DFSC, Prepared
+
+
+def test_training_is_reproducible_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        assert dfsc(*prepared.train_arguments(tmp_path / name)).code == 0
+    assert sha256_of(tmp_path / "first/model.pt") == sha256_of(tmp_path / "second/model.pt")
+    assert not list((tmp_path / "first/checkpoints").glob("*.pt"))
+
+
+def test_weight_zero_over_all_elements_is_the_baseline_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
+    neutral = {**DFSC, "novel_weight": 0.0, "autoencoder_loss_over": "all"}
+    for name, chosen in (("baseline", None), ("neutral", neutral), ("dfsc", DFSC)):
+        assert dfsc(*prepared.train_arguments(tmp_path / name, dfsc=chosen)).code == 0
+    baseline, neutral_weights, other = (
+        load_tensors(tmp_path / name / "model.pt", "a model")["weights"] for name in ("baseline", "neutral", "dfsc")
+    )
+    assert all(torch.equal(value, neutral_weights[name]) for name, value in baseline.items())
+    assert any(not torch.equal(value, other[name]) for name, value in baseline.items())
+
+
+def test_baseline_and_dfsc_of_a_seed_share_everything_random(prepared: Prepared) -> None:
+    baseline, variant = learner_of(prepared), learner_of(prepared, dfsc=DFSC)
+    for name, value in baseline.model.state_dict().items():
+        assert torch.equal(value, variant.model.state_dict()[name]), name
+    for step in range(8):
+        ours, theirs = baseline.draw(step), variant.draw(step)
+        assert (ours.numbers, ours.jitters) == (theirs.numbers, theirs.jitters)
+        assert (ours.penalty == theirs.penalty).all()
+    other_seed = learner_of(prepared, seed=1)
+    assert any(baseline.draw(step).numbers != other_seed.draw(step).numbers for step in range(8))
+
+
+def test_every_epoch_shows_every_image_once(prepared: Prepared) -> None:
+    found = learner_of(prepared)
+    for epoch in range(3):
+        assert sorted(found.draw(6 * epoch + step).numbers[0] for step in range(6)) == list(range(6))
+
+
+def test_learning_rate_drops_after_its_share_of_the_steps(prepared: Prepared) -> None:
+    found = learner_of(prepared, steps=20)
+    rates = []
+    for step in range(20):
+        found.update(step, found.draw(step))
+        rates.append(found.optimizer.param_groups[0]["lr"])
+    assert rates == [1e-3] * 19 + [pytest.approx(1e-4)]
+
+
+def test_teacher_statistics_normalise_the_training_features(prepared: Prepared) -> None:
+    from dfsc.model.networks import normalise_images
+
+    found = learner_of(prepared)
+    features = found.model.teacher_features(normalise_images(found.images)).double()
+    torch.testing.assert_close(features.mean(dim=(0, 2, 3)), torch.zeros(64, dtype=torch.float64), atol=1e-5, rtol=0)
+    deviation = features.std(dim=(0, 2, 3), unbiased=False)
+    torch.testing.assert_close(deviation, torch.ones(64, dtype=torch.float64), atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Where processes come from that need not import torch again."""
+    found = get_context("forkserver")
+    found.set_forkserver_preload(["dfsc.training.student", "dfsc.cli", "dfsc.commands.models"])
+    return found
+
+
+def command(*arguments: str) -> None:
+    """The command line, in a process of its own."""
+    sys.argv = ["dfsc", *arguments]
+    cli.main()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing ended before its time."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert dfsc(*prepared.train_arguments(folder, steps=60, dfsc=DFSC)).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
+    prepared: Prepared, undisturbed: Path, tmp_path: Path, processes: ForkServerContext, ending: signal.Signals
+) -> None:
+    arguments = prepared.train_arguments(tmp_path, steps=60, dfsc=DFSC)
+    endings = 0
+    for _ in range(3):
+        process = processes.Process(target=command, args=[*map(str, arguments), "--checkpoint-seconds", "0.05"])
+        folder = tmp_path / "checkpoints"
+        seen = max((path.stat().st_mtime_ns for path in folder.glob("*.pt")), default=0)
+        process.start()
+        while process.is_alive() and max((p.stat().st_mtime_ns for p in folder.glob("*.pt")), default=0) == seen:
+            time.sleep(0.01)
+        assert process.pid is not None
+        if process.is_alive():
+            os.kill(process.pid, ending)
+        process.join()
+        endings += process.exitcode in (-signal.SIGKILL, 143)
+    assert endings >= 2, "the training ended before it could be disturbed"
+    assert dfsc(*arguments).code == 0
+    assert sha256_of(tmp_path / "model.pt") == sha256_of(undisturbed / "model.pt")
+    assert (tmp_path / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
+
+
+def test_an_interrupted_training_says_when_its_first_attempt_began(prepared: Prepared, tmp_path: Path) -> None:
+    learner, checkpoint = learner_of(prepared), Checkpoint(tmp_path, "interrupted")
+    began = time.time()
+    with pytest.raises(Interrupted):
+        run_steps(learner, 12, checkpoint, LoopOptions(progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM)))
+    ended = time.time()
+    log = run_steps(learner, 12, checkpoint, LoopOptions())
+    assert began <= log.started <= ended
+
+
+def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path, processes: ForkServerContext) -> None:
+    arguments = [*prepared.train_arguments(tmp_path / "run", steps=5000), "--checkpoint-seconds", "0"]
+    started = processes.Process(target=command, args=[*map(str, arguments)])
+    started.start()
+    while not list((tmp_path / "run/checkpoints").glob("*.pt")):
+        time.sleep(0.01)
+    started.kill()
+    started.join()
+    assert dfsc(*prepared.train_arguments(tmp_path / "fresh")).code == 0
+    assert dfsc(*prepared.train_arguments(tmp_path / "run")).code == 0
+    assert sha256_of(tmp_path / "run/model.pt") == sha256_of(tmp_path / "fresh/model.pt")
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepared, tmp_path: Path) -> None:
+    outcome = dfsc(*prepared.train_arguments(tmp_path, learning_rate=1e9, steps=300), "--checkpoint-seconds", "0")
+    assert outcome.code == 1
+    assert outcome.errors.count("\n") == 1 and "became infinite or no number" in outcome.errors
+    assert not (tmp_path / "model.pt").exists()
+    (kept,) = (tmp_path / "checkpoints").glob("*.pt")
+    assert str(kept) in outcome.errors
+    state = load_tensors(kept, "a checkpoint")
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) -> None:
+    assert dfsc(*prepared.train_arguments(tmp_path)).code == 0
+    made = read_json(tmp_path / "training.json")
+    assert made["pretraining_images"] == "generated (12 images)"
+    assert made["data_digest"] == sha256_of(prepared.manifest())
+    assert made["teacher_digest"] == sha256_of(prepared.root / "teacher.pt")
+    assert made["teacher"] == "pretrained 3 steps on generated, resnet18 random, seed 0"
+    assert {"commit", "versions", "hardware", "seconds", "peak_memory_bytes", "settings"} <= made.keys()
+    for record in (made, read_json(prepared.root / "teacher.json")):
+        started, finished = (datetime.strptime(record[name], "%Y-%m-%dT%H:%M:%SZ") for name in ("started", "finished"))
+        assert timedelta(0) <= finished - started <= timedelta(seconds=record["seconds"] + 60)
