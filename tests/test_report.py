@@ -107,7 +107,7 @@ def test_the_reports_figures_open_with_captions(browser: Browser, checkout: Chec
     assert max(browser.run(widths)) > 300
     browser.click(f"(//tr[contains(., '{item}')]//a)[2]")
     caption = {"AUROC over quantile": "Dashed: EfficientAD", "score histograms": "Image scores", "worst": "Worst cases",
-               "heatmaps": "Chosen before any score", "novelty": "squared difference"}  # fmt: skip
+               "heatmaps": "Chosen before any score", "novelty": "feature distance"}  # fmt: skip
     browser.wait_for(caption[item])
 
 
