@@ -26,7 +26,7 @@ from dfsc.settings.synthetic import SyntheticSettings
 CHECKOUT = Path(__file__).parents[1]
 ONE_NODE = CHECKOUT / "tests/slurm/one_node"
 CATEGORIES = ["breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors"]
-TRAINING = re.compile(rf"rule_train_wildcards_(\w+?)_({'|'.join(CATEGORIES)})_(efficientad|dfsc-q[\d.]+)_(\d+)$")
+TRAINING = re.compile(rf"rule_train_wildcards_({'|'.join(CATEGORIES)})_(efficientad-\w+|dfsc-\w+-q[\d.]+)_(\d+)$")
 
 
 def write_config(folder: Path, seeds: int) -> Path:
@@ -70,8 +70,8 @@ def read_jobs() -> list[dict[str, str]]:
 
 def own_seconds(folder: Path, job: dict[str, str]) -> float:
     """Seconds that the training's command took, as Snakemake measured it inside the job."""
-    size, category, method, seed = TRAINING.match(job["Comment"]).groups()  # type: ignore[union-attr]
-    table = folder / "logs/overhead" / size / category / method / f"seed{seed}" / "train.benchmark.tsv"
+    category, method, seed = TRAINING.match(job["Comment"]).groups()  # type: ignore[union-attr]
+    table = folder / "logs/overhead" / category / method / f"seed{seed}" / "train.benchmark.tsv"
     return float(table.read_text().splitlines()[1].split("\t")[0])
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from support.checkout import Checkout
 from support.command_line import dfsc
-from support.prepared import GENERATED, TEACHER, Prepared
+from support.prepared import GENERATED, TEACHER, Prepared, teacher_files
 
 # The environment's commands are found without activating it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -31,8 +31,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         ],
         [
             *("teacher", "pretrain", "--settings", json.dumps(TEACHER), *found.pretraining),
-            *("--output", found.root / "teacher.pt", "--checkpoints", found.root / "checkpoints"),
-            *("--device", "cpu"),
+            *teacher_files(found.root),
+            *("--checkpoints", found.root / "checkpoints", "--device", "cpu"),
         ],
     ]
     for arguments in steps:

@@ -144,7 +144,7 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
     assert "part 7, 000.PNG" in (checkout.root / "results/own/tables/scores.csv").read_text()
     table = (checkout.root / "results/own/tables/table1_image_auroc.md").read_text()
     assert "structural" in table and "other (6 images)" in table
-    metrics = json.loads((checkout.root / "results/own/tiny/coins/efficientad/seed0/metrics.json").read_text())
+    metrics = json.loads((checkout.root / "results/own/coins/efficientad-tiny/seed0/metrics.json").read_text())
     assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}
     assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml").stdout
     for file in original.rglob("*"):

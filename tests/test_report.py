@@ -83,8 +83,12 @@ def test_the_report_says_what_it_is(browser: Browser, checkout: Checkout, tmp_pa
 @pytest.mark.parametrize(
     ("category", "item", "words"),
     [
-        ("Tables", "table1", ("Table 1.", "EfficientAD", "DFSC τ'=0.9", "published:", "generated (6 images)")),
-        ("Tables", "table2", ("Table 2.", "AU-sPRO", "P(DFSC better)")),
+        (
+            "Tables",
+            "table1",
+            ("Table 1.", "EfficientAD-tiny", "DFSC-tiny τ'=0.9", "published:", "generated (6 images)"),
+        ),
+        ("Tables", "table2", ("Table 2.", "AU-sPRO", "P(better)")),
         ("Tables", "table3", ("Table 3.", "declared")),
         ("Tables", "table4", ("Table 4.", "No other reading was run")),
         ("Provenance and cost", "provenance", ("commit", "teacher digest", "generated (6 images)", "version of torch")),
@@ -116,12 +120,12 @@ def test_mlflow_compares_baseline_and_dfsc(browser: Browser, checkout: Checkout,
     experiment = client.get_experiment_by_name("smallest")
     assert experiment is not None
     runs = {run.data.tags["method"]: run for run in client.search_runs([experiment.experiment_id])}
-    baseline, dfsc = runs["efficientad"], runs["dfsc-q0.9"]
+    baseline, dfsc = runs["efficientad-tiny"], runs["dfsc-tiny-q0.9"]
     assert dfsc.data.tags["paired_baseline"] == baseline.info.run_id
 
     browser.frame(None)
     browser.open(f"{mlflow}/#/experiments/{experiment.experiment_id}/runs")
-    browser.wait_for("coin_tray efficientad seed0 tiny", "coin_tray dfsc-q0.9 seed0 tiny")
+    browser.wait_for("coin_tray/efficientad-tiny/seed0", "coin_tray/dfsc-tiny-q0.9/seed0")
     names, kept = json.dumps([run.info.run_id for run in (baseline, dfsc)]), json.dumps([experiment.experiment_id])
     browser.open(f"{mlflow}/#/compare-runs?runs={quote(names)}&experiments={quote(kept)}")
     browser.wait_for("Comparing 2 Runs", "au_spro_0.01.mean", "paired_baseline", baseline.info.run_id)

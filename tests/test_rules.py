@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -43,19 +44,45 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
              "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
-METHODS = ["efficientad", "dfsc-q0.95", "dfsc-q0.9", "dfsc-q0.9-margin_2.0"]
-OWN = {"sizes": ["S", "tiny"], "categories": ["bolts", "01"], "methods": METHODS, "seeds": [3, 7],
-       "headline": "dfsc-q0.9", "dataset": "folder"}  # fmt: skip
-CELL = {"size": "tiny", "category": "01", "method": "dfsc-q0.9-margin_2.0", "seed": "7"}
-BASELINE = {**CELL, "method": "efficientad", "seed": "3"}
-PLACE = {"size": "tiny", "category": "01"}
-MODEL = "results/own/tiny/01/dfsc-q0.9-margin_2.0/seed7"
-PAIR = {method: f"results/own/tiny/01/{method}/seed3" for method in ("efficientad", "dfsc-q0.9")}
-MAPS = " ".join(f"{method}={folder}/maps.npz" for method, folder in PAIR.items())
+
+
+def methods_of(size: str) -> list[dict[str, Any]]:
+    """Every method of a size, as the grid says it in JSON."""
+
+    def method(name: str, label: str, dfsc: dict[str, Any] | None, changed: str = "") -> dict[str, Any]:
+        family = "DFSC" if dfsc else "EfficientAD"
+        return {
+            "name": name, "label": label, "family": f"{family}-{size}", "pairs_with": f"efficientad-{size}",
+            "size": size, "dfsc": dfsc, "changed": changed,
+        }  # fmt: skip
+
+    return [
+        method(f"efficientad-{size}", f"EfficientAD-{size}", None),
+        method(f"dfsc-{size}-q0.95", f"DFSC-{size} τ'=0.95", {**READING, "quantile": 0.95}),
+        method(f"dfsc-{size}-q0.9", f"DFSC-{size} τ'=0.9", {**READING, "quantile": 0.9}),
+        method(
+            f"dfsc-{size}-q0.9-margin_2.0",
+            f"DFSC-{size} τ'=0.9, margin 2.0",
+            {**READING, "margin": 2.0, "quantile": 0.9},
+            "margin 2.0",
+        ),
+    ]
+
+
+OWN = {"benchmark": "own", "source": "folder", "categories": ["bolts", "01"], "seeds": [3, 7],
+       "methods": [*methods_of("S"), *methods_of("tiny")],
+       "headlines": ["dfsc-S-q0.9", "dfsc-tiny-q0.9"]}  # fmt: skip
+CELL = {"category": "01", "method": "dfsc-tiny-q0.9-margin_2.0", "seed": "7"}
+BASELINE = {**CELL, "method": "efficientad-tiny", "seed": "3"}
+PLACE = {"declared": "dfsc-tiny-q0.9", "category": "01"}
+MODEL = "results/own/01/dfsc-tiny-q0.9-margin_2.0/seed7"
+FIRST, SECOND = (f"results/own/01/{method}/seed3" for method in ("efficientad-tiny", "dfsc-tiny-q0.9"))
+LABELS = shlex.join(["--label=EfficientAD-tiny", "--label=DFSC-tiny τ'=0.9"])
 MANIFESTS = " ".join(f"--manifest=results/own/manifests/01/{part}.csv" for part in ("training", "test", "ground_truth"))
-RECEIPTS = " ".join(
-    f"results/own/{size}/{category}/{method}/seed{seed}/run.json"
-    for size in ("S", "tiny") for category in ("bolts", "01") for method in METHODS for seed in (3, 7)
+TRACKED = " ".join(
+    f"{MODEL}/{name}"
+    for name in ("model.pt", "training.json", "training_curve.csv", "scores.csv", "metrics.json", "curves.csv",
+                 "curves.png", "heatmaps.png")
 )  # fmt: skip
 IMAGES = "--dataset 'my images' --category 01"
 FIGURES = "results/own/figures"
@@ -64,7 +91,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 def as_json(values: dict[str, Any]) -> str:
     """One argument of a command."""
-    return f"'{json.dumps(values, sort_keys=True)}'"
+    return shlex.quote(json.dumps(values, sort_keys=True))
 
 
 def of(**wildcards: str) -> tuple[tuple[str, str], ...]:
@@ -74,7 +101,7 @@ def of(**wildcards: str) -> tuple[tuple[str, str], ...]:
 
 def path(cell: dict[str, str]) -> str:
     """A model's folder."""
-    return f"{cell['size']}/{cell['category']}/{cell['method']}/seed{cell['seed']}"
+    return f"{cell['category']}/{cell['method']}/seed{cell['seed']}"
 
 
 # (configuration, rule, wildcards): what the command should be, without where its output is shown and logged.
@@ -112,8 +139,9 @@ EXPECTED: dict[Key, str] = {
     ("own", "pretrain_teacher", of(size="tiny")): (
         f"dfsc teacher pretrain --settings {as_json({**TEACHER, 'size': 'tiny', 'image_size': 96})} "
         "--pretraining-index results/own/pretraining.index --pretraining-folder 'my photos' "
-        "--output results/own/tiny/teacher.pt --checkpoints results/own/checkpoints "
-        "--progress logs/own/tiny/teacher.progress.json --threads 2 --workers 2"
+        "--output results/own/teachers/tiny/teacher.pt --curve results/own/teachers/tiny/teacher.csv "
+        "--record results/own/teachers/tiny/teacher.json --checkpoints results/own/checkpoints "
+        "--progress logs/own/teachers/tiny/teacher.progress.json --threads 2 --workers 2"
     ),
     ("loco", "pretrain_teacher", of(size="S")): (
         "dfsc teacher pretrain --settings "
@@ -122,18 +150,22 @@ EXPECTED: dict[Key, str] = {
         )
         + " --pretraining-index results/loco/pretraining.index --pretraining-folder data/imagenette "
         "--backbone-weights data/backbone/wide_resnet101_2-32ee1156.pth "
-        "--output results/loco/S/teacher.pt --checkpoints results/loco/checkpoints "
-        "--progress logs/loco/S/teacher.progress.json --threads 2 --workers 2"
+        "--output results/loco/teachers/S/teacher.pt --curve results/loco/teachers/S/teacher.csv "
+        "--record results/loco/teachers/S/teacher.json --checkpoints results/loco/checkpoints "
+        "--progress logs/loco/teachers/S/teacher.progress.json --threads 2 --workers 2"
     ),
     ("own", "import_teacher", of(size="S")): (
-        "dfsc teacher import given/small.pth --size S --output results/own/S/teacher.pt"
+        "dfsc teacher import given/small.pth --size S --output results/own/teachers/S/teacher.pt "
+        "--record results/own/teachers/S/teacher.json"
     ),
     **{
         ("own", "train", of(**cell)): (
             f"dfsc train --settings {as_json({**SHARED, 'seed': int(cell['seed']), 'dfsc': dfsc})} {IMAGES} "
-            "--manifest results/own/manifests/01/training.csv --teacher results/own/tiny/teacher.pt "
+            "--manifest results/own/manifests/01/training.csv --teacher results/own/teachers/tiny/teacher.pt "
             "--pretraining-index results/own/pretraining.index --pretraining-folder 'my photos' "
-            f"--output results/own/{path(cell)}/model.pt --checkpoints results/own/checkpoints "
+            f"--output results/own/{path(cell)}/model.pt --curve results/own/{path(cell)}/training_curve.csv "
+            f"--distances results/own/{path(cell)}/feature_distances.npz "
+            f"--record results/own/{path(cell)}/training.json --checkpoints results/own/checkpoints "
             f"--progress logs/own/{path(cell)}/train.progress.json --workers $((1 - 1))"
         )
         for cell, dfsc in ((CELL, {**READING, "margin": 2.0, "quantile": 0.9}), (BASELINE, None))
@@ -143,45 +175,46 @@ EXPECTED: dict[Key, str] = {
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
     ),
     ("own", "evaluate", of(**CELL)): (
-        f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --padding replicate --output {MODEL}/metrics.json "
+        f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --output {MODEL}/metrics.json "
         f"--curves {MODEL}/curves --workers 1"
     ),
     ("own", "track", of(**CELL)): (
-        f"dfsc track --model-folder {MODEL} --uri http://127.0.0.1:5000 --experiment own --category 01 "
-        f"--method dfsc-q0.9-margin_2.0 {MANIFESTS} --output {MODEL}/run.json"
+        f"dfsc track {TRACKED} --uri http://127.0.0.1:5000 --experiment own --category 01 "
+        f"--method dfsc-tiny-q0.9-margin_2.0 {MANIFESTS} --output {MODEL}/run.json"
     ),
     ("own", "track_teacher", of(size="tiny")): (
-        "dfsc teacher track results/own/tiny/teacher.pt --uri http://127.0.0.1:5000 --benchmark own "
-        "--output results/own/tiny/teacher_run.json"
+        "dfsc teacher track results/own/teachers/tiny/teacher.pt --uri http://127.0.0.1:5000 --benchmark own "
+        "--output results/own/teachers/tiny/run.json"
     ),
     ("own", "tables", of()): (
-        f"dfsc tables --uri http://127.0.0.1:5000 --output results/own/tables --grid {as_json(OWN)} "
-        f"--reference config/reference_results.csv {RECEIPTS}"
+        f"dfsc tables --grid {as_json(OWN)} --uri http://127.0.0.1:5000 --results results/own "
+        "--output results/own/tables --reference config/reference_results.csv"
     ),
-    ("own", "draw_sweep", of()): (
-        "dfsc sweep --tables results/own/tables --output results/own/figures/auroc_over_quantile"
+    ("own", "draw_auroc_over_quantile", of()): (
+        "dfsc auroc-over-quantile --tables results/own/tables --output results/own/figures/auroc_over_quantile"
     ),
     ("own", "draw_histograms", of()): (
         "dfsc histograms --tables results/own/tables --output results/own/figures/score_histograms"
     ),
     ("own", "draw_model_heatmaps", of(**CELL)): (
-        f"dfsc heatmaps dfsc-q0.9-margin_2.0={MODEL}/maps.npz {IMAGES} --padding replicate --source other "
+        f"dfsc heatmaps {MODEL}/maps.npz --label {shlex.quote(methods_of('tiny')[3]['label'])} {IMAGES} --source other "
         f"--output {MODEL}/heatmaps"
     ),
     ("own", "draw_heatmaps", of(choice="heatmaps", **PLACE)): (
-        f"dfsc heatmaps {MAPS} {IMAGES} --padding replicate --source other --output {FIGURES}/heatmaps_tiny_01"
+        f"dfsc heatmaps {FIRST}/maps.npz {SECOND}/maps.npz {LABELS} {IMAGES} --source other "
+        f"--output {FIGURES}/heatmaps_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_heatmaps", of(choice="worst", **PLACE)): (
-        f"dfsc heatmaps {MAPS} {IMAGES} --worst {PAIR['dfsc-q0.9']}/scores.csv --padding replicate --source other "
-        f"--output {FIGURES}/worst_tiny_01"
+        f"dfsc heatmaps {FIRST}/maps.npz {SECOND}/maps.npz {LABELS} {IMAGES} --worst {SECOND}/scores.csv "
+        f"--source other --output {FIGURES}/worst_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty", of(**PLACE)): (
-        f"dfsc novelty {PAIR['efficientad']}/model.pt {PAIR['dfsc-q0.9']}/model.pt {IMAGES} --quantiles 0.95,0.9 "
-        f"--source other --output {FIGURES}/novelty_tiny_01"
+        f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {IMAGES} --quantiles 0.95,0.9 "
+        f"--source other --output {FIGURES}/novelty_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty_over_training", of(**PLACE)): (
-        f"dfsc novelty-over-training {PAIR['efficientad']}/differences.npz {PAIR['dfsc-q0.9']}/differences.npz "
-        f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_tiny_01 "
+        f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} "
+        f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_dfsc-tiny-q0.9_01 "
         "--title '01 (pretraining images: other)'"
     ),
     ("own", "all", of()): "",

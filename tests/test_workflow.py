@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,7 @@ from PIL import Image
 from dfsc.data.synthetic import SyntheticSettings, synthesize
 from support.checkout import Checkout, job_counts
 
-METHODS = ("efficientad", "dfsc-q0.9")
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
 
 
 def test_the_papers_grid_is_one_training_per_category_method_and_seed(checkout: Checkout) -> None:
@@ -33,9 +32,9 @@ def test_tables_and_figures_are_there(checkout: Checkout) -> None:
         measured = json.loads((checkout.model(method) / "metrics.json").read_text())
         tabled = runs[runs["method"] == method].iloc[0]
         assert tabled["image_auroc.mean"] == measured["classification"]["auc_roc"]["mean"]
-    figures = [f"{name}_tiny" for name in ("auroc_over_quantile", "score_histograms")]
+    figures = ["auroc_over_quantile_efficientad-tiny", "score_histograms_dfsc-tiny-q0.9"]
     shown = ("heatmaps", "worst", "novelty", "novelty_over_training")
-    for name in (*figures, *(f"{name}_tiny_coin_tray" for name in shown)):
+    for name in (*figures, *(f"{name}_dfsc-tiny-q0.9_coin_tray" for name in shown)):
         for ending in ("pdf", "png"):
             assert (results / f"figures/{name}.{ending}").stat().st_size > 1000
     assert "generated (6 images)" in (results / "tables/table1_image_auroc.md").read_text()
@@ -68,7 +67,13 @@ def test_show_prints_the_tables_and_where_things_are(checkout: Checkout) -> None
         text=True,
         check=True,
     ).stdout
-    for word in ("EfficientAD", "DFSC τ'=0.9", "coin_tray", "mlflow ui --backend-store-uri", "results/smallest/tables"):
+    for word in (
+        "EfficientAD-tiny",
+        "DFSC-tiny τ'=0.9",
+        "coin_tray",
+        "mlflow ui --backend-store-uri",
+        "results/smallest/tables",
+    ):
         assert word in shown
 
 
@@ -83,7 +88,7 @@ def test_a_second_run_executes_nothing(checkout: Checkout) -> None:
         ("model/losses", "import math\n", "import math  # for ceil\n\n", set()),
         ("model/losses", '"""The losses.', '"""All losses.', set()),
         ("model/losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
-        ("report/tables", " ± {100", " +- {100", {"tables", "draw_sweep", "draw_histograms"}),
+        ("report/tables", " ± {100", " +- {100", {"tables", "draw_auroc_over_quantile", "draw_histograms"}),
         ("inference/maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
     ],
 )
@@ -218,9 +223,9 @@ def test_a_dry_run_writes_nothing(own: Own) -> None:
 
 
 def test_a_redrawn_mask_is_judged_anew(own: Own) -> None:
-    model = own.checkout.root / "results/own/tiny/coin_tray/efficientad/seed0"
+    model = own.checkout.root / "results/own/coin_tray/efficientad-tiny/seed0"
     before = {name: (model / name).stat().st_mtime_ns for name in ("model.pt", "scores.csv", "metrics.json")}
-    digest = pd.read_csv(model.parents[3] / "tables/runs.csv")["data_digest"].unique()
+    digest = pd.read_csv(model.parents[2] / "tables/runs.csv")["data_digest"].unique()
     mask = own.folder / "coin_tray/ground_truth/structural_anomalies/000/000.png"
     with Image.open(mask) as image:
         redrawn = image.transpose(Image.Transpose.ROTATE_180)
@@ -229,7 +234,7 @@ def test_a_redrawn_mask_is_judged_anew(own: Own) -> None:
     assert run.returncode == 0, run.stdout
     after = {name: (model / name).stat().st_mtime_ns for name in before}
     assert [name for name in before if before[name] != after[name]] == ["metrics.json"]
-    now = pd.read_csv(model.parents[3] / "tables/runs.csv")["data_digest"].unique()
+    now = pd.read_csv(model.parents[2] / "tables/runs.csv")["data_digest"].unique()
     assert len(digest) == len(now) == 1 and digest != now
     assert job_counts(own.run("--dry-run")) == {}
 
@@ -237,7 +242,7 @@ def test_a_redrawn_mask_is_judged_anew(own: Own) -> None:
 def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named_first(
     own: Own, tmp_path: Path
 ) -> None:
-    model = own.checkout.root / "results/own/tiny/coin_tray/efficientad/seed0/model.pt"
+    model = own.checkout.root / "results/own/coin_tray/efficientad-tiny/seed0/model.pt"
     before = own.folder, model.read_bytes()
     model.unlink()
     moved = before[0].rename(tmp_path / "moved")
@@ -255,23 +260,6 @@ def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named
         own.lie_in(before[0])
 
 
-def test_nothing_keeps_a_cluster_job_after_its_work(checkout: Checkout) -> None:
-    inside = ["--cores", "1", "--configfile", "tests/smallest.yaml", "--mode", "remote", "--force", "--nolock"]
-    program = f"""
-import sys, threading
-from snakemake.cli import main
-try:
-    main({[*inside, "--target-jobs", "index_pretraining:"]})
-except SystemExit as end:
-    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-    print("ended", end.code, "with timers", timers)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=checkout.root, env=checkout.environment, capture_output=True, text=True
-    )
-    assert "ended 0 with timers []" in run.stdout, run.stdout + run.stderr
-
-
 @pytest.mark.parametrize(
     ("text", "named"), [("training: {stepps: 3}", "stepps"), ("dataset: {categories: [pushpin]}", "pushpin")]
 )
@@ -286,15 +274,15 @@ def test_a_wrong_configuration_is_one_line(checkout: Checkout, text: str, named:
 
 
 def test_images_that_were_deleted_come_back_where_a_job_reads_them(checkout: Checkout) -> None:
-    data, maps = checkout.root / "data/smallest", checkout.model("efficientad") / "maps.npz"
-    before = maps.read_bytes(), checkout.model("dfsc-q0.9").joinpath("model.pt").stat().st_mtime_ns
+    data, maps = checkout.root / "data/smallest", checkout.model(METHODS[0]) / "maps.npz"
+    before = maps.read_bytes(), checkout.model(METHODS[1]).joinpath("model.pt").stat().st_mtime_ns
     shutil.rmtree(data)
     assert checkout.planned() == {}
     maps.unlink()
     run = checkout.smallest("--", str(maps.relative_to(checkout.root)))
     assert run.returncode == 0, run.stdout
     assert maps.read_bytes() == before[0]
-    assert checkout.model("dfsc-q0.9").joinpath("model.pt").stat().st_mtime_ns == before[1]
+    assert checkout.model(METHODS[1]).joinpath("model.pt").stat().st_mtime_ns == before[1]
     assert not {"train", "pretrain_teacher", "manifest"} & checkout.planned().keys()
 
 

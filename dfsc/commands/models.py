@@ -123,7 +123,7 @@ def train(
     from dfsc.training.student import ModelFiles, run_training
 
     parsed = read_settings(settings, TrainingSettings)
-    label = "/".join(output.parent.parts[-3:])  # as the cell is called
+    label = "/".join(output.absolute().parent.parts[-3:])  # as the cell is called
     with ProgressFile(progress) as kept:
         run_training(
             parsed,

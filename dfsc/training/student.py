@@ -19,7 +19,7 @@ from dfsc.data.images import load_images
 from dfsc.data.layout import images_of, read_manifest
 from dfsc.data.pretraining_images import PretrainingImages
 from dfsc.errors import UserError
-from dfsc.files import digest_of, read_record, sha256_of, write_json
+from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
 from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
 from dfsc.model.saved import load_teacher, model_state, save_tensors
@@ -259,7 +259,8 @@ def run_training(
     options = replace(options, progress=DistanceLog(learner.model, images[0], distances, options.progress))
     log = train(learner, validation, checkpoint, options)
     save_tensors(files.model, model_state(learner.model))
-    shutil.move(distances, files.distances)
+    with written_whole(files.distances) as temporary:
+        shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)
     write_json(
         files.record,
@@ -274,3 +275,4 @@ def run_training(
         },
     )
     checkpoint.remove()
+    distances.unlink()

@@ -27,7 +27,7 @@ class Benchmark:
             f"pretraining: {{folder: data/{name}/pretraining}}\n"
             f"training: {{steps: {steps}}}\n"
         )
-        self.cells = [f"{name}/tiny/coin_tray/{method}/seed0" for method in ("efficientad", "dfsc-q0.9")]
+        self.cells = [f"{name}/coin_tray/{method}/seed0" for method in ("efficientad-tiny", "dfsc-tiny-q0.9")]
         self.models = [f"results/{cell}/model.pt" for cell in self.cells]
         self.manifest = f"results/{name}/manifests/coin_tray/training.csv"
 

@@ -15,9 +15,9 @@ from support.checkout import Checkout
 from support.cluster import CONFIG, answer_of, new_checkout, wait_for
 
 RESULTS = "results/shrunk"
-MODELS = [
-    f"{category}/{method}" for category in ("coin_tray", "picture_wall") for method in ("efficientad", "dfsc-q0.9")
-]
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
+MODELS = [f"{category}/{method}" for category in ("coin_tray", "picture_wall") for method in METHODS]
 TABLES = [f"{table}.{ending}" for table in ("table1_image_auroc", "table2_au_spro") for ending in ("csv", "md", "tex")]
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -41,7 +41,7 @@ class ClusterRun:
 
     def log(self, model: str) -> str:
         """What a model's training printed in its last attempt."""
-        path = self.checkout.root / "logs/shrunk/tiny" / model / "seed0/train.log"
+        path = self.checkout.root / "logs/shrunk" / model / "seed0/train.log"
         return path.read_text() if path.exists() else ""
 
     def steps(self, model: str) -> list[int]:
@@ -55,7 +55,7 @@ class ClusterRun:
             job, comment = line.split("|")
             for model in MODELS:
                 steps = self.steps(model)
-                if comment.endswith(f"train_wildcards_tiny_{model.replace('/', '_')}_0") and steps:
+                if comment.endswith(f"train_wildcards_{model.replace('/', '_')}_0") and steps:
                     found |= {model: job} if 20 < steps[-1] < 500 else {}
         return found
 
@@ -111,7 +111,7 @@ def test_models_and_tables_equal_those_of_a_local_run(local: Checkout, disturbed
     here, there = local.root / RESULTS, disturbed.checkout.root / RESULTS
     files = [str(path.relative_to(here)) for path in (here / "tables").glob("table*")]
     assert len(files) > 10
-    files += [f"tiny/{model}/seed0/{name}" for model in MODELS for name in ("model.pt", "training_curve.csv")]
+    files += [f"{model}/seed0/{name}" for model in MODELS for name in ("model.pt", "training_curve.csv")]
     for name in files:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
     # Each run's own number and duration are all that may differ.
@@ -159,7 +159,7 @@ def test_trainings_share_a_gpu_where_the_profile_asks_for_shards(tmp_path: Path)
     asked["set-resources"]["train"] |= {"gpu": 0, "gres": "'shard:1'"}  # as the comment beside `train` says
     profile.write_text(yaml.safe_dump(asked))
     (checkout.root / "short.yaml").write_text("{benchmark: shared, training: {steps: 20}}")
-    models = [f"results/shared/tiny/{model}/seed0/model.pt" for model in MODELS]
+    models = [f"results/shared/{model}/seed0/model.pt" for model in MODELS]
     run = checkout.snakemake("--profile", "slurm", "--configfile", CONFIG, "short.yaml", "--", *models)
     assert run.returncode == 0, run.stdout
 

@@ -59,7 +59,7 @@ class Checkout:
 
     def model(self, method: str) -> Path:
         """Folder of a model's results."""
-        return self.root / "results/smallest/tiny/coin_tray" / method / "seed0"
+        return self.root / "results/smallest/coin_tray" / method / "seed0"
 
 
 def job_counts(run: subprocess.CompletedProcess[str]) -> dict[str, int]:

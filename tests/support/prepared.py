@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfsc.data.pretraining_images import PretrainingImages
+from dfsc.settings.grid import CELL_FILES
 
 GENERATED = {"seed": 3, "train": 6, "validation": 3, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 12}
 TEACHER = {
@@ -48,6 +49,20 @@ TRAINING = {
 }
 
 
+def model_files(folder: Path) -> list[object]:
+    """Arguments of `dfsc train`: what it writes, in `folder`."""
+    options = {"model": "output"}  # where an option is not named as the file
+    return [
+        part for name, file in CELL_FILES["train"].items() for part in (f"--{options.get(name, name)}", folder / file)
+    ]
+
+
+def teacher_files(folder: Path) -> list[object]:
+    """Arguments of `dfsc teacher pretrain`: what it writes, in `folder`."""
+    names = {"output": "teacher.pt", "curve": "teacher.csv", "record": "teacher.json"}
+    return [part for option, file in names.items() for part in (f"--{option}", folder / file)]
+
+
 @dataclass
 class Prepared:
     """Where the prepared data set, manifests, index and teacher lie."""
@@ -78,6 +93,6 @@ class Prepared:
         return [
             *("train", "--settings", json.dumps({**TRAINING, **changes}), "--dataset", self.dataset),
             *("--category", self.category, "--manifest", self.manifest(), "--teacher", self.root / "teacher.pt"),
-            *(*self.pretraining, "--output", output / "model.pt"),
+            *(*self.pretraining, *model_files(output)),
             *("--checkpoints", output / "checkpoints", "--device", "cpu"),
         ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm, t
 
-from support.told_runs import BASELINE, CATEGORIES, SEEDS, TYPES, Cell, told, told_scores
+from support.told_runs import BASELINES, CATEGORIES, SEEDS, TYPES, Cell, baseline_of, told, told_scores
 
 ALL = "mean of categories"
 COLUMNS = (*TYPES, "mean")
@@ -22,25 +22,25 @@ def categories_of(name: str) -> list[str]:
     return CATEGORIES if name == ALL else [name]
 
 
-def seeds_of(cells: list[Cell], size: str, category: str, method: str) -> list[int]:
+def seeds_of(cells: list[Cell], category: str, method: str) -> list[int]:
     """The seeds that have the method in the category, or in all of them."""
-    return [seed for seed in SEEDS if all(Cell(size, name, method, seed) in cells for name in categories_of(category))]
+    return [seed for seed in SEEDS if all(Cell(name, method, seed) in cells for name in categories_of(category))]
 
 
-def pairs_of(cells: list[Cell], size: str, category: str, method: str) -> list[int]:
-    """The seeds that have both the method and the baseline."""
-    own, baseline = (seeds_of(cells, size, category, name) for name in (method, BASELINE))
-    return [seed for seed in own if seed in baseline and method != BASELINE]
+def pairs_of(cells: list[Cell], category: str, method: str) -> list[int]:
+    """The seeds that have both the method and its baseline."""
+    own, baseline = (seeds_of(cells, category, name) for name in (method, baseline_of(method)))
+    return [seed for seed in own if seed in baseline and method not in BASELINES]
 
 
-def value_of(metric: str, column: str, size: str, category: str, method: str, seed: int) -> float:
+def value_of(metric: str, column: str, category: str, method: str, seed: int) -> float:
     """A seed's value, or its mean over all categories."""
-    return statistics.fmean(told(Cell(size, name, method, seed), metric, column) for name in categories_of(category))
+    return statistics.fmean(told(Cell(name, method, seed), metric, column) for name in categories_of(category))
 
 
-def gain_of(metric: str, column: str, size: str, category: str, method: str, seed: int) -> float:
+def gain_of(metric: str, column: str, category: str, method: str, seed: int) -> float:
     """A seed's method minus its baseline."""
-    own, baseline = (value_of(metric, column, size, category, name, seed) for name in (method, BASELINE))
+    own, baseline = (value_of(metric, column, category, name, seed) for name in (method, baseline_of(method)))
     return own - baseline
 
 
@@ -55,14 +55,14 @@ def deviation(values: list[float]) -> float:
 def win_gain(cell: Cell, kind: str) -> NDArray[np.float64]:
     """[anomalous, good]: 1 where the run, and not its own seed's baseline, tells two images apart; -1 conversely."""
     won = []
-    for run in (cell, cell._replace(method=BASELINE)):
+    for run in (cell, cell._replace(method=baseline_of(cell.method))):
         scores = told_scores(run)
         good, anomalous = ([v for path, v in scores.items() if f"/{name}/" in path] for name in ("good", kind))
         won.append([[float(one > other) for other in good] for one in anomalous])
     return np.array(won[0]) - np.array(won[1])
 
 
-def image_covariance(size: str, category: str, method: str, seeds: list[int], column: str) -> NDArray[np.float64]:
+def image_covariance(category: str, method: str, seeds: list[int], column: str) -> NDArray[np.float64]:
     """Covariance of the difference in AUROC between seeds, [seeds, seeds], when test images are drawn again: exact.
 
     n draws of n images: each count has variance 1 - 1/n, two have covariance -1/n. Good images and each anomaly type
@@ -74,7 +74,7 @@ def image_covariance(size: str, category: str, method: str, seeds: list[int], co
     for name in categories_of(category):
         by_good = np.zeros((len(seeds), 1))
         for kind in kinds:
-            gain = np.array([win_gain(Cell(size, name, method, seed), kind) for seed in seeds])
+            gain = np.array([win_gain(Cell(name, method, seed), kind) for seed in seeds])
             gain /= len(kinds) * gain[0].size
             by_good = by_good + gain.sum(axis=1)
             by_anomalous = centred(gain.sum(axis=2), 1)
@@ -119,12 +119,12 @@ def reach_of(variance: float, std: float, seeds: int) -> float:
     return float(brentq(lambda limit: share_below(limit, variance, std, seeds) - 0.975, 0, 10))
 
 
-def best_of(cells: list[Cell], metric: str, size: str, category: str, methods: list[str]) -> str | None:
-    """Of several DFSC methods that one of the highest mean of both types; None if there is one only."""
+def best_of(cells: list[Cell], metric: str, category: str, methods: list[str]) -> str | None:
+    """Of several DFSC methods of a size that one of the highest mean of both types; None if there is one only."""
     means = {
-        method: statistics.fmean(value_of(metric, "mean", size, category, method, seed) for seed in seeds)
+        method: statistics.fmean(value_of(metric, "mean", category, method, seed) for seed in seeds)
         for method in methods
-        if method != BASELINE and (seeds := seeds_of(cells, size, category, method))
+        if method not in BASELINES and (seeds := seeds_of(cells, category, method))
     }
     return max(means, key=lambda method: means[method]) if len(means) > 1 else None
 

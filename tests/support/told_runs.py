@@ -1,7 +1,7 @@
 """Runs made by hand whose every number tells where it comes from, written as the workflow's rules leave a model.
 
-Each (metric, size, category, method, seed, anomaly type) has a value of its own, so that a number in another's row,
-column, sign, category or seed is seen. The image scores give the told AUROCs exactly: they are ranks.
+Each (metric, category, method, seed, anomaly type) has a value of its own, so that a number in another's row, column,
+sign, category, seed or size is seen. The image scores give the told AUROCs exactly: they are ranks.
 """
 
 import itertools
@@ -12,18 +12,34 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dfsc.provenance import RECORDED_VERSIONS
-from dfsc.report.compare import Grid
+from dfsc.settings.grid import Grid
 from support.command_line import dfsc
+from support.prepared import DFSC, GENERATED
 
-SIZES = ["S", "M"]
+SIZES = ["S", "tiny"]
 CATEGORIES = ["coin_tray", "picture_wall"]
-BASELINE = "efficientad"
-# Not in the order of the quantiles: an order that is taken for granted is seen.
-METHODS = [BASELINE, "dfsc-q0.99", "dfsc-q0.9", "dfsc-q0.9-margin_0.5"]
 SEEDS = [2, 5, 11]
-HEADLINE = "dfsc-q0.9"
-GRID = Grid(SIZES, CATEGORIES, METHODS, SEEDS, HEADLINE, "generated")
+# The methods of a size: the baseline, one that is not declared, the declared one, and another reading of it. Not in the
+# order of the quantiles: an order that is taken for granted is seen.
+METHODS_OF = {
+    "S": ["efficientad-S", "dfsc-S-q0.99", "dfsc-S-q0.9", "dfsc-S-q0.9-margin_0.5"],
+    "tiny": ["efficientad-tiny", "dfsc-tiny-q0.99", "dfsc-tiny-q0.9", "dfsc-tiny-q0.9-margin_0.5"],
+}
+METHODS = [method for of_size in METHODS_OF.values() for method in of_size]
+BASELINES, HEADLINES = METHODS[::4], METHODS[2::4]
+QUANTILES, MARGINS = (None, 0.99, 0.9, 0.9), (None, 1.0, 1.0, 0.5)  # of the methods of a size
 BENCHMARK = "told"
+CONFIG: dict[str, Any] = {
+    "benchmark": BENCHMARK,
+    "dataset": {"source": "generated", "folder": "data/told", "categories": CATEGORIES, "generated": GENERATED},
+    "pretraining": {"images": "generated", "folder": "data/told/pretraining"},
+    "training": {"sizes": SIZES, "seeds": SEEDS},
+    "dfsc": {
+        **{key: value for key, value in DFSC.items() if key != "quantile"},
+        **{"quantiles": [0.99, 0.9], "headline_quantile": 0.9, "ablations": [{"margin": 0.5}]},
+    },
+}
+GRID = Grid.from_config(CONFIG)
 TYPES = ("logical_anomalies", "structural_anomalies")
 LIMITS = ("0.01", "0.05", "0.1", "0.3", "1.0")
 METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in LIMITS))
@@ -32,16 +48,33 @@ IMAGES = {"good": 20, "logical_anomalies": 20, "structural_anomalies": 25}
 PRETRAINING = "generated (77 images)"
 STEPS = (1, 40, 300)
 LOSSES = ("hard", "penalty", "autoencoder", "student_autoencoder")
-# In points: of a method in the first and in the second category, of a category, of a size, of a seed.
-GAINS = {BASELINE: (0, 0), "dfsc-q0.99": (-5.9, 12.3), "dfsc-q0.9": (4.1, 3.3), "dfsc-q0.9-margin_0.5": (8.7, -2.9)}
+# In points: of a size's method in the first and in the second category, of a category, of a size, of a seed.
+GAINS = ((0, 0), (-5.9, 12.3), (4.1, 3.3), (8.7, -2.9))
 OF_CATEGORY, OF_SIZE, OF_SEED = (0, 18.1), (0, 6.7), (0, 2.6, -1.4)
-STRUCTURAL = {BASELINE: 0, "dfsc-q0.99": 4.3, "dfsc-q0.9": 0.7, "dfsc-q0.9-margin_0.5": -1.9}  # on top, of that type
+STRUCTURAL = (0, 4.3, 0.7, -1.9)  # on top, of a size's method, of that type
+# What a run is given to keep; what else lies in the model's folder stays there.
+TRACKED = ("model.pt", "training.json", "training_curve.csv", "scores.csv", "metrics.json", "curves.csv", "curves.png",
+           "heatmaps.png")  # fmt: skip
+
+
+def size_of(method: str) -> str:
+    """The size that a method is of."""
+    return next(size for size, methods in METHODS_OF.items() if method in methods)
+
+
+def place_of(method: str) -> int:
+    """Which of the methods of its size it is, from 0."""
+    return METHODS_OF[size_of(method)].index(method)
+
+
+def baseline_of(method: str) -> str:
+    """What a method is compared with: the baseline of its size."""
+    return METHODS_OF[size_of(method)][0]
 
 
 class Cell(NamedTuple):
     """One run of the grid."""
 
-    size: str
     category: str
     method: str
     seed: int
@@ -52,29 +85,25 @@ class Cell(NamedTuple):
         return CELLS.index(self)
 
     @property
-    def name(self) -> str:
-        """As the run is called in MLflow."""
-        return f"{self.category} {self.method} seed{self.seed} {self.size}"
-
-    def folder(self, root: Path) -> Path:
-        """Where the workflow keeps the model."""
-        return root / self.size / self.category / self.method / f"seed{self.seed}"
+    def path(self) -> str:
+        """Where the workflow keeps the model, and as the run is called in MLflow."""
+        return f"{self.category}/{self.method}/seed{self.seed}"
 
 
-CELLS = [Cell(*cell) for cell in itertools.product(SIZES, CATEGORIES, METHODS, SEEDS)]
+CELLS = [Cell(*cell) for cell in itertools.product(CATEGORIES, METHODS, SEEDS)]
 
 
 def points(cell: Cell) -> float:
     """Where a run stands, in points; other sums of the same parts never agree with it."""
-    size, category = SIZES.index(cell.size), CATEGORIES.index(cell.category)
-    method, seed = METHODS.index(cell.method), SEEDS.index(cell.seed)
+    size, category = SIZES.index(size_of(cell.method)), CATEGORIES.index(cell.category)
+    method, seed = place_of(cell.method), SEEDS.index(cell.seed)
     by_seed = OF_SEED[seed] * (1 + 0.3 * method + 0.2 * category)
-    return OF_SIZE[size] + OF_CATEGORY[category] + GAINS[cell.method][category] * (1 + 0.4 * size) + by_seed
+    return OF_SIZE[size] + OF_CATEGORY[category] + GAINS[method][category] * (1 + 0.4 * size) + by_seed
 
 
 def wins(cell: Cell, kind: str) -> int:
     """How often an anomalous image of the type scores above a good one."""
-    structural = 44.3 + 1.1 * points(cell) + STRUCTURAL[cell.method]
+    structural = 44.3 + 1.1 * points(cell) + STRUCTURAL[place_of(cell.method)]
     wanted = {"logical_anomalies": 40 + points(cell), "structural_anomalies": structural}[kind]
     return round(wanted / 100 * IMAGES["good"] * IMAGES[kind])
 
@@ -86,7 +115,9 @@ def told(cell: Cell, metric: str, column: str) -> float:
     if metric == "image_auroc":
         return wins(cell, column) / (IMAGES["good"] * IMAGES[column])
     limit, kind = LIMITS.index(metric.removeprefix("au_spro_")), TYPES.index(column)
-    return (21 + 5.3 * limit + kind * (8.9 + STRUCTURAL[cell.method]) + (0.9 + 0.03 * limit) * points(cell)) / 100
+    return (
+        21 + 5.3 * limit + kind * (8.9 + STRUCTURAL[place_of(cell.method)]) + (0.9 + 0.03 * limit) * points(cell)
+    ) / 100
 
 
 def told_defect(cell: Cell, kind: str, defect: str, limit: str) -> float:
@@ -103,7 +134,7 @@ def told_scores(cell: Cell) -> dict[str, float]:
     scores = {"good": np.arange(good, dtype=float)}
     for kind in TYPES:
         scores[kind] = ranks(wins(cell, kind), IMAGES[kind], good) - 0.5
-    method = METHODS.index(cell.method)
+    method = place_of(cell.method)
     found = {}
     for number, (folder, values) in enumerate(scores.items()):
         order = np.random.default_rng([number, cell.seed]).permutation(values.size)
@@ -132,30 +163,30 @@ def told_loss(cell: Cell, loss: str, step: int) -> float:
 
 def told_settings(cell: Cell) -> dict[str, Any]:
     """Settings of a training: what DFSC has beside the baseline is under `dfsc`."""
-    quantile = None if cell.method == BASELINE else float(cell.method.removeprefix("dfsc-q").split("-")[0])
-    margin = 0.5 if cell.method.endswith("margin_0.5") else 1.0
-    dfsc = None if quantile is None else {"quantile": quantile, "margin": margin, "distance": "squared"}
-    return {"size": cell.size, "image_size": 64, "steps": 300, "learning_rate": 1e-4, "seed": cell.seed, "dfsc": dfsc}
+    place = place_of(cell.method)
+    dfsc = None if place == 0 else {"quantile": QUANTILES[place], "margin": MARGINS[place], "distance": "squared"}
+    size = size_of(cell.method)
+    return {"size": size, "image_size": 64, "steps": 300, "learning_rate": 1e-4, "seed": cell.seed, "dfsc": dfsc}
 
 
 def told_provenance(cell: Cell) -> dict[str, str]:
     """What a run was made from: what may differ between the runs of a benchmark does."""
     return {
-        "commit": f"commit-of-{'first' if cell.method == BASELINE else 'second'}",
+        "commit": f"commit-of-{'first' if cell.method in BASELINES else 'second'}",
         "hardware": f"cuda (card {cell.seed})",
         "data_digest": f"data-of-{cell.category}",
-        "teacher_digest": f"teacher-of-{cell.size}",
+        "teacher_digest": f"teacher-of-{size_of(cell.method)}",
         "model_digest": f"model-{cell.number}",
         "pretraining_images": PRETRAINING,
         "backbone": "told-backbone",
-        "teacher": f"pretrained {cell.size}",
+        "teacher": f"pretrained {size_of(cell.method)}",
     }
 
 
 def told_versions(cell: Cell | None = None) -> dict[str, str]:
     """A version of each package, each another; DFSC was trained with another torch than the rest."""
     versions = {name: f"{number}.1" for number, name in enumerate(RECORDED_VERSIONS, 3)}
-    return versions | ({"torch": "2.2"} if cell and cell.method != BASELINE else {})
+    return versions | ({"torch": "2.2"} if cell and cell.method not in BASELINES else {})
 
 
 def told_cost(cell: Cell) -> dict[str, float]:
@@ -191,7 +222,7 @@ def told_metrics(cell: Cell) -> dict[str, Any]:
 
 def write_model(cell: Cell, root: Path) -> Path:
     """Write the files of one trained, scored and evaluated model; returns its folder."""
-    folder = cell.folder(root)
+    folder = root / cell.path
     folder.mkdir(parents=True)
     training = {
         "fingerprint": f"{cell.number:012}-and-more",
@@ -210,8 +241,8 @@ def write_model(cell: Cell, root: Path) -> Path:
     (folder / "scores.csv").write_text(f"path,image_score\n{scores}")
     losses = [",".join([str(step), *(repr(told_loss(cell, loss, step)) for loss in LOSSES)]) for step in STEPS]
     (folder / "training_curve.csv").write_text("\n".join([",".join(("step", *LOSSES)), *losses, ""]))
-    for name in ("model.pt", "curves.csv", "curves.png", "heatmaps.png"):
-        (folder / name).write_text(f"{name} of {cell.name}")
+    for name in ("model.pt", "curves.csv", "curves.png", "curves.pdf", "heatmaps.png", "feature_distances.npz"):
+        (folder / name).write_text(f"{name} of {cell.path}")
     return folder
 
 
@@ -220,8 +251,8 @@ def track_told_runs(root: Path, uri: str) -> None:
     for cell in CELLS:
         folder = write_model(cell, root)
         outcome = dfsc(
-            *("track", "--model-folder", folder, "--uri", uri, "--experiment", BENCHMARK, "--category", cell.category),
-            *("--method", cell.method, "--output", folder / "run.json"),
+            *("track", *(folder / name for name in TRACKED), "--uri", uri, "--experiment", BENCHMARK),
+            *("--category", cell.category, "--method", cell.method, "--output", folder / "run.json"),
         )
         assert outcome.code == 0, outcome.errors
 
@@ -231,11 +262,11 @@ def track_told_teacher(root: Path, uri: str) -> Path:
     made = {
         "fingerprint": "teacher-print-and-more",
         "teacher": "pretrained here",
-        "digest": "teacher-of-M",
+        "digest": "teacher-of-tiny",
         "commit": "commit-of-teacher",
         "hardware": "cuda (card 9)",
         "code": "code-of-teachers",
-        "settings": {"size": "M", "steps": 40, "learning_rate": 2e-4},
+        "settings": {"size": "tiny", "steps": 40, "learning_rate": 2e-4},
         "seconds": 11.0,
         "gpu_seconds": 12.0,
         "peak_memory_bytes": 13.0,
@@ -243,11 +274,12 @@ def track_told_teacher(root: Path, uri: str) -> Path:
         "python": "3.1",
         "versions": told_versions(),
     }
-    teacher = root / "teacher.pt"
+    teacher = root / "teachers" / "tiny" / "teacher.pt"
+    teacher.parent.mkdir(parents=True)
     teacher.write_text("weights")
     teacher.with_suffix(".json").write_text(json.dumps(made))
     teacher.with_suffix(".csv").write_text("step,distillation\n1,5.5\n40,2.5\n")
-    receipt = root / "teacher_run.json"
+    receipt = teacher.with_name("run.json")
     outcome = dfsc("teacher", "track", teacher, "--uri", uri, "--benchmark", BENCHMARK, "--output", receipt)
     assert outcome.code == 0, outcome.errors
     return receipt

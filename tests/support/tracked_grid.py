@@ -6,20 +6,28 @@ import numpy as np
 
 from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
-from dfsc.report.compare import Grid
 from dfsc.report.tracking import TrackedRun, track_run
+from dfsc.settings.grid import Grid
 
-METHODS = ["efficientad", "dfsc-q0.9", "dfsc-q0.99", "dfsc-q0.99-margin_0.5"]
+METHODS = ["efficientad-tiny", "dfsc-tiny-q0.9", "dfsc-tiny-q0.99", "dfsc-tiny-q0.99-margin_0.5"]
 CATEGORIES = ["coin_tray", "picture_wall"]
 SEEDS = [0, 1, 2]
-GRID = Grid(["tiny"], CATEGORIES, METHODS, SEEDS, "dfsc-q0.99", "generated")
+GRID = Grid.from_config(
+    {
+        "benchmark": "benchmark",
+        "dataset": {"source": "generated", "categories": CATEGORIES},
+        "training": {"sizes": ["tiny"], "seeds": SEEDS},
+        "dfsc": {"quantiles": [0.9, 0.99], "headline_quantile": 0.99, "margin": 1.0, "ablations": [{"margin": 0.5}]},
+    }
+)
+assert GRID.names == METHODS
 
 
 def scores_of(category: str, method: str, seed: int) -> dict[str, float]:
     """Made-up image scores: DFSC adds half a standard deviation to what is anomalous."""
     images = np.random.default_rng(CATEGORIES.index(category)).normal(size=(3, 30))
     own = np.random.default_rng([METHODS.index(method), seed]).normal(0, 0.2, (3, 30))
-    shift = 0.0 if method == "efficientad" else 0.5
+    shift = 0.0 if method == METHODS[0] else 0.5
     values = images + own + np.array([[0.0], [0.8 + shift], [1.2 + shift]])
     folders = ("good", "logical_anomalies", "structural_anomalies")
     return {
@@ -43,9 +51,11 @@ def metrics_of(scores: dict[str, float]) -> dict[str, float]:
     }
 
 
-def track(uri: str, folder: Path, category: str, method: str, seed: int, **changed: str) -> Path:
-    """Track a run with its scores; return its receipt. `changed`: tags or, with '_', parameters that differ."""
-    scores = scores_of(category, method, seed)
+def track(uri: str, results: Path, category: str, method: str, seed: int, **changed: str) -> Path:
+    """Track a run with its scores; return its receipt, below `results`. `changed`: tags or steps that differ."""
+    scores, cell = scores_of(category, method, seed), f"{category}/{method}/seed{seed}"
+    folder = results / cell
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.csv").write_text("path,image_score\n" + "".join(f"{path},{v!r}\n" for path, v in scores.items()))
     tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "c", "hardware": "cpu",
             "data_digest": category, "teacher_digest": "t", "code_digest": "k", "backbone": "resnet18",
@@ -53,12 +63,12 @@ def track(uri: str, folder: Path, category: str, method: str, seed: int, **chang
     parameters = {
         "steps": changed.pop("steps", "3"),
         "seed": seed,
-        **({"dfsc.margin": 1.0} if method != "efficientad" else {}),
+        **({"dfsc.margin": 1.0} if method != METHODS[0] else {}),
     }
     run = TrackedRun(
-        f"{category} {method} seed{seed}", f"{category}/{method}/{seed}",
+        cell, f"benchmark/{cell}",
         tags={**tags, **changed}, parameters=parameters, curve=[], metrics=metrics_of(scores),
         artifacts={folder / "scores.csv": ""}, costs={"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9},
     )  # fmt: skip
-    write_json(folder / f"{category}-{method}-{seed}.json", track_run(uri, "benchmark", run))
-    return folder / f"{category}-{method}-{seed}.json"
+    write_json(folder / "run.json", track_run(uri, "benchmark", run))
+    return folder / "run.json"

@@ -85,30 +85,30 @@ def checkout(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Checko
 
 def test_what_a_stopped_server_missed_is_tracked_once_by_the_next_run(server: Server, checkout: Checkout) -> None:
     run: Callable[..., subprocess.CompletedProcess[str]] = lambda *more: checkout.smallest("server.yaml", *more)  # noqa: E731
-    first = str(checkout.model("efficientad").relative_to(checkout.root) / "run.json")
+    first = str(checkout.model("efficientad-tiny").relative_to(checkout.root) / "run.json")
     started = run("--", first)
     assert started.returncode == 0, started.stdout
     server.stop()
 
     without = run()
     assert without.returncode != 0 and "results stay on disk, run again to track them" in without.stdout
-    for method in ("efficientad", "dfsc-q0.9"):
+    for method in ("efficientad-tiny", "dfsc-tiny-q0.9"):
         assert (checkout.model(method) / "metrics.json").exists()
-    assert not (checkout.model("dfsc-q0.9") / "run.json").exists()
+    assert not (checkout.model("dfsc-tiny-q0.9") / "run.json").exists()
 
     server.start()
     again = run("--", "tables")
     assert again.returncode == 0, again.stdout
     assert "rule train:" not in again.stdout
     runs = runs_of(server.uri, "smallest")
-    assert sorted(run.data.tags["method"] for run in runs) == ["dfsc-q0.9", "efficientad"]
+    assert sorted(run.data.tags["method"] for run in runs) == ["dfsc-tiny-q0.9", "efficientad-tiny"]
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def test_a_run_cut_short_is_written_anew(server: Server, checkout: Checkout) -> None:
     from dfsc.report.tracking import tracking_client
 
-    receipt: Path = checkout.model("efficientad") / "run.json"
+    receipt: Path = checkout.model("efficientad-tiny") / "run.json"
     before = json.loads(receipt.read_text())
     with tracking_client(server.uri) as client:
         client.update_run(before["run_id"], status="RUNNING")  # as if tracking had been killed before its last call

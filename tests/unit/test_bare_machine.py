@@ -36,21 +36,23 @@ from dfsc.inference.maps import read_maps
 from dfsc.inference.score import run_scoring
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.training.loop import LoopOptions
-from dfsc.training.student import run_training
+from dfsc.settings.grid import CELL_FILES
+from dfsc.training.student import ModelFiles, run_training
 from dfsc.settings.training import TrainingSettings
 
 root, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 folder, manifest, device = root / "data/coin_tray", root / "coin_tray.csv", choose_device("cpu", 1)
 run_training(
     build(TrainingSettings, settings), folder, manifest, root / "teacher.pt", root / "index",
-    root / "data/pretraining", out / "model.pt", out / "checkpoints", device, LoopOptions(),
+    root / "data/pretraining", ModelFiles(**{name: out / file for name, file in CELL_FILES["train"].items()}),
+    out / "checkpoints", device, LoopOptions(),
 )
 run_scoring(
     out / "model.pt", ScoringSettings("zero", "float32"), folder, manifest, out / "scores.csv", out / "maps.npz", None,
     device, 1, lambda done, total: None,
 )
 found = evaluate_small_maps(
-    root / "data", "coin_tray", read_maps(out / "maps.npz"), "zero", workers=1, progress=lambda done, total: None
+    root / "data", "coin_tray", read_maps(out / "maps.npz"), workers=1, progress=lambda done, total: None
 )
 print(found.metrics["classification"]["auc_roc"]["mean"])
 """

@@ -18,7 +18,7 @@ from dfsc import provenance
 from dfsc.data.layout import read_manifest, write_manifest
 from support.checkout import CHECKOUT
 from support.command_line import dfsc
-from support.prepared import TEACHER, TRAINING, Prepared
+from support.prepared import TEACHER, TRAINING, Prepared, teacher_files
 
 
 def digest(path: Path) -> str:
@@ -112,7 +112,7 @@ def test_a_teachers_checkpoint_too(
         torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
         outcome = dfsc(
             *("teacher", "pretrain", "--settings", json.dumps(settings), *copy.pretraining),
-            *("--backbone-weights", tmp_path / "backbone.pth", "--output", tmp_path / "teacher.pt"),
+            *("--backbone-weights", tmp_path / "backbone.pth", *teacher_files(tmp_path)),
             *("--checkpoints", tmp_path / "checkpoints", "--checkpoint-seconds", "0", "--device", "cpu"),
         )
         assert outcome.code == 1, outcome.errors
@@ -144,12 +144,12 @@ def test_every_setting_has_a_checkpoint_of_its_own(prepared: Prepared, tmp_path:
 @pytest.mark.parametrize(
     ("module", "old", "new", "same"),
     [
-        ("train", "MAP_QUANTILES = (0.9, 0.995)", "MAP_QUANTILES = (0.9, 0.99)", False),
-        ("networks", "nn.Dropout(0.2)", "nn.Dropout(0.3)", False),
-        ("randomness", "[seed, ", "[seed + 1, ", False),  # imported by an imported module
-        ("train", "# of the validation maps", "# other words", True),
-        ("losses", "averages", "takes the mean of", True),  # in a docstring
-        ("tables", "import", "import sys\nimport", True),  # of no concern to training
+        ("training/student", "MAP_QUANTILES = (0.9, 0.995)", "MAP_QUANTILES = (0.9, 0.99)", False),
+        ("model/networks", "nn.Dropout(0.2)", "nn.Dropout(0.3)", False),
+        ("training/randomness", "[seed, ", "[seed + 1, ", False),  # imported by an imported module
+        ("training/student", "# of the validation maps", "# other words", True),
+        ("model/losses", "averages", "takes the mean of", True),  # in a docstring
+        ("report/tables", "import", "import sys\nimport", True),  # of no concern to training
     ],
 )
 def test_the_codes_digest_is_of_what_the_code_does(package: Path, module: str, old: str, new: str, same: bool) -> None:

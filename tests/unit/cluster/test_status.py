@@ -40,7 +40,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]
 
 def leave(method: str, seed: int, *, log: str = "", stage: str = "train", files: tuple[str, ...] = ()) -> Path:
     """Leave a log, and empty results; returns the log."""
-    place = Path("grid/tiny/coin_tray", method, f"seed{seed}")
+    place = Path("grid/coin_tray", method, f"seed{seed}")
     for root in ("logs", "results"):
         (root / place).mkdir(parents=True, exist_ok=True)
     for name in files:
@@ -72,11 +72,13 @@ def states(config: dict[str, object]) -> list[str]:
 
 def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     assert states(config) == ["waiting"] * 4
-    at_work(leave("efficientad", 0), 40, seconds_left=90)
-    at_work(silent := leave("efficientad", 1), 40)
+    at_work(leave("efficientad-tiny", 0), 40, seconds_left=90)
+    at_work(silent := leave("efficientad-tiny", 1), 40)
     os.utime(progress_of(silent), (time.time() - 3600,) * 2)
     leave(
-        "dfsc-q0.9", 0, log="bash: dfsc: command not found\nTraceback (most recent call last)\nMemoryError: no more\n"
+        "dfsc-tiny-q0.9",
+        0,
+        log="bash: dfsc: command not found\nTraceback (most recent call last)\nMemoryError: no more\n",
     )
     assert states(config) == ["running", "silent", "failed", "waiting"]
     print_status(config)
@@ -113,7 +115,7 @@ def test_a_failed_training_is_told_with_its_words_whatever_its_log_ends_in(
     arguments: Callable[[Prepared, Path], list[object]],
     words: str,
 ) -> None:
-    log = leave("efficientad", 0, log="slurmstepd: task 0 was here\n")
+    log = leave("efficientad-tiny", 0, log="slurmstepd: task 0 was here\n")
     outcome = dfsc(*arguments(prepared, Path.cwd()), "--progress", progress_of(log))
     assert outcome.code in (1, 2)
     assert states(config)[0] == "failed"
@@ -133,7 +135,7 @@ WARNINGS = (
 def test_a_training_at_work_is_running_whatever_its_log_says(
     prepared: Prepared, config: dict[str, object], ending: signal.Signals, state: str
 ) -> None:
-    log = leave("efficientad", 0)
+    log = leave("efficientad-tiny", 0)
     arguments = [*prepared.train_arguments(Path.cwd(), steps=20_000), "--progress", progress_of(log)]
     process = subprocess.Popen([sys.executable, "-m", "dfsc.cli", *map(str, arguments)], stdout=subprocess.DEVNULL)
     try:
@@ -152,7 +154,7 @@ def test_a_training_at_work_is_running_whatever_its_log_says(
 
 
 def test_a_slow_training_is_not_called_silent_between_two_reports(config: dict[str, object]) -> None:
-    log = leave("efficientad", 0)
+    log = leave("efficientad-tiny", 0)
     for interval, state in ((10, "silent"), (1500, "running")):
         at_work(log, 40, seconds_between_reports=interval)
         os.utime(progress_of(log), (time.time() - 1800,) * 2)
@@ -179,7 +181,7 @@ def test_a_full_log_stops_no_training(prepared: Prepared, tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["", '{"seconds":', "[]", '{"second": 1}'])
 @pytest.mark.parametrize("name", ["training.json", "train.progress.json"])
 def test_a_damaged_file_is_named(config: dict[str, object], name: str, damage: str) -> None:
-    log = leave("efficientad", 0, files=("model.pt",) if name == "training.json" else ())
+    log = leave("efficientad-tiny", 0, files=("model.pt",) if name == "training.json" else ())
     path = (Path("results", *log.parts[1:-1]) if name == "training.json" else log.parent) / name
     path.write_text(damage)
     with pytest.raises(UserError, match=rf"^{path}: cannot be read as .*; delete it"):
@@ -188,7 +190,7 @@ def test_a_damaged_file_is_named(config: dict[str, object], name: str, damage: s
 
 def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     assert [teacher.state for teacher in read_teachers(config)] == ["waiting"]
-    log = Path("logs/grid/tiny/teacher.log")
+    log = Path("logs/grid/teachers/tiny/teacher.log")
     log.parent.mkdir(parents=True)
     at_work(log, 300, seconds_left=7200)
     print_status(config)
@@ -198,32 +200,43 @@ def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsy
     log.write_text("dfsc: 000.jpg: image cannot be read\n")
     print_status(config)
     assert "000.jpg: image cannot be read" in capsys.readouterr().out
-    teacher = Path("results/grid/tiny/teacher.pt")
+    teacher = Path("results/grid/teachers/tiny/teacher.pt")
     teacher.parent.mkdir(parents=True)
     teacher.touch()
     assert [teacher.state for teacher in read_teachers(config)] == ["done"]
+    config["training"]["sizes"] = ["S", "tiny"]  # type: ignore[index]
+    assert [(teacher.method, teacher.state) for teacher in read_teachers(config)] == [
+        *(("teacher S", "waiting"), ("teacher tiny", "done"))
+    ]
 
 
 def test_a_model_is_done_when_it_is_tracked(config: dict[str, object]) -> None:
-    files = ("model.pt", "maps.npz", "metrics.json", "heatmaps.png")
-    leave("efficientad", 0, files=(*files, "run.json"), log="step 400 of 400\n")
-    leave("efficientad", 1, files=files, stage="track", log="dfsc: tracking store http://x: cannot be reached\n")
-    leave("dfsc-q0.9", 0, files=files[:1], stage="score")
+    files = ("model.pt", "maps.npz", "metrics.json", "curves.png", "heatmaps.png")
+    leave("efficientad-tiny", 0, files=(*files, "run.json"), log="step 400 of 400\n")
+    leave("efficientad-tiny", 1, files=files, stage="track", log="dfsc: tracking store http://x: cannot be reached\n")
+    leave("dfsc-tiny-q0.9", 0, files=files[:1], stage="score")
     assert states(config) == ["done", "failed", "trained", "waiting"]
 
 
+def test_a_stage_is_done_with_the_last_of_its_files(config: dict[str, object]) -> None:
+    files = ("model.pt", "maps.npz", "metrics.json", "heatmaps.png", "run.json")
+    leave("efficientad-tiny", 0, files=files, stage="evaluate", log="dfsc: curves.pdf: cannot be written\n")
+    leave("efficientad-tiny", 1, files=(*files, "curves.png"), stage="evaluate", log="dfsc: an earlier attempt's\n")
+    assert states(config)[:2] == ["failed", "done"]
+
+
 def test_time_left_counts_what_runs_at_once() -> None:
-    name = ("tiny", "coin_tray", "efficientad", 0)
-    running = [Model(name, "running", 0.5, seconds_left=50) for _ in range(2)]
-    done, waiting = Model(name, "done", 1, seconds=100), Model(name, "waiting")
+    name = ("coin_tray", "efficientad-tiny")
+    running = [Model(*name, "running", 0.5, seconds_left=50) for _ in range(2)]
+    done, waiting = Model(*name, "done", 1, seconds=100), Model(*name, "waiting")
     assert seconds_left([*running, done, waiting]) == pytest.approx(100)
     assert seconds_left([waiting]) is None
     # A resumed training that has not shown its pace yet runs all the same, and has its share left to do.
-    assert seconds_left([*running, Model(name, "running", 0.5), done, waiting]) == pytest.approx(250 / 3)
+    assert seconds_left([*running, Model(*name, "running", 0.5), done, waiting]) == pytest.approx(250 / 3)
 
 
 def test_a_warning_in_a_stages_log_is_no_failure(config: dict[str, object]) -> None:
-    log = leave("efficientad", 0, files=("model.pt",), stage="score", log="UserWarning: an operator is slow\n")
+    log = leave("efficientad-tiny", 0, files=("model.pt",), stage="score", log="UserWarning: an operator is slow\n")
     assert states(config)[0] == "trained"
     log.write_text("UserWarning: an operator is slow\ndfsc: 003.png: cannot be read as an image\n")
     assert states(config)[0] == "failed"
@@ -234,7 +247,7 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
 ) -> None:
     seconds = iter([0.0, 5.0, 5.0, 45.0, 45.0])
     monkeypatch.setattr("dfsc.training.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    report = plain_progress("coin_tray, EfficientAD, seed 0")
+    report = plain_progress("coin_tray/efficientad-tiny/seed0")
     report(60_000, 70_000, {"hard": 1.0})
     assert " left" not in capsys.readouterr().out
     report(60_400, 70_000, {"hard": 1.0})

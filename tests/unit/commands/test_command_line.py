@@ -14,15 +14,23 @@ import pytest
 import typer
 
 from dfsc.cli import app
+from dfsc.commands.options import labelled
+from dfsc.settings.grid import CELL_FILES, Grid
 from support.checkout import CHECKOUT
 from support.command_line import Outcome, dfsc
 from support.prepared import DFSC, GENERATED, TEACHER, Prepared
 
-METHODS = ("efficientad", "dfsc-q0.9")
-GRID = {
-    **{"sizes": ["tiny"], "categories": ["coin_tray"], "methods": list(METHODS), "seeds": [0]},
-    **{"headline": "dfsc-q0.9", "dataset": "generated"},
-}
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
+GRID = Grid.from_config(
+    {
+        "benchmark": "made",
+        "dataset": {"source": "generated", "categories": ["coin_tray"]},
+        "training": {"sizes": ["tiny"], "seeds": [0]},
+        "dfsc": {"quantiles": [0.9], "headline_quantile": 0.9, "ablations": []},
+    }
+)
+assert GRID.names == list(METHODS)
+TRACKED = ("training.json", "metrics.json", "training_curve.csv", "model.pt", "scores.csv")
 
 
 def leaves(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
@@ -46,7 +54,7 @@ class Made:
 
     def model(self, method: str, file: str) -> Path:
         """A file of a model."""
-        return self.root / "results/made/tiny/coin_tray" / method / "seed0" / file
+        return self.root / "results/made/coin_tray" / method / "seed0" / file
 
     def values(self, command: str, out: Path) -> dict[str, Any]:
         """Arguments with which a subcommand succeeds, writing below `out`; by parameter."""
@@ -62,29 +70,31 @@ class Made:
             "arrange": {"folder": self.root / "mvtec_ad/coins", "output": out / "arranged"},
             "manifest": {**place, "output": out / "manifest.csv", "published": self.root / "published.csv"},
             "index": {"folder": dataset / "pretraining", "source": "generated", "output": out / "index"},
-            "teacher pretrain": {**training, "settings": json.dumps(TEACHER), "output": out / "teacher.pt"},
+            "teacher pretrain": {**training, "settings": json.dumps(TEACHER), "output": out / "teacher.pt",
+                                 "curve": out / "teacher.csv", "record": out / "teacher.json"},
             "teacher import": {"file": self.root / "small.pth", "size": "S", "output": out / "teacher.pt",
-                               "sha256": (self.root / "small.pth.sha256").read_text()},
+                               "record": out / "teacher.json", "sha256": (self.root / "small.pth.sha256").read_text()},
             "teacher track": {"teacher": data / "teacher.pt", "uri": uri, "benchmark": "made",
                               "output": out / "run.json"},
             "train": {**training, **place, "settings": self.root / "settings.yaml", "output": out / "model.pt",
+                      "curve": out / "curve.csv", "distances": out / "distances.npz", "record": out / "training.json",
                       "manifest": self.prepared.manifest(), "teacher": data / "teacher.pt"},
             "score": {**place, "model": first, "settings": '{"padding": "zero", "precision": "float32"}',
                       "manifest": self.prepared.manifest(), "scores": out / "scores.csv", "maps": out / "maps.npz",
                       "full_size_maps": out / "maps", "device": "cpu"},
-            "evaluate": {**place, "maps": self.model(METHODS[0], "maps.npz"), "output": out / "metrics.json",
-                         "padding": "zero"},
-            "track": {"model_folder": first.parent, "uri": uri, "experiment": "made", "category": category,
+            "evaluate": {**place, "maps": self.model(METHODS[0], "maps.npz"), "output": out / "metrics.json"},
+            "track": {"files": [first.with_name(name) for name in TRACKED], "uri": uri, "experiment": "made", "category": category,
                       "method": METHODS[0], "output": out / "run.json"},
-            "tables": {"uri": uri, "output": out / "tables", "grid": tables / "grid.json",
-                       "receipts": [self.model(method, "run.json") for method in METHODS]},
+            "tables": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
+                       "results": tables.parent, "output": out / "tables"},
             "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},
-            "sweep": {"tables": tables, "output": out / "sweep"},
+            "auroc-over-quantile": {"tables": tables, "output": out / "auroc_over_quantile"},
             "histograms": {"tables": tables, "output": out / "histograms"},
-            "heatmaps": {**place, "maps": [f"{METHODS[0]}={self.model(METHODS[0], 'maps.npz')}"],
-                         "output": out / "heatmaps", "padding": "zero", "images": ["test/good/000.png"]},
-            "novelty": {**place, "models": [first, second], "quantiles": "0.9", "output": out / "novelty"},
-            "novelty-over-training": {"logs": [self.model(method, "differences.npz") for method in METHODS],
+            "heatmaps": {**place, "maps": [self.model(METHODS[0], "maps.npz")], "label": ["EfficientAD"],
+                         "output": out / "heatmaps", "images": ["test/good/000.png"]},
+            "novelty": {**place, "models": [first, second], "label": ["EfficientAD", "DFSC"], "quantiles": "0.9",
+                        "output": out / "novelty"},
+            "novelty-over-training": {"label": ["EfficientAD", "DFSC"], "distances": [self.model(method, "feature_distances.npz") for method in METHODS],
                                       "quantiles": "0.9,0.99", "output": out / "novelty", "title": "coins"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
@@ -127,7 +137,8 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     (root / "small.pth.sha256").write_text(sha256_of(root / "small.pth").upper())
     (root / "settings.yaml").write_text(yaml.safe_dump({**TRAINING, "steps": 1}))
     shutil.copytree(CHECKOUT / "config", root / "config")
-    (root / "grid.yaml").write_text((CHECKOUT / "tests/smallest.yaml").read_text())
+    config = yaml.safe_load((CHECKOUT / "tests/smallest.yaml").read_text())
+    (root / "grid.yaml").write_text(yaml.safe_dump({**config, "benchmark": "made"}))
     source = {"address": str(root / "note.txt"), "output": "fetched.txt", "unpack": False, "licence": "none"}
     (root / "note.txt").write_text("what is fetched")
     source["sha256"] = sha256_of(root / "note.txt").upper()
@@ -147,19 +158,22 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     for method, reading in zip(METHODS, (None, DFSC), strict=True):
         folder = made.model(method, "")
         settings = json.dumps({**TRAINING, "steps": 3, "dfsc": reading})
-        (made.run("train", {**made.values("train", folder), "settings": settings, "output": folder / "model.pt"}))
+        files = {"output" if name == "model" else name: folder / file for name, file in CELL_FILES["train"].items()}
+        trained = {**made.values("train", folder), "settings": settings, **files}
         scored = {**made.values("score", folder), "model": folder / "model.pt"}
         del scored["full_size_maps"]
         steps = {
+            "train": trained,
             "score": scored,
             "evaluate": {**made.values("evaluate", folder), "maps": folder / "maps.npz"},
-            "track": {**made.values("track", folder), "model_folder": folder, "method": method},
+            "track": {**made.values("track", folder), "files": [folder / name for name in TRACKED], "method": method},
         }
         for command, values in steps.items():
             outcome = made.run(command, values)
             assert outcome.code == 0, outcome.errors
-    tables = {**made.values("tables", root / "results/made"), "grid": json.dumps(GRID)}
-    outcome = made.run("tables", tables)
+    tables = made.values("tables", root / "results/made")
+    del tables["configfile"], tables["more"]  # as the workflow calls it
+    outcome = made.run("tables", {**tables, "grid": GRID.as_text()})
     assert outcome.code == 0, outcome.errors
     return made
 
@@ -195,13 +209,13 @@ def junk(made: Made) -> dict[str, Path]:
     return {name: folder / name for name in (*contents, "array.npy", "a folder", "missing", "missing/below")}
 
 
-OUTPUTS = {"output", "scores", "checkpoints", "full_size_maps", "curves", "progress"}
+OUTPUTS = {"output", "curve", "record", "scores", "checkpoints", "full_size_maps", "curves", "progress"}
 TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nlines", os.fsdecode(b"\xff.png"), "../..")
 
 
 def is_output(command: str, name: str) -> bool:
     """Whether a parameter says where to write."""
-    return name in OUTPUTS or (command, name) == ("score", "maps")
+    return name in OUTPUTS or (command, name) in (("score", "maps"), ("train", "distances"))
 
 
 def parameters(kind: str) -> list[tuple[str, str]]:
@@ -210,7 +224,6 @@ def parameters(kind: str) -> list[tuple[str, str]]:
     for command, parsed in COMMANDS.items():
         for parameter in parsed.params:
             path = "Path" in str(parameter.type_descriptor.annotation) or parameter.name in ("settings", "grid")
-            path |= (command, parameter.name) == ("heatmaps", "maps")
             of_kind = "output" if is_output(command, parameter.name) else "path" if path else "text"
             if of_kind == kind and parameter.name != "help" and not getattr(parameter, "is_flag", False):
                 found.append((command, parameter.name))
@@ -223,8 +236,8 @@ def test_junk_to_read(command: str, name: str, made: Made, junk: dict[str, Path]
         values = made.values(command, tmp_path)
         if name == "worst":  # in place of images that are named
             del values["images"]
-        value = f"{METHODS[0]}={path}" if (command, name) == ("heatmaps", "maps") else path
-        outcome = made.run(command, {**values, name: [value] if isinstance(values.get(name), list) else value})
+        value = [path, *values[name][1:]] if isinstance(values.get(name), list) else path
+        outcome = made.run(command, {**values, name: value})
         if label in ("empty", "a folder", "missing") or outcome.code:
             assert_one_line(outcome, tmp_path)
         else:
@@ -263,12 +276,12 @@ READERS = [
     ("teacher track", "teacher", "{curve}"),
     ("score", "model", "model.pt"),
     ("evaluate", "maps", "maps.npz"),
-    ("novelty-over-training", "logs", "differences.npz"),
-    *[("track", "model_folder", name) for name in ("training.json", "metrics.json", "training_curve.csv")],
-    ("tables", "receipts", "run.json"),
+    ("novelty-over-training", "distances", "feature_distances.npz"),
+    *[("track", "files", name) for name in ("training.json", "metrics.json", "training_curve.csv")],
+    ("tables", "results", "run.json"),
     *[("compare", "results", f"tables/{name}") for name in ("runs.csv", "comparison.csv", "grid.json")],
     ("show", "results", "tables/comparison.csv"),
-    ("sweep", "tables", "tables/comparison.csv"),
+    ("auroc-over-quantile", "tables", "tables/comparison.csv"),
     ("histograms", "tables", "tables/scores.csv"),
 ]
 
@@ -280,11 +293,12 @@ def test_a_damaged_file_of_ours_is_named(command: str, name: str, file: str, mad
     own = {"manifest": made.prepared.manifest(), "index": data / "index", "teacher": data / "teacher.pt"}
     own |= {"record": data / "teacher.json", "curve": data / "teacher.csv"}
     source = results / file if file.startswith("tables/") else made.model(METHODS[0], file.format(**own))
-    copied = Path(shutil.copytree(source.parent, tmp_path / "copy" / source.parent.name, copy_function=os.link))
-    damaged, whole = copied / source.name, source.read_bytes()
+    folder = results if command == "tables" or file.startswith("tables/") else source.parent
+    copied = Path(shutil.copytree(folder, tmp_path / "copy" / folder.name, copy_function=os.link))
+    damaged, whole = copied / source.relative_to(folder), source.read_bytes()
     out = tmp_path / "out"
     out.mkdir()
-    given = {"model_folder": copied, "results": copied.parent, "tables": copied}
+    given = {"files": [copied / name for name in TRACKED], "results": copied, "tables": copied / "tables"}
     beside = {"record": copied / "teacher.pt", "curve": copied / "teacher.pt"}
     value = given.get(name) or beside.get(file.strip("{}"), damaged)
     for content in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff\xfe\x00\x01", None):
@@ -294,9 +308,44 @@ def test_a_damaged_file_of_ours_is_named(command: str, name: str, file: str, mad
         if content is not None:
             damaged.write_bytes(content)
         values = made.values(command, out)
-        outcome = made.run(command, {**values, name: [value] if isinstance(values[name], list) else value})
+        if isinstance(values[name], list) and not isinstance(value, list):
+            value = [value, *values[name][1:]]
+        outcome = made.run(command, {**values, name: value})
         assert_one_line(outcome, out)
-        assert str(damaged) in outcome.errors, outcome.errors
+        # Where a receipt is gone, a run is.
+        named = str(damaged.parent.relative_to(copied) if command == "tables" and content is None else damaged)
+        assert named in outcome.errors, outcome.errors
+
+
+@pytest.mark.parametrize("command", ["heatmaps", "novelty", "novelty-over-training"])
+def test_labels_are_one_for_each_file(command: str, made: Made, tmp_path: Path) -> None:
+    values = made.values(command, tmp_path)
+    files = {"heatmaps": "maps", "novelty": "models", "novelty-over-training": "distances"}[command]
+    (name,) = {path.name for path in values[files]}
+    values[files] = [made.model(method, name) for method in METHODS]
+    for labels in (["one"], ["one", "two", "three"], ["twice", "twice"]):
+        outcome = made.run(command, {**values, "label": labels})
+        assert_one_line(outcome, tmp_path)
+        assert f"--label: {len(set(labels))} labels for 2 files" in outcome.errors
+    del values["label"]
+    assert made.run(command, values).code == 0
+    outcome = made.run(command, {**values, files: values[files][:1] * 2, "output": tmp_path / "none/figure"})
+    assert_one_line(outcome, tmp_path / "none")
+
+
+def test_a_file_without_a_label_is_called_by_its_path() -> None:
+    files = [Path("a/maps.npz"), Path("b/maps.npz")]
+    assert labelled(files, None) == {"a/maps.npz": files[0], "b/maps.npz": files[1]}
+    assert list(labelled(files, ["second", "first"]).items()) == [("second", files[0]), ("first", files[1])]
+
+
+@pytest.mark.parametrize("left_out", TRACKED[:3])
+def test_a_run_is_not_tracked_without_what_it_is_made_of(made: Made, tmp_path: Path, left_out: str) -> None:
+    values = made.values("track", tmp_path)
+    files = [path for path in values["files"] if path.name != left_out]
+    outcome = made.run("track", {**values, "files": files})
+    assert_one_line(outcome, tmp_path)
+    assert outcome.errors.startswith(f"dfsc: {left_out}: is not among the files")
 
 
 def test_every_command_that_a_text_names_is_there() -> None:

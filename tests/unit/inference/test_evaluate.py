@@ -15,7 +15,7 @@ import dfsc.inference.evaluate
 from dfsc.data.images import decode_grey
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
-from dfsc.inference.maps import PADDING_MODES, pad_map, resize_map
+from dfsc.inference.maps import PADDING_MODES, SmallMaps, pad_map, read_maps, resize_map, write_maps
 from dfsc.metrics.spro import FPR_LIMITS
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
@@ -119,7 +119,7 @@ class SmallCategory:
         return evaluate_official_maps(self.dataset, self.name, self.maps, workers=2)
 
     def evaluate_small(self, padding: str = "zero"):
-        return evaluate_small_maps(self.dataset, self.name, self.small_maps, padding, workers=2)
+        return evaluate_small_maps(self.dataset, self.name, SmallMaps(self.small_maps, padding), workers=2)
 
 
 @pytest.fixture
@@ -249,3 +249,26 @@ def test_bad_small_maps_are_refused(category, change, message):
 def test_unknown_padding_is_refused(category):
     with pytest.raises(UserError, match="padding 'mirror' is none of zero, minimum, replicate"):
         category.evaluate_small("mirror")
+
+
+@pytest.mark.parametrize("padding", PADDING_MODES)
+def test_maps_are_read_with_their_padding_as_they_were_written(category, tmp_path, padding):
+    write_maps(tmp_path / "maps.npz", SmallMaps(category.small_maps, padding))
+    found = read_maps(tmp_path / "maps.npz")
+    assert found.padding == padding and list(found.maps) == list(category.small_maps)
+    assert all((found.maps[path] == small_map).all() for path, small_map in category.small_maps.items())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "padding"),  # as before the padding was kept
+        ({"padding": np.array("mirror")}, "padding 'mirror' is none of zero, minimum, replicate"),
+        ({"padding": np.array(0.0)}, "padding '0.0' is none of zero, minimum, replicate"),
+    ],
+)
+def test_an_archive_without_a_known_padding_is_refused(category, tmp_path, arrays, message):
+    np.savez(tmp_path / "maps.npz", **category.small_maps, **arrays)
+    with pytest.raises(UserError, match=message) as error:
+        read_maps(tmp_path / "maps.npz")
+    assert "maps.npz" in str(error.value) and "\n" not in str(error.value)

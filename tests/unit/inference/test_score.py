@@ -23,7 +23,7 @@ def test_both_routes_agree(prepared: Prepared, tmp_path: Path, padding: str) -> 
     assert outcome.code == 0, outcome.errors
     for route in ("official", "maps.npz"):
         outcome = dfsc(
-            *("evaluate", *place, "--maps", tmp_path / route, "--padding", padding),
+            *("evaluate", *place, "--maps", tmp_path / route),
             *("--output", tmp_path / f"{route}.json", "--curves", tmp_path / f"{route}-curves"),
         )
         assert outcome.code == 0, outcome.errors

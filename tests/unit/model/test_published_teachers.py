@@ -26,6 +26,11 @@ def as_anomalib(network: nn.Sequential) -> dict[str, Tensor]:
     return dict(named.state_dict())
 
 
+def ours(folder: Path) -> tuple[object, ...]:
+    """Arguments of `dfsc teacher import`: what it writes, in `folder`."""
+    return ("--output", folder / "ours.pt", "--record", folder / "ours.json")
+
+
 @pytest.mark.parametrize("size", ["S", "M"])
 @pytest.mark.parametrize("style", ["nelson1425", "anomalib", "zip"])
 def test_weights_are_taken_over_exactly(tmp_path: Path, size: str, style: str) -> None:
@@ -37,11 +42,10 @@ def test_weights_are_taken_over_exactly(tmp_path: Path, size: str, style: str) -
             both.write(file, f"weights/pretrained_teacher_{'small' if size == 'S' else 'medium'}.pth")
             both.write(file, "weights/pretrained_teacher_other.pth")
         file = archive
-    output = tmp_path / "ours.pt"
     digest = sha256_of(file).upper() if style == "zip" else sha256_of(file)
-    outcome = dfsc("teacher", "import", file, "--size", size, "--output", output, "--sha256", digest)
+    outcome = dfsc("teacher", "import", file, "--size", size, *ours(tmp_path), "--sha256", digest)
     assert outcome.code == 0, outcome.errors
-    imported = load_teacher(output, size)
+    imported = load_teacher(tmp_path / "ours.pt", size)
     assert all(torch.equal(value, imported[name]) for name, value in network.state_dict().items())
     assert read_json(tmp_path / "ours.json")["teacher"] == f"published: {file.name} (sha256 {sha256_of(file)})"
 
@@ -50,10 +54,9 @@ def test_weights_are_taken_over_exactly(tmp_path: Path, size: str, style: str) -
 def test_weights_of_another_precision_become_float32(tmp_path: Path, kind: torch.dtype) -> None:
     network, file = teacher("S").to(kind), tmp_path / "teacher.pth"
     torch.save(network.state_dict(), file)
-    output = tmp_path / "ours.pt"
-    arguments = ("--size", "S", "--output", output, "--sha256", sha256_of(file))
+    arguments = ("--size", "S", *ours(tmp_path), "--sha256", sha256_of(file))
     assert dfsc("teacher", "import", file, *arguments).code == 0
-    for name, value in load_teacher(output, "S").items():
+    for name, value in load_teacher(tmp_path / "ours.pt", "S").items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, network.state_dict()[name].float(), rtol=0, atol=0)
 
@@ -61,7 +64,7 @@ def test_weights_of_another_precision_become_float32(tmp_path: Path, kind: torch
 def test_an_unknown_file_must_be_vouched_for(tmp_path: Path) -> None:
     file = tmp_path / "teacher_small.pth"
     torch.save(teacher("S").state_dict(), file)
-    arguments = ("teacher", "import", file, "--size", "S", "--output", tmp_path / "ours.pt")
+    arguments = ("teacher", "import", file, "--size", "S", *ours(tmp_path))
     outcome = dfsc(*arguments)
     assert outcome.code == 2 and sha256_of(file) in outcome.errors and "--sha256" in outcome.errors
     outcome = dfsc(*arguments, "--sha256", "0" * 64)
@@ -73,16 +76,12 @@ def test_an_unknown_file_must_be_vouched_for(tmp_path: Path) -> None:
 def test_other_content_is_refused(tmp_path: Path, content: object) -> None:
     file = tmp_path / "teacher.pth"
     torch.save(content, file)
-    outcome = dfsc(
-        *("teacher", "import", file, "--size", "S", "--output", tmp_path / "ours.pt", "--sha256", sha256_of(file))
-    )
+    outcome = dfsc(*("teacher", "import", file, "--size", "S", *ours(tmp_path), "--sha256", sha256_of(file)))
     assert outcome.code == 2 and str(file) in outcome.errors and outcome.errors.count("\n") == 1
 
 
 def test_a_teacher_of_the_other_size_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "teacher.pth"
     torch.save(teacher("M").state_dict(), file)
-    outcome = dfsc(
-        *("teacher", "import", file, "--size", "S", "--output", tmp_path / "ours.pt", "--sha256", sha256_of(file))
-    )
+    outcome = dfsc(*("teacher", "import", file, "--size", "S", *ours(tmp_path), "--sha256", sha256_of(file)))
     assert outcome.code == 2 and "do not fit a teacher of size S" in outcome.errors

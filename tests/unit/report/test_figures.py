@@ -18,13 +18,13 @@ from PIL import Image
 from dfsc.inference.maps import write_maps
 from dfsc.metrics.summary import Evaluation
 from dfsc.model.networks import EfficientAD
-from dfsc.report.compare import Grid
 from dfsc.report.figures.curves import draw_curves
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
 from dfsc.report.figures.heatmaps import draw_heatmaps
 from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
 from dfsc.report.figures.plotting import COLOURS
 from dfsc.report.tables import Context
+from dfsc.settings.grid import Grid
 from support.command_line import dfsc
 
 SIZES, CATEGORIES, ALL = ["S", "M"], ["coin_tray", "picture_wall"], "mean of categories"

@@ -4,26 +4,26 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dfsc.errors import UserError
-from dfsc.report.compare import ALL, Grid, compare, runs_frame
+from dfsc.report.compare import ALL, compare, runs_frame
 from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
 from dfsc.report.tables import OPTIMISTIC, probability, reference_results
 from dfsc.report.tracking import read_runs, read_scores, tracking_client
+from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
-from support.tracked_grid import CATEGORIES, GRID, METHODS, SEEDS, track
+from support.tracked_grid import CATEGORIES, GRID, SEEDS, track
 
 REFERENCE = CHECKOUT / "config/reference_results.csv"
 # A line of the terminal's tables that was neither wrapped nor cut off, down to the probability at its end.
-WHOLE = r"^DFSC τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
-Store = tuple[str, dict[str, Path]]  # the store's address, and run's name -> its receipt
+WHOLE = r"^DFSC-tiny τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
+Store = tuple[str, Path]  # the store's address, and the folder of results
 
 
 @pytest.fixture(scope="module")
@@ -33,44 +33,59 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         uri = f"sqlite:///{folder}/mlflow.db"
-        return uri, {f"{c}/{m}/{s}": track(uri, folder, c, m, s) for c in CATEGORIES for m in METHODS for s in SEEDS}
+        for cell in GRID.cells():
+            track(uri, folder / "results", cell.category, cell.method, int(cell.seed))
+        return uri, folder / "results"
 
 
 @pytest.fixture
 def store(tracked: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A copy of the store, to be damaged."""
+    """A copy of the store and of the results, to be damaged."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(tracked[0].removeprefix("sqlite:///"), tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db", dict(tracked[1])
+    return f"sqlite:///{tmp_path}/mlflow.db", Path(shutil.copytree(tracked[1], tmp_path / "results"))
+
+
+def receipts_of(results: Path) -> list[Path]:
+    """The receipts of the whole grid."""
+    return [results / cell.path / "run.json" for cell in GRID.cells()]
+
+
+def run_id_of(results: Path, cell: str) -> str:
+    """The run that a cell's receipt names."""
+    return str(json.loads((results / cell / "run.json").read_text())["run_id"])
 
 
 @pytest.fixture(scope="module")
 def folder(tracked: Store) -> Path:
     """The tables of the whole grid."""
-    folder = next(iter(tracked[1].values())).parent / "tables"
-    write_paper_tables(tracked[0], list(tracked[1].values()), GRID, folder, reference=REFERENCE)
+    folder = tracked[1] / "tables"
+    write_paper_tables(*tracked, GRID, folder, reference=REFERENCE)
     return folder
 
 
 def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Store) -> None:
-    frame = runs_frame(read_runs(tracked[0], list(tracked[1].values())), GRID)
+    frame = runs_frame(read_runs(tracked[0], receipts_of(tracked[1])), GRID)
     scores = read_scores(tracked[0], frame["run_id"])
     found = compare(frame, scores, GRID).set_index(["metric", "category", "method", "anomaly_type"]).sort_index()
     values = frame.set_index(["category", "method", "seed"])["image_auroc.logical_anomalies"]
-    pairs = [values["coin_tray", "dfsc-q0.9", seed] - values["coin_tray", "efficientad", seed] for seed in SEEDS]
-    row = found.loc[("image_auroc", "coin_tray", "dfsc-q0.9", "logical_anomalies")]
+    method, baseline = "dfsc-tiny-q0.9", "efficientad-tiny"
+    pairs = [values["coin_tray", method, seed] - values["coin_tray", baseline, seed] for seed in SEEDS]
+    row = found.loc[("image_auroc", "coin_tray", method, "logical_anomalies")]
     assert row["difference"] == pytest.approx(np.mean(pairs)) and row["difference_std"] == pytest.approx(
         np.std(pairs, ddof=1)
     )
     assert row["low"] < row["difference"] < row["high"] and row["probability"] > 0.9
     assert row["seeds"] == row["pairs"] == 3
-    everything = found.loc[("image_auroc", ALL, "dfsc-q0.9", "mean")]
-    by_category = [found.loc[("image_auroc", category, "dfsc-q0.9", "mean")] for category in CATEGORIES]
+    everything = found.loc[("image_auroc", ALL, method, "mean")]
+    by_category = [found.loc[("image_auroc", category, method, "mean")] for category in CATEGORIES]
     assert everything["difference"] == pytest.approx(np.mean([row["difference"] for row in by_category]))
-    assert np.isnan(found.loc[("image_auroc", ALL, "efficientad", "mean"), "difference"])
+    assert np.isnan(found.loc[("image_auroc", ALL, baseline, "mean"), "difference"])
     shuffled = frame.sample(frac=1, random_state=1)
-    one = Grid(["tiny"], CATEGORIES, METHODS[:2], SEEDS, "dfsc-q0.9", "generated")
-    again = compare(shuffled, scores, one).set_index(["metric", "category", "method", "anomaly_type"])
+    one = replace(GRID, methods=[GRID.method(baseline), GRID.method(method)], headlines=[method])
+    again = compare(shuffled[shuffled["method"].isin(one.names)], scores, one).set_index(
+        ["metric", "category", "method", "anomaly_type"]
+    )
     pd.testing.assert_series_equal(again.loc[row.name], row)
 
 
@@ -79,13 +94,13 @@ def test_tables_say_what_they_are(folder: Path) -> None:
     assert names == ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
     for name in names:
         text = (folder / f"{name}.md").read_text()
-        assert "generated (3 images)" in text and "DFSC τ'=0.99 was declared before the run" in text
+        assert "generated (3 images)" in text and "Declared before the run: DFSC-tiny τ'=0.99." in text
         assert {"generated (3 images)"} == set(pd.read_csv(folder / f"{name}.csv")["pretraining_images"])
     first = (folder / "table1_image_auroc.md").read_text()
     assert "published: EfficientAD paper table 2, 5 runs" in first and "reproduced: PUAD repository, 1 run" in first
-    assert "other data than ours" in first and "DFSC τ'=0.9 " not in first
+    assert "other data than ours" in first and "DFSC-tiny τ'=0.9 " not in first
     assert (folder / "table3_quantiles.md").read_text().count(OPTIMISTIC) == len(CATEGORIES) + 1
-    assert "DFSC τ'=0.99, margin 0.5" in (folder / "table4_readings.md").read_text()
+    assert "DFSC-tiny τ'=0.99, margin 0.5" in (folder / "table4_readings.md").read_text()
     assert "margin" not in (folder / "table3_quantiles.md").read_text()
     assert set(pd.read_csv(folder / "table2_au_spro.csv")["metric"]) == {
         f"au_spro_{limit}" for limit in ("0.01", "0.05", "0.1", "0.3", "1.0")
@@ -107,7 +122,7 @@ def test_reference_numbers_that_cannot_be_read_are_named(
         text = damage if isinstance(damage, str) else REFERENCE.read_text().replace(*damage)
         Path("others.csv").write_text(text)
     with pytest.raises(UserError, match=r"^others.csv: [^\n]*reference results[^\n]*$"):
-        write_paper_tables(store[0], list(store[1].values()), GRID, tmp_path / "tables", reference=Path("others.csv"))
+        write_paper_tables(*store, GRID, tmp_path / "tables", reference=Path("others.csv"))
     assert not (tmp_path / "tables").exists()
 
 
@@ -125,15 +140,19 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    print_comparison(folder, "au_spro_0.05", "dfsc-q0.9")
+    print_comparison(folder, "au_spro_0.05", "dfsc-tiny-q0.9")
     pairs = capsys.readouterr().out
-    assert "DFSC τ'=0.9 against EfficientAD" in pairs
+    assert "DFSC-tiny τ'=0.9 against EfficientAD-tiny" in pairs
     assert len(re.findall(r"^\d .* [+−]\d+\.\d +$", pairs, re.MULTILINE)) >= 4, pairs
     print_tables(folder)
     tables = capsys.readouterr().out
     assert len(re.findall(WHOLE, tables, re.MULTILINE)) >= 4, tables
     assert "…" not in pairs + tables
-    for metric, method, named in (("auroc", None, "au_spro_0.05"), ("image_auroc", "dfsc-q0.5", "dfsc-q0.99")):
+    for metric, method, named in (
+        ("auroc", None, "au_spro_0.05"),
+        ("image_auroc", "dfsc-tiny-q0.5", "dfsc-tiny-q0.99"),
+        ("image_auroc", "efficientad-tiny", "dfsc-tiny-q0.99"),
+    ):
         with pytest.raises(UserError, match=named):
             print_comparison(folder, metric, method)
     with pytest.raises(UserError, match="no tables yet"):
@@ -141,10 +160,9 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
 
 
 def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> None:
-    receipts = {name: json.loads(path.read_text()) for name, path in tracked[1].items()}
     with tracking_client(tracked[0]) as client:
-        run = client.get_run(receipts["coin_tray/dfsc-q0.99/1"]["run_id"]).data
-        paired = client.get_run(receipts["coin_tray/efficientad/1"]["run_id"])
+        run = client.get_run(run_id_of(tracked[1], "coin_tray/dfsc-tiny-q0.99/seed1")).data
+        paired = client.get_run(run_id_of(tracked[1], "coin_tray/efficientad-tiny/seed1"))
     assert run.tags["paired_baseline"] == paired.info.run_id
     assert run.metrics["difference.image_auroc.mean"] == pytest.approx(
         run.metrics["image_auroc.mean"] - paired.data.metrics["image_auroc.mean"]
@@ -152,24 +170,21 @@ def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> N
     assert not any(name.startswith("difference") for name in paired.data.metrics)
 
 
-@pytest.mark.parametrize(
-    "change", [lambda receipts: receipts.pop("picture_wall/dfsc-q0.9/1"), lambda receipts: receipts]
-)
+@pytest.mark.parametrize("lacking", [["picture_wall/dfsc-tiny-q0.9/seed1"], []])
 def test_gaps_are_refused_by_name_or_marked_on_every_line(
     store: Store,
     tmp_path: Path,
-    change: Callable[[Any], Any],
+    lacking: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uri, receipts = store
-    receipts.pop("coin_tray/efficientad/2")
-    change(receipts)
-    with pytest.raises(UserError, match="tiny/coin_tray/efficientad/seed2"):
-        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+    for cell in ("coin_tray/efficientad-tiny/seed2", *lacking):
+        (store[1] / cell / "run.json").unlink()
+    with pytest.raises(UserError, match=f"{1 + len(lacking)} of 24 runs .*coin_tray/efficientad-tiny/seed2"):
+        write_paper_tables(*store, GRID, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
-    write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial=True)
+    write_paper_tables(*store, GRID, tmp_path / "tables", partial=True)
     for name in ("table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"):
         lines = (tmp_path / f"tables/{name}.md").read_text().splitlines()
         assert "PARTIAL" in lines[0] and all(line.startswith("| PARTIAL") for line in lines[4:])
@@ -177,7 +192,7 @@ def test_gaps_are_refused_by_name_or_marked_on_every_line(
         body = (tmp_path / f"tables/{name}.tex").read_text().split(r"\endfoot")[1].splitlines()
         assert all(line.startswith(("PARTIAL", "\\")) for line in body if line)
     _, comparison, context = read_paper_tables(tmp_path / "tables")
-    pairs = comparison[(comparison["category"] == "coin_tray") & (comparison["method"] == "dfsc-q0.99")]["pairs"]
+    pairs = comparison[(comparison["category"] == "coin_tray") & (comparison["method"] == "dfsc-tiny-q0.99")]["pairs"]
     assert context.partial and set(pairs) == {2}, "a seed without its baseline takes no part"
     monkeypatch.setenv("COLUMNS", "80")
     capsys.readouterr()
@@ -190,42 +205,64 @@ def test_gaps_are_refused_by_name_or_marked_on_every_line(
 @pytest.mark.parametrize("changed", [{"data_digest": "x"}, {"teacher_digest": "x"}, {"code_digest": "x"},
                                      {"pretraining_images": "imagenette (9 images)"}, {"steps": "4"}])  # fmt: skip
 def test_runs_not_made_alike_are_refused(store: Store, tmp_path: Path, changed: dict[str, str]) -> None:
-    uri, receipts = store
+    uri, results = store
     with tracking_client(uri) as client:
-        client.delete_run(json.loads(receipts["coin_tray/dfsc-q0.9/1"].read_text())["run_id"])
-    receipts["coin_tray/dfsc-q0.9/1"] = track(uri, tmp_path, "coin_tray", "dfsc-q0.9", 1, **changed)
+        client.delete_run(run_id_of(results, "coin_tray/dfsc-tiny-q0.9/seed1"))
+    track(uri, results, "coin_tray", "dfsc-tiny-q0.9", 1, **changed)
     for partial in (False, True):
-        with pytest.raises(UserError, match=rf"coin_tray/dfsc-q0.9/seed1.*differ in .*{next(iter(changed))}"):
-            write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables", partial)
+        with pytest.raises(UserError, match=rf"coin_tray/dfsc-tiny-q0.9/seed1.*differ in .*{next(iter(changed))}"):
+            write_paper_tables(uri, results, GRID, tmp_path / "tables", partial)
 
 
-def test_doubles_and_strangers_are_refused(store: Store) -> None:
-    uri, receipts = store
-    files = list(receipts.values())
-    with pytest.raises(UserError, match="two runs of tiny/coin_tray/efficientad/seed0"):
-        runs_frame(read_runs(uri, [*files, files[0]]), GRID)
-    smaller = Grid(["tiny"], CATEGORIES, METHODS, [0, 1], "dfsc-q0.99", "generated")
-    with pytest.raises(UserError, match=r"coin_tray/efficientad/seed2 is not of the grid"):
-        runs_frame(read_runs(uri, files), smaller)
-    with pytest.raises(UserError, match="--grid"):
-        Grid.from_text("{}")
+def test_doubles_and_strangers_are_refused(store: Store, tmp_path: Path) -> None:
+    uri, results = store
+    runs = read_runs(uri, receipts_of(results))
+    with pytest.raises(UserError, match="two runs of coin_tray/efficientad-tiny/seed0"):
+        runs_frame([*runs, runs[0]], GRID)
+    smaller = replace(GRID, seeds=[0, 1])
+    with pytest.raises(UserError, match=r"coin_tray/efficientad-tiny/seed2 is not of the grid"):
+        runs_frame(runs, smaller)
+    stranger = results / "coin_tray/efficientad-tiny/seed2/run.json"
+    for cell, named in (("coin_tray/dfsc-tiny-q0.9/seed1", "is not of the grid"),
+                        ("coin_tray/efficientad-tiny/seed1", "is not of the grid")):  # fmt: skip
+        copied = Path(shutil.copytree(results, tmp_path / cell))
+        shutil.copy(stranger, copied / cell / "run.json")
+        with pytest.raises(UserError, match=f"run of coin_tray/efficientad-tiny/seed2 {named}"):
+            write_paper_tables(uri, copied, smaller, tmp_path / "tables")
+        with pytest.raises(UserError, match="two runs of coin_tray/efficientad-tiny/seed2"):
+            write_paper_tables(uri, copied, GRID, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_results_of_a_larger_grid_give_the_tables_of_a_smaller(store: Store, tmp_path: Path) -> None:
+    smaller = replace(GRID, seeds=[0, 1])
+    write_paper_tables(*store, smaller, tmp_path / "tables")
+    assert set(pd.read_csv(tmp_path / "tables/runs.csv")["seed"]) == {0, 1}
+
+
+def test_a_grid_that_is_none_is_refused() -> None:
+    assert Grid.from_text(GRID.as_text()) == GRID
+    for text in ("{}", "", "[]", GRID.as_text()[:-9], GRID.as_text().replace("seeds", "seed")):
+        with pytest.raises(UserError, match="^--grid: "):
+            Grid.from_text(text)
 
 
 def test_edited_scores_are_refused(store: Store, tmp_path: Path) -> None:
-    uri, receipts = store
-    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    uri, results = store
+    run_id = run_id_of(results, "coin_tray/efficientad-tiny/seed0")
     with tracking_client(uri) as client:
         edited = Path(client.download_artifacts(run_id, "scores.csv", str(tmp_path)))
         client.delete_run(run_id)
     text = edited.read_text()
-    receipts["coin_tray/efficientad/0"] = track(uri, tmp_path, "coin_tray", "efficientad", 0)
-    run_id = json.loads(receipts["coin_tray/efficientad/0"].read_text())["run_id"]
+    track(uri, results, "coin_tray", "efficientad-tiny", 0)
+    run_id = run_id_of(results, "coin_tray/efficientad-tiny/seed0")
     first = text.splitlines()[1]
     edited.write_text(text.replace(first, f"{first.split(',')[0]},9.9"))
     with tracking_client(uri) as client:
         client.log_artifact(run_id, str(edited))
-    with pytest.raises(UserError, match="coin_tray/efficientad/seed0: its image scores do not give its tracked AUROC"):
-        write_paper_tables(uri, list(receipts.values()), GRID, tmp_path / "tables")
+    refused = "coin_tray/efficientad-tiny/seed0: its image scores do not give its tracked AUROC"
+    with pytest.raises(UserError, match=refused):
+        write_paper_tables(uri, results, GRID, tmp_path / "tables")
 
 
 def test_a_probability_is_never_certain() -> None:

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from dfsc import config as configuration
 from dfsc.errors import UserError
 from dfsc.model.networks import SIZES
 from dfsc.settings.building import build
+from dfsc.settings.grid import Cell, Grid, Method, teacher_settings, training_settings
 from dfsc.settings.leaves import Size
 from dfsc.settings.reading import check, laid_over, normalised, read_configuration
 from dfsc.settings.schema import schema_text
@@ -64,11 +64,12 @@ def test_shipped_configurations_fit_their_description_and_the_stages(name: str) 
     check(config)
     assert normalised(config) == config, "a shipped file is written as it is read"
     for size in config["training"]["sizes"]:
-        build(TeacherSettings, configuration.teacher_settings(config, size))
-        for method in configuration.methods(config):
-            settings = build(TrainingSettings, configuration.training_settings(config, size, method, 0))
-            assert (settings.dfsc is None) == (method == "efficientad")
-            assert settings.dfsc is None or settings.dfsc.quantile == configuration.quantile_of(method)
+        assert build(TeacherSettings, teacher_settings(config, size)).size == size
+    for method in Grid.from_config(config).methods:
+        settings = build(TrainingSettings, training_settings(config, method, 0))
+        assert settings.size == method.size
+        assert (settings.dfsc is None) == method.is_baseline == method.name.startswith("efficientad")
+        assert (settings.dfsc and settings.dfsc.quantile) == method.quantile
     build(ScoringSettings, config["inference"])
     if "generated" in config["dataset"]:
         build(SyntheticSettings, config["dataset"]["generated"])
@@ -77,10 +78,10 @@ def test_shipped_configurations_fit_their_description_and_the_stages(name: str) 
 def test_the_papers_grid() -> None:
     config = merged("config.yaml")
     assert len(config["dataset"]["categories"]) == 5
-    assert configuration.methods(config)[0] == "efficientad"
-    assert [configuration.quantile_of(method) for method in configuration.methods(config)[1:]] == [
-        *(0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-    ]
+    grid = Grid.from_config(config)
+    assert grid.names[0] == "efficientad-S" and grid.headlines == ["dfsc-S-q0.99"]
+    assert [method.quantile for method in grid.methods] == [None, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
+    assert len(list(grid.cells())) == 5 * 7 * 3
     assert config["training"]["steps"] == 70000 and config["teacher"]["steps"] == 60000
 
 
@@ -181,9 +182,9 @@ DISAGREEMENTS = [
     ({"training.seeds": [0, 0]}, ("training.seeds",)),
     ({"training.sizes": ["S", "tiny", "S"]}, ("training.sizes",)),
     ({"dataset.categories": ["coin_tray"] * 2}, ("dataset.categories",)),
-    ({"dfsc.quantiles": [0.99, 0.99999991, 0.99999992]}, ("dfsc-q0.99999991", "dfsc-q0.99999992")),
-    ({"dfsc.ablations": [{"margin": 1}]}, ("dfsc.ablations.0", "dfsc-q0.99")),
-    ({"dfsc.ablations": [{}]}, ("dfsc.ablations.0", "dfsc-q0.99")),
+    ({"dfsc.quantiles": [0.99, 0.99999991, 0.99999992]}, ("dfsc-tiny-q0.99999991", "dfsc-tiny-q0.99999992")),
+    ({"dfsc.ablations": [{"margin": 1}]}, ("dfsc.ablations.0", "dfsc-tiny-q0.99")),
+    ({"dfsc.ablations": [{}]}, ("dfsc.ablations.0", "dfsc-tiny-q0.99")),
     ({"dfsc.ablations": [{"margin": 2}, {"margin": "2.0"}]}, ("dfsc.ablations.1", "dfsc.ablations.0")),
     ({"dfsc.ablations": [{"distance": "root"}, {"margin": 1, "distance": "root"}]}, ("dfsc.ablations.1",)),
     ({"dataset.generated": None}, ("dataset.generated", "dataset.source")),
@@ -289,31 +290,124 @@ def test_a_file_that_is_no_configuration_is_named(content: bytes | None, tmp_pat
         read_configuration([tmp_path])
 
 
-@pytest.mark.parametrize(("quantile", "name"), [(0.9, "dfsc-q0.9"), (0.995, "dfsc-q0.995"), (1e-7, "dfsc-q0.0000001")])
+BOTH = {"training.sizes": ["S", "tiny"], "dfsc.ablations": [{"margin": 0.5, "distance": "root"}]}
+
+
+def both_sizes() -> dict[str, Any]:
+    """The demo's configuration in two sizes, with an ablation."""
+    config = merged("demo.yaml")
+    for key, value in BOTH.items():
+        section, name = key.split(".")
+        config[section][name] = value
+    return config
+
+
+def test_every_size_has_a_baseline_and_methods_of_its_own() -> None:
+    grid = Grid.from_config(both_sizes())
+    described = [(one.name, one.label, one.family, one.pairs_with, one.quantile, one.changed) for one in grid.methods]
+    assert described == [
+        ("efficientad-S", "EfficientAD-S", "EfficientAD-S", "efficientad-S", None, ""),
+        ("dfsc-S-q0.9", "DFSC-S τ'=0.9", "DFSC-S", "efficientad-S", 0.9, ""),
+        ("dfsc-S-q0.99", "DFSC-S τ'=0.99", "DFSC-S", "efficientad-S", 0.99, ""),
+        ("dfsc-S-q0.99-margin_0.5-distance_root", "DFSC-S τ'=0.99, margin 0.5, distance root", "DFSC-S",
+         "efficientad-S", 0.99, "margin 0.5, distance root"),
+        ("efficientad-tiny", "EfficientAD-tiny", "EfficientAD-tiny", "efficientad-tiny", None, ""),
+        ("dfsc-tiny-q0.9", "DFSC-tiny τ'=0.9", "DFSC-tiny", "efficientad-tiny", 0.9, ""),
+        ("dfsc-tiny-q0.99", "DFSC-tiny τ'=0.99", "DFSC-tiny", "efficientad-tiny", 0.99, ""),
+        ("dfsc-tiny-q0.99-margin_0.5-distance_root", "DFSC-tiny τ'=0.99, margin 0.5, distance root", "DFSC-tiny",
+         "efficientad-tiny", 0.99, "margin 0.5, distance root"),
+    ]  # fmt: skip
+    assert [method.size for method in grid.methods] == ["S"] * 4 + ["tiny"] * 4
+    assert [method.name for method in grid.methods if method.is_baseline] == ["efficientad-S", "efficientad-tiny"]
+    assert grid.headlines == ["dfsc-S-q0.99", "dfsc-tiny-q0.99"]
+    assert [(baseline.name, declared.name) for baseline, declared in grid.pairs] == [
+        *(("efficientad-S", "dfsc-S-q0.99"), ("efficientad-tiny", "dfsc-tiny-q0.99"))
+    ]
+    assert grid.paired_with("efficientad-tiny") == grid.methods[4:]
+    assert [method.dfsc for method in grid.methods[:4]] == [method.dfsc for method in grid.methods[4:]]
+
+
+def test_the_cells_are_every_category_method_and_seed_once() -> None:
+    grid = Grid.from_config(both_sizes())
+    cells = list(grid.cells())
+    assert len(cells) == len(set(cells)) == len({cell.path for cell in cells}) == 2 * 8 * 2
+    assert {cell.category for cell in cells} == {"coin_tray", "picture_wall"}
+    assert {cell.method for cell in cells} == set(grid.names) and {cell.seed for cell in cells} == {0, 1}
+    assert Cell("coin_tray", "dfsc-S-q0.9", 1) in cells
+    assert Cell("coin_tray", "dfsc-S-q0.9", 1).path == "coin_tray/dfsc-S-q0.9/seed1"
+
+
+def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
+    grid = Grid.from_config(both_sizes())
+    assert Grid.from_text(grid.as_text()) == grid
+    (tmp_path / "grid.json").write_text(grid.as_text())
+    assert Grid.read(tmp_path / "grid.json") == grid
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"demo"', "null", '{"benchmark": "demo"}'])
+def test_text_that_is_no_grid_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^--grid: "):
+        Grid.from_text(text)
+    (tmp_path / "grid.json").write_text(text)
+    with pytest.raises(UserError, match=r"grid\.json: "):
+        Grid.read(tmp_path / "grid.json")
+
+
+def test_a_grid_with_a_misspelt_key_of_a_method_is_refused() -> None:
+    grid = json.loads(Grid.from_config(both_sizes()).as_text())
+    grid["methods"][2]["sise"] = grid["methods"][2].pop("size")
+    with pytest.raises(UserError, match=r"^--grid: methods\.2\.sise: unknown key"):
+        Grid.from_text(json.dumps(grid))
+
+
+def dfsc_of(quantile: float) -> Method:
+    """The demo's DFSC of one quantile alone."""
+    config = changed("dfsc.quantiles", [quantile])
+    config["dfsc"]["headline_quantile"] = quantile
+    (_, method) = Grid.from_config(config).methods
+    return method
+
+
+@pytest.mark.parametrize(
+    ("quantile", "name"), [(0.9, "dfsc-tiny-q0.9"), (0.995, "dfsc-tiny-q0.995"), (1e-7, "dfsc-tiny-q0.0000001")]
+)
 def test_a_method_is_named_after_its_quantile(quantile: float, name: str) -> None:
-    assert configuration.dfsc_method(quantile) == name and configuration.quantile_of(name) == quantile
+    assert dfsc_of(quantile).name == name and dfsc_of(quantile).quantile == quantile
 
 
 def test_an_ablation_of_a_tiny_number_keeps_its_name_in_one_piece() -> None:
-    method = configuration.methods(changed("dfsc.ablations", [{"margin": 1e-5}]))[-1]
-    assert configuration.ablation_of(method) == "margin_0.00001"
+    method = Grid.from_config(changed("dfsc.ablations", [{"margin": 1e-5}])).methods[-1]
+    assert (method.name, method.changed) == ("dfsc-tiny-q0.99-margin_0.00001", "margin 0.00001")
 
 
-@pytest.mark.parametrize("name", ["mine", "dfsc-qmany", "dfsc", "", "dfsc-q2", "efficientad-q0.9"])
-def test_a_name_that_is_no_methods_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="is no method"):
-        configuration.display_name(name)
+def test_an_ablation_has_what_it_changes_and_the_rest_as_it_is() -> None:
+    changes: list[dict[str, Any]] = [{"margin": 0.5}, {"split_unit": "position", "distance": "root"}]
+    config = changed("dfsc.ablations", changes)
+    grid = Grid.from_config(config)
+    (shared,) = (method.dfsc for method in grid.methods if method.name == "dfsc-tiny-q0.99")
+    assert shared == {key: config["dfsc"][key] for key in DFSC if key != "quantile"} | {"quantile": 0.99}
+    assert [method.dfsc for method in grid.methods if method.changed] == [{**shared, **entry} for entry in changes]
+
+
+@pytest.mark.parametrize(
+    "name", ["mine", "dfsc-tiny-qmany", "dfsc", "", "dfsc-tiny-q0.5", "efficientad", "dfsc-S-q0.9", "dfsc-tiny-q0.90"]
+)
+def test_a_name_that_is_no_methods_is_refused_with_those_that_there_are(name: str) -> None:
+    grid = Grid.from_config(merged("demo.yaml"))
+    assert grid.method("dfsc-tiny-q0.9") == grid.methods[1]
+    with pytest.raises(UserError, match=f"^{name}: is no method of demo; there are {', '.join(grid.names)}$"):
+        grid.method(name)
 
 
 def test_the_baseline_does_not_depend_on_what_only_dfsc_reads() -> None:
     before, after = merged("config.yaml"), merged("config.yaml")
     after["dfsc"]["margin"] = 2.0
-    assert configuration.training_settings(before, "S", "efficientad", 0) == configuration.training_settings(
-        after, "S", "efficientad", 0
-    )
-    assert configuration.training_settings(before, "S", "dfsc-q0.9", 0) != configuration.training_settings(
-        after, "S", "dfsc-q0.9", 0
-    )
+    baselines, variants = zip(
+        *((training_settings(config, method, 0) for method in Grid.from_config(config).methods[:2])
+          for config in (before, after)),
+        strict=True,
+    )  # fmt: skip
+    assert baselines[0] == baselines[1] and variants[0] != variants[1]
 
 
 def test_settings_are_written_as_they_were_read() -> None:

@@ -17,7 +17,7 @@ from dfsc.settings.teacher import TeacherSettings
 from dfsc.settings.training import TrainingSettings
 from support.command_line import dfsc
 from support.leaves import another, leaves, value_at
-from support.prepared import DFSC, GENERATED, TEACHER, TRAINING, Prepared
+from support.prepared import DFSC, GENERATED, TEACHER, TRAINING, Prepared, teacher_files
 
 # Steps few in number in which everything happens: the rate drops, the margin acts, some images turn grey.
 SETTINGS: dict[type, dict[str, Any]] = {
@@ -48,7 +48,7 @@ def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> byte
     """The teacher's bytes."""
     outcome = dfsc(
         *("teacher", "pretrain", "--settings", json.dumps(settings), *prepared.pretraining),
-        *("--output", output / "teacher.pt", "--checkpoints", output, "--device", "cpu"),
+        *(*teacher_files(output), "--checkpoints", output, "--device", "cpu"),
     )
     assert outcome.code == 0, outcome.errors
     return (output / "teacher.pt").read_bytes()

@@ -1,4 +1,4 @@
-"""The difference of teacher and autoencoder: what is kept of it over training changes no bit, and can be drawn."""
+"""The feature distance of teacher and autoencoder: what is kept of it over training changes no bit, and can be drawn."""
 
 from pathlib import Path
 
@@ -12,28 +12,30 @@ from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.model.saved import model_state, save_tensors
 from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
 from dfsc.training.checkpoint import Checkpoint
-from dfsc.training.difference_log import DifferenceLog, novel_share, read_differences, squared_difference
+from dfsc.training.feature_distance import DistanceLog, feature_distance, novel_share, read_distances
 from dfsc.training.loop import LoopOptions, run_steps
 from support.learners import learner_of
 from support.prepared import DFSC, Prepared
 
 
-def test_keeping_the_difference_changes_no_bit_of_training(prepared: Prepared, tmp_path: Path) -> None:
+def test_keeping_the_distance_changes_no_bit_of_training(prepared: Prepared, tmp_path: Path) -> None:
     weights = []
     for keep in (False, True):
         learner = learner_of(prepared, dfsc=DFSC)
         image = learner.images[0].numpy()
-        log = DifferenceLog(learner.model, image, tmp_path / "dfsc.npz", lambda *progress: None)
+        log = DistanceLog(learner.model, image, tmp_path / "dfsc.npz", lambda *progress: None)
         progress = log if keep else log.progress
         run_steps(learner, 12, Checkpoint(tmp_path, f"{keep}"), LoopOptions(progress=progress))
         weights.append(learner.model.state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
-    kept = read_differences(tmp_path / "dfsc.npz")
+    kept = read_distances(tmp_path / "dfsc.npz")
     assert list(kept) == [1, 2, 4, 12], "at the start, and at 10, 30 and 100 % of the steps"
     assert all(squared.ndim == 3 and (squared >= 0).all() for squared in kept.values())
-    assert DifferenceLog(learner.model, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
-    draw_novelty_over_training([tmp_path / "dfsc.npz"] * 2, [0.9, 0.99], tmp_path / "figure", "coin tray")
+    assert DistanceLog(learner.model, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
+    draw_novelty_over_training(
+        dict.fromkeys(("EfficientAD", "DFSC"), tmp_path / "dfsc.npz"), [0.9, 0.99], tmp_path / "figure", "coin tray"
+    )
     assert (tmp_path / "figure.pdf").stat().st_size > 1000 and (tmp_path / "figure.png").stat().st_size > 1000
 
 
@@ -53,14 +55,14 @@ def model_of(seed: int) -> EfficientAD:
     return model
 
 
-def test_the_difference_is_of_the_model_without_dropout_and_leaves_it_as_it_is() -> None:
+def test_the_distance_is_of_the_model_without_dropout_and_leaves_it_as_it_is() -> None:
     model = model_of(1).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     torch.manual_seed(3)
     expected_next = torch.rand(1)
     torch.manual_seed(3)
-    squared = squared_difference(model, images)
+    squared = feature_distance(model, images)
     assert torch.rand(1) == expected_next, "a random number was drawn"
     assert all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -90,8 +92,8 @@ def shown(figure: Figure) -> tuple[list[str], list[str], list[list[np.ndarray]]]
 
 def test_each_cell_is_of_its_row_and_column(prepared: Prepared, tmp_path: Path, drawn: list[Figure]) -> None:
     models = [model_of(1), model_of(2)]
-    paths = [tmp_path / name for name in ("baseline.pt", "dfsc.pt")]
-    for model, path in zip(models, paths, strict=True):
+    paths = {"EfficientAD": tmp_path / "baseline.pt", "DFSC-tiny τ'=0.9": tmp_path / "dfsc.pt"}
+    for model, path in zip(models, paths.values(), strict=True):
         save_tensors(path, model_state(model))
     category = prepared.dataset / prepared.category
     draw_novelty(paths, category, [0.9, 0.99], tmp_path / "figure", "generated")
@@ -99,10 +101,10 @@ def test_each_cell_is_of_its_row_and_column(prepared: Prepared, tmp_path: Path, 
     titles, labels, cells = shown(drawn[0])
     assert titles == ["image", "ground truth", "(T' − A)²", "novel, τ'=0.9", "novel, τ'=0.99"]
     folders = ["train/good", "test/logical_anomalies", "test/structural_anomalies"]
-    assert labels == [f"{method}\n{folder}" for folder in folders for method in ("EfficientAD", "DFSC")]
+    assert labels == [f"{method}\n{folder}" for folder in folders for method in paths]
     for number, row in enumerate(cells):
         (image,) = load_images([category / folders[number // 2] / "000.png"], 64)
-        squared = squared_difference(models[number % 2], image[None])[0]
+        squared = feature_distance(models[number % 2], image[None])[0]
         np.testing.assert_array_equal(row[0], image)
         np.testing.assert_allclose(row[2], squared.mean(dim=0), rtol=1e-5)
         for share, quantile in zip(row[3:], (0.9, 0.99), strict=True):
@@ -119,11 +121,12 @@ def test_each_row_over_training_is_of_its_method_and_step(tmp_path: Path, drawn:
     for which in (1, 2):
         arrays = {str(step): squared for (of, step), squared in kept.items() if of == which}
         np.savez(tmp_path / f"{which}.npz", image=image, **arrays)
-    draw_novelty_over_training([tmp_path / "1.npz", tmp_path / "2.npz"], [0.5, 0.999], tmp_path / "figure", "tray")
+    logs = {"EfficientAD": tmp_path / "1.npz", "DFSC-tiny τ'=0.9": tmp_path / "2.npz"}
+    draw_novelty_over_training(logs, [0.5, 0.999], tmp_path / "figure", "tray")
 
     titles, labels, cells = shown(drawn[0])
     assert titles == ["image", "(T' − A)²", "novel, τ'=0.5", "novel, τ'=0.999"]
-    assert labels == [f"{method}\nstep {step}" for method in ("EfficientAD", "DFSC") for step in (3, 12)]
+    assert labels == [f"{method}\nstep {step}" for method in logs for step in (3, 12)]
     for row, squared in zip(cells, kept.values(), strict=True):
         np.testing.assert_array_equal(row[0], image)
         np.testing.assert_allclose(row[1], squared.astype(float).mean(axis=0))
@@ -134,11 +137,11 @@ def test_each_row_over_training_is_of_its_method_and_step(tmp_path: Path, drawn:
 def test_what_is_kept_is_of_that_step_and_image(prepared: Prepared, tmp_path: Path) -> None:
     learner = learner_of(prepared)
     image = learner.images[1].numpy()
-    log = DifferenceLog(learner.model, image, tmp_path / "log.npz", lambda *progress: None)
+    log = DistanceLog(learner.model, image, tmp_path / "log.npz", lambda *progress: None)
     expected = []
     for step in (1, 2):
         learner.update(step, learner.draw(step))
-        expected.append(squared_difference(learner.model, image[None])[0].half())
+        expected.append(feature_distance(learner.model, image[None])[0].half())
         log(step, 2, {})
-    for found, squared in zip(read_differences(tmp_path / "log.npz").values(), expected, strict=True):
+    for found, squared in zip(read_distances(tmp_path / "log.npz").values(), expected, strict=True):
         np.testing.assert_array_equal(found, squared)

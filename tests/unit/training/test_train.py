@@ -17,6 +17,7 @@ from dfsc.errors import Interrupted
 from dfsc.files import read_json, sha256_of
 from dfsc.model.saved import load_tensors
 from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.feature_distance import read_distances
 from dfsc.training.loop import LoopOptions, run_steps
 from support.command_line import dfsc
 from support.learners import learner_of
@@ -27,7 +28,7 @@ def test_training_is_reproducible_bit_for_bit(prepared: Prepared, tmp_path: Path
     for name in ("first", "second"):
         assert dfsc(*prepared.train_arguments(tmp_path / name)).code == 0
     assert sha256_of(tmp_path / "first/model.pt") == sha256_of(tmp_path / "second/model.pt")
-    assert not list((tmp_path / "first/checkpoints").glob("*.pt"))
+    assert not list((tmp_path / "first/checkpoints").iterdir())
 
 
 def test_weight_zero_over_all_elements_is_the_baseline_bit_for_bit(prepared: Prepared, tmp_path: Path) -> None:
@@ -156,6 +157,42 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepa
     assert str(kept) in outcome.errors
     state = load_tensors(kept, "a checkpoint")
     assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_what_could_not_be_written_is_written_by_the_next_attempt(prepared: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = [*prepared.train_arguments(tmp_path / "run"), "--checkpoint-seconds", "0"]
+    outcome = dfsc(*arguments, "--record", tmp_path / "file/training.json")
+    assert outcome.code == 2 and "training.json" in outcome.errors and not (tmp_path / "run/training.json").exists()
+    assert dfsc(*arguments).code == 0
+    assert list(read_distances(tmp_path / "run/feature_distances.npz")) == [1, 2, 4, 12]
+    assert read_json(tmp_path / "run/training.json")["model_digest"] == sha256_of(tmp_path / "run/model.pt")
+    assert not list((tmp_path / "run/checkpoints").iterdir())
+
+
+def test_each_file_is_written_where_it_is_told(prepared: Prepared, tmp_path: Path) -> None:
+    assert dfsc(*prepared.train_arguments(tmp_path / "together")).code == 0
+    options = {"output": "model.pt", "curve": "training_curve.csv", "distances": "feature_distances.npz",
+               "record": "training.json"}  # fmt: skip
+    apart = [part for option in options for part in (f"--{option}", tmp_path / option / "its own name")]
+    assert dfsc(*prepared.train_arguments(tmp_path / "unused"), *apart).code == 0
+    for option, name in options.items():
+        if option != "record":  # it has the times
+            assert (tmp_path / option / "its own name").read_bytes() == (tmp_path / "together" / name).read_bytes()
+    assert read_json(tmp_path / "record/its own name")["model_digest"] == sha256_of(tmp_path / "together/model.pt")
+    assert not [path for path in (tmp_path / "unused").rglob("*") if path.is_file()]
+
+
+def test_progress_is_labelled_as_the_cell(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = "coin_tray/dfsc-tiny-q0.9/seed0"
+    (tmp_path / cell).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / cell)
+    for output in (tmp_path / cell, Path()):
+        assert dfsc(*prepared.train_arguments(output, steps=2)).code == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2 and all(line.startswith(f"{cell}: step ") for line in lines)
 
 
 def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) -> None:
