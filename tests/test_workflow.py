@@ -12,7 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from dfsc.data.synthetic import SyntheticSettings, synthesize
+from dfsc.data.synthetic import synthesize
+from dfsc.settings.synthetic import SyntheticSettings
 from support.checkout import Checkout, job_counts
 
 METHODS = ("efficientad", "dfsc-q0.9")

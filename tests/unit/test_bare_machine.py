@@ -9,8 +9,10 @@ from support.checkout import CHECKOUT
 from support.prepared import TRAINING, Prepared
 
 # All else that this project is installed with; what these packages need themselves is theirs.
-ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests")
-ABSENT += ("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis")
+ABSENT = (
+    *("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests"),
+    *("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis"),
+)
 BARE = f"""
 import sys
 

@@ -44,16 +44,15 @@ def commands(prepared: Prepared) -> list[list[str]]:
     return [[str(argument) for argument in step] for step in steps]
 
 
-def run(prepared: Prepared, folder: Path, changes: dict[str, str | None], **options: object) -> dict[str, str]:
+def run(prepared: Prepared, folder: Path, changes: dict[str, str | None], umask: int = -1) -> dict[str, str]:
     """Run them in a folder under a changed environment; returns file -> digest. Fails for words beyond the progress."""
     folder.mkdir(exist_ok=True)
     environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
     command = [sys.executable, "-c", RUN, json.dumps(commands(prepared))]
-    ended = subprocess.run(command, cwd=folder, env=environment, check=False, **{"capture_output": True, **options})
+    ended = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, umask=umask)
     assert ended.returncode == 0, ended.stderr
-    if ended.stderr is not None:
-        assert not ended.stderr, ended.stderr.decode()
-        assert "τ'".encode() in ended.stdout
+    assert not ended.stderr, ended.stderr.decode()
+    assert "τ'".encode() in ended.stdout
     # Times and this process's memory stand in these.
     differing = ("training.json", "progress.json", "matplotlibrc")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in differing)

@@ -56,7 +56,7 @@ class Made:
         training = {**images, "checkpoints": out / "checkpoints", "device": "cpu"}
         first, second = (self.model(method, "model.pt") for method in METHODS)
         tables, uri = self.root / "results/made/tables", f"sqlite:///{self.root}/mlflow.db"
-        return {
+        of_each: dict[str, dict[str, Any]] = {
             "synthesize": {"output": out / "data", "settings": json.dumps({**GENERATED, "train": 1})},
             "fetch": {"name": "own", "sources": self.root / "sources.yaml"},
             "arrange": {"folder": self.root / "mvtec_ad/coins", "output": out / "arranged"},
@@ -88,7 +88,8 @@ class Made:
                                       "quantiles": "0.9,0.99", "output": out / "novelty", "title": "coins"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
-        }[command]  # fmt: skip
+        }  # fmt: skip
+        return of_each[command]
 
     def run(self, command: str, values: dict[str, Any]) -> Outcome:
         """Run a subcommand in the benchmark's folder."""
@@ -145,15 +146,15 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
         mask.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(masks / "000.png", mask)
     for method, reading in zip(METHODS, (None, DFSC), strict=True):
-        folder = made.model(method, "")
+        output = made.model(method, "")
         settings = json.dumps({**TRAINING, "steps": 3, "dfsc": reading})
-        (made.run("train", {**made.values("train", folder), "settings": settings, "output": folder / "model.pt"}))
-        scored = {**made.values("score", folder), "model": folder / "model.pt"}
+        (made.run("train", {**made.values("train", output), "settings": settings, "output": output / "model.pt"}))
+        scored = {**made.values("score", output), "model": output / "model.pt"}
         del scored["full_size_maps"]
         steps = {
             "score": scored,
-            "evaluate": {**made.values("evaluate", folder), "maps": folder / "maps.npz"},
-            "track": {**made.values("track", folder), "model_folder": folder, "method": method},
+            "evaluate": {**made.values("evaluate", output), "maps": output / "maps.npz"},
+            "track": {**made.values("track", output), "model_folder": output, "method": method},
         }
         for command, values in steps.items():
             outcome = made.run(command, values)

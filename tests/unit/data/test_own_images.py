@@ -14,10 +14,11 @@ from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.image_scores import read_scores, write_scores
 from dfsc.inference.maps import read_maps, write_maps
-from dfsc.inference.score import ScoringSettings, score_images
+from dfsc.inference.score import score_images
 from dfsc.model.networks import EfficientAD
+from dfsc.model.saved import model_state
 from dfsc.report.figures.heatmaps import worst_examples
-from dfsc.training.student import model_state
+from dfsc.settings.scoring import ScoringSettings
 from support.command_line import Outcome, dfsc
 from support.prepared import TRAINING, Prepared
 from support.small_sets import Pixels, loco_category, save_as_it_is

@@ -1,6 +1,7 @@
 """The difference of teacher and autoencoder: what is kept of it over training changes no bit, and can be drawn."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def shown(figure: Figure) -> tuple[list[str], list[str], list[list[np.ndarray]]]:
     """Titles of the columns, labels of the rows, and what each cell shows."""
-    columns = figure.axes[0].get_gridspec().ncols
+    grid = figure.axes[0].get_gridspec()
+    assert grid is not None
+    columns = grid.ncols
     rows = [figure.axes[start : start + columns] for start in range(0, len(figure.axes), columns)]
     cells = [[np.asarray(axis.images[0].get_array()) for axis in row] for row in rows]
     return [axis.get_title() for axis in rows[0]], [row[0].get_ylabel() for row in rows], cells
@@ -117,7 +120,7 @@ def test_each_row_over_training_is_of_its_method_and_step(tmp_path: Path, drawn:
     for (which, step), squared in kept.items():
         squared[0, which, step % 8] += 1  # the one element above all others
     for which in (1, 2):
-        arrays = {str(step): squared for (of, step), squared in kept.items() if of == which}
+        arrays: dict[str, Any] = {str(step): squared for (of, step), squared in kept.items() if of == which}
         np.savez(tmp_path / f"{which}.npz", image=image, **arrays)
     draw_novelty_over_training([tmp_path / "1.npz", tmp_path / "2.npz"], [0.5, 0.999], tmp_path / "figure", "tray")
 
