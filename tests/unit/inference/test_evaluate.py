@@ -23,6 +23,7 @@ from dfsc.metrics.spro import FPR_LIMITS
 from dfsc.metrics.summary import Evaluation
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
+from support.figures import check_figure
 
 GOLDEN = CHECKOUT / "tests/golden/spro"
 BY_DEFINITION = {"logical_anomalies": 35 / 54, "structural_anomalies": 7 / 9, "mean": 77 / 108}
@@ -54,7 +55,7 @@ def test_reports_defects_curves_and_counts(tmp_path: Path) -> None:
             mean = sum(areas[name][limit] * regions[name] for name in regions) / sum(regions.values())
             assert mean == pytest.approx(metrics["localization"]["auc_spro"][anomaly_type][limit], abs=1e-9)
     write_curves(tmp_path / "curves", evaluation)
-    assert (tmp_path / "curves.pdf").stat().st_size and (tmp_path / "curves.png").stat().st_size
+    check_figure(tmp_path / "curves")
     assert (tmp_path / "curves.csv").read_text() == curves_as_csv(evaluation)
     points = list(csv.DictReader(io.StringIO(curves_as_csv(evaluation))))
     logical = [point for point in points if (point["anomaly_type"], point["defect"]) == ("logical_anomalies", "")]

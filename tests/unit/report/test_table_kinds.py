@@ -22,6 +22,7 @@ from dfsc.report.store import tracking_client
 from dfsc.report.tables import latex
 from dfsc.report.tracking import TrackedRun, track_run
 from support.command_line import dfsc
+from support.figures import check_figure
 
 TYPES = ("logical_anomalies", "structural_anomalies")
 METHODS = ["efficientad", "dfsc-q0.9"]
@@ -91,7 +92,7 @@ def draw_and_print(tables: Path, output: Path) -> None:
     for command in ("sweep", "histograms"):
         outcome = dfsc(command, "--tables", tables, "--output", output / command)
         assert outcome.code == 0, outcome.errors
-        assert (output / f"{command}_tiny.png").stat().st_size > 1000
+        check_figure(output / f"{command}_tiny")
     for arguments in (["show"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
         outcome = dfsc(arguments[0], tables.parent, *arguments[1:])
         assert outcome.code == 0, outcome.errors
