@@ -4,16 +4,17 @@ mutmut tries a mutant on the tests that were seen to call its function. What a f
 the first test alone; the others, which may be the ones that check it, would never be tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 from mutmut.state import state
 
-called_by: dict[pytest.FixtureDef, set[str]] = {}
+called_by: dict[pytest.FixtureDef[Any], set[str]] = {}
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> Iterator[None]:
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
     """Note what this fixture's set-up calls, apart from what was called before it."""
     before = set(state()._stats)
     state()._stats.clear()

@@ -6,6 +6,7 @@ the networks alone.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from torchvision import transforms
 from dfsc.model.networks import IMAGENET_MEAN, IMAGENET_STD, EfficientAD
 
 NORMALISE = transforms.Compose([transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+
+
+Sample = TypeVar("Sample")
 
 
 class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
@@ -52,7 +56,7 @@ class PenaltyImages(Dataset[Tensor]):
         return view
 
 
-def endless(dataset: Dataset[Tensor], workers: int) -> Iterator[Tensor]:
+def endless(dataset: Dataset[Sample], workers: int) -> Iterator[Sample]:
     """Batches of one, shuffled, for ever."""
     loader = DataLoader(dataset, batch_size=1, shuffle=True, num_workers=workers, pin_memory=torch.cuda.is_available())
     while True:

@@ -70,7 +70,9 @@ def read_jobs() -> list[dict[str, str]]:
 
 def own_seconds(folder: Path, job: dict[str, str]) -> float:
     """Seconds that the training's command took, as Snakemake measured it inside the job."""
-    category, method, seed = TRAINING.match(job["Comment"]).groups()  # type: ignore[union-attr]
+    named = TRAINING.match(job["Comment"])
+    assert named
+    category, method, seed = named.groups()
     table = folder / "logs/overhead" / category / method / f"seed{seed}" / "train.benchmark.tsv"
     return float(table.read_text().splitlines()[1].split("\t")[0])
 

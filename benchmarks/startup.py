@@ -6,6 +6,7 @@ python -m benchmarks.startup
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import CPU, Row, circumstances, in_turn, table
@@ -36,7 +37,7 @@ def measure(repeats: int) -> list[Row]:
         for name, arguments in COMMANDS.items():
             command = ("-m", "dfsc.cli", *arguments)
             run(*command)
-            times = in_turn(lambda: run("-c", "import torch"), lambda command=command: run(*command), repeats)
+            times = in_turn(partial(run, "-c", "import torch"), partial(run, *command), repeats)
             rows.append(Row(f"start of `{name}`", "`import torch`", *times))
     return rows
 

@@ -5,6 +5,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +79,7 @@ def _serve(pipe: Connection, steps: Callable[..., Iterator[object]], arguments: 
     device = next((argument for argument in arguments if isinstance(argument, torch.device)), CPU)
     iterator = steps(*arguments)
     while number := pipe.recv():
-        pipe.send(seconds(lambda number=number: [next(iterator) for _ in range(number)], device))
+        pipe.send(seconds(partial(list, islice(iterator, number)), device))
 
 
 def table(rows: Iterable[Row]) -> str:

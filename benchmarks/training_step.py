@@ -9,7 +9,7 @@ The share of peak is of what a large matrix product reaches on the same device i
 import argparse
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from benchmarks.timing import CPU, Apart, Row, circumstances, seconds, table
 from dfsc.data.images import load_images
 from dfsc.data.pretraining_images import PretrainingImages, prefetched, write_index
 from dfsc.model.networks import SIZES, EfficientAD, pdn
-from dfsc.settings.leaves import Precision
+from dfsc.settings.leaves import Size, TrainingPrecision
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.device import choose_device, computing, placed
 from dfsc.training.student import Draw, ModelLearner
@@ -46,11 +46,11 @@ def write_images(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def learner_of(
-    size: str,
+    size: Size,
     images: list[Path],
     penalty: list[Path],
     image_size: int,
-    precision: Precision = "float32",
+    precision: TrainingPrecision = "float32",
     compiled: bool = False,
     device: torch.device = CPU,
 ) -> ModelLearner:
@@ -70,7 +70,7 @@ def learner_of(
     return ModelLearner(settings, decoded, listed, teacher, device)
 
 
-def our_steps(ours: ModelLearner, steps: int, workers: int) -> Iterator[Draw]:
+def our_steps(ours: ModelLearner, steps: int, workers: int) -> Generator[Draw, None, None]:
     """Train, yielding after each step."""
     for step, drawn in enumerate(prefetched(ours.draw, range(steps), workers)):
         ours.update(step, drawn)
@@ -78,12 +78,12 @@ def our_steps(ours: ModelLearner, steps: int, workers: int) -> Iterator[Draw]:
 
 
 def plain_steps(
-    size: str,
+    size: Size,
     images: list[Path],
     penalty: list[Path],
     image_size: int,
     workers: int,
-    precision: Precision,
+    precision: TrainingPrecision,
     device: torch.device,
 ) -> Iterator[None]:
     """Train as it is usually written, yielding after each step."""
@@ -100,7 +100,7 @@ def plain_steps(
         yield
 
 
-def peak_flops(device: torch.device, precision: Precision) -> float:
+def peak_flops(device: torch.device, precision: TrainingPrecision) -> float:
     """Floating point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     matrix = torch.randn(side, side, device=device)
@@ -109,7 +109,7 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
 
 
 def measure(
-    size: str, image_size: int, precision: Precision, device: torch.device, repeats: int, workers: int
+    size: Size, image_size: int, precision: TrainingPrecision, device: torch.device, repeats: int, workers: int
 ) -> list[Row]:
     """Blocks of steps in turn: one step a block on a CPU, fifty on CUDA."""
     block = 50 if device.type == "cuda" else 1

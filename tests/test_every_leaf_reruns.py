@@ -117,7 +117,8 @@ def names_of(jobs: list[Job]) -> set[str]:
 def planned(checkout: Checkout) -> dict[str, list[Job]]:
     """What would run after each change, in a checkout where all has run."""
     base = read_configuration([CHECKOUT / "tests/smallest.yaml"])
-    overlays = {name: overlay for name, (overlay, *_) in {**TOGETHER, **CELLS}.items()}
+    overlays = {name: overlay for name, (overlay, _) in TOGETHER.items()}
+    overlays |= {name: overlay for name, (overlay, *_) in CELLS.items()}
     for name in ALONE:
         overlays[name] = with_value({}, name, value_at(another(base, name, ALL[name], check), name))
     found = plans(checkout, ["tests/smallest.yaml"], [{}, *overlays.values()])

@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -43,9 +44,12 @@ def quick_download(address: str, output: Path, sha256: str = DIGEST) -> str:
     return download(address, output, sha256, timeout=1.0, tries=3, pause=0.05)
 
 
-def tar(mode: str, members: dict[str, bytes], extra: Callable[[tarfile.TarFile], None] | None = None) -> bytes:
+TarMode = Literal["w", "w:gz", "w:xz"]
+
+
+def tar(mode: TarMode, members: dict[str, bytes], extra: Callable[[tarfile.TarFile], None] | None = None) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -190,7 +194,7 @@ def test_local_copy(tmp_path: Path, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "zip"])
-def test_unpack(tmp_path: Path, kind: str) -> None:
+def test_unpack(tmp_path: Path, kind: TarMode | Literal["zip"]) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(zipped(PNG) if kind == "zip" else tar(kind, PNG))
     extract(archive, tmp_path / "data", "0" * 64)
@@ -259,9 +263,9 @@ def test_unsafe_members_are_refused(tmp_path: Path, archive: bytes, named: str) 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz", "zip", "none"])
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
-def test_truncated_archives_are_refused(tmp_path: Path, kind: str, part: float) -> None:
+def test_truncated_archives_are_refused(tmp_path: Path, kind: TarMode | Literal["zip", "none"], part: float) -> None:
     members = {f"{name}.png": CONTENT[:1024] for name in range(20)}
-    whole = {"zip": zipped(members), "none": b"no archive at all"}.get(kind) or tar(kind, members)
+    whole = b"no archive at all" if kind == "none" else zipped(members) if kind == "zip" else tar(kind, members)
     if kind == "w":
         whole = whole[: 20 * 1536]  # without the padding; 0.3, 0.5 and 0.9 of it end where a member ends
     path = tmp_path / "archive"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -27,10 +28,10 @@ pretraining: {images: imagenette, folder: data/imagenette/imagenette2/train}
 """
 
 
-def packed(folder: Path, name: str, mode: str) -> bytes:
+def packed(folder: Path, name: str, mode: Literal["w:gz", "w:xz"]) -> bytes:
     """The folder as an archive, its content below `name`."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
         archive.add(folder, name)
     return stream.getvalue()
 
@@ -147,8 +148,8 @@ def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
     metrics = json.loads((checkout.root / "results/own/coins/efficientad-tiny/seed0/metrics.json").read_text())
     assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}
     assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml").stdout
-    for file in original.rglob("*"):
-        file.touch()
+    for image in original.rglob("*"):
+        image.touch()
     assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml", "--dry-run").stdout
     mask = next(original.glob("ground_truth/damaged/*"))
     mask.write_bytes(mask.read_bytes() + b"more")

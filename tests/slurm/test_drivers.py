@@ -39,9 +39,10 @@ class Benchmark:
     def start(self) -> "subprocess.Popen[str]":
         """Start its trainings through Slurm."""
         command = ["snakemake", "--cores", "2", *self.arguments(*self.models)]
-        place = {"cwd": self.checkout.root, "env": self.checkout.environment}
         with self.output.open("a") as stream:
-            return subprocess.Popen(command, **place, stdout=stream, stderr=stream, text=True)
+            return subprocess.Popen(
+                command, cwd=self.checkout.root, env=self.checkout.environment, stdout=stream, stderr=stream, text=True
+            )
 
     def steps(self, cell: str) -> list[int]:
         """The steps that a training's last attempt printed."""

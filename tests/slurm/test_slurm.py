@@ -36,8 +36,9 @@ class ClusterRun:
         """Start the documented command."""
         command = ["snakemake", "--cores", "8", "--profile", "slurm", "--configfile", CONFIG, "--", "tables"]
         with self.output.open("a") as stream:
-            place = {"cwd": self.checkout.root, "env": self.checkout.environment}
-            return subprocess.Popen(command, **place, stdout=stream, stderr=stream, text=True)
+            return subprocess.Popen(
+                command, cwd=self.checkout.root, env=self.checkout.environment, stdout=stream, stderr=stream, text=True
+            )
 
     def log(self, model: str) -> str:
         """What a model's training printed in its last attempt."""
@@ -50,7 +51,7 @@ class ClusterRun:
 
     def training(self) -> dict[str, str]:
         """Trainings that are under way right now, and not about to end: model -> job."""
-        found = {}
+        found: dict[str, str] = {}
         for line in answer_of("squeue", "--noheader", "--states=RUNNING", "--format=%i|%k").splitlines():
             job, comment = line.split("|")
             for model in MODELS:

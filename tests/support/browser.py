@@ -93,7 +93,7 @@ def running_browser(folder: Path) -> Iterator[Browser]:
     try:
         wait_until_healthy(f"{address}/status", driver, log)
         options = {"binary": binary, "args": [*OPTIONS, f"--user-data-dir={folder / 'profile'}"]}
-        capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
+        capabilities: dict[str, Any] = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
         made = requests.post(f"{address}/session", json={"capabilities": capabilities}, timeout=120).json()["value"]
         session = f"{address}/session/{made['sessionId']}"
         yield Browser(session)

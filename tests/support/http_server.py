@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 CONTENT = random.Random(1).randbytes(1_000_000)
 
@@ -22,9 +23,9 @@ class Server(ThreadingHTTPServer):
         self.files = {"data.bin": CONTENT}
         self.requests: list[tuple[str, str | None]] = []  # path and Range header, as they came
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):  # which clients killed by a test cause
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)
 
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"

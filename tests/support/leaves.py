@@ -13,7 +13,7 @@ def leaves(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
         hint, name = bare(hints[field.name]), f"{prefix}{field.name}"
-        yield from leaves(hint, f"{name}.") if is_dataclass(hint) else [(name, hint)]  # type: ignore[arg-type]
+        yield from leaves(hint, f"{name}.") if isinstance(hint, type) and is_dataclass(hint) else [(name, hint)]
 
 
 def value_at(values: Any, name: str) -> Any:

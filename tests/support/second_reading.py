@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import ResNet, resnet18
 
 from dfsc.training.randomness import generator, torch_seed
 
@@ -68,7 +68,7 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(1).float()[None, :, None, None], values.std(1, correction=0).float()[None, :, None, None]
 
 
-def patch_target(backbone: nn.Module, images: Tensor) -> Tensor:
+def patch_target(backbone: ResNet, images: Tensor) -> Tensor:
     """PatchCore's features of layer2 and layer3, by unfolding each 3 x 3 patch; [n, CHANNELS, h, w]."""
     with torch.no_grad():
         layer1 = backbone.layer1(backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images)))))
@@ -127,7 +127,8 @@ class Reading:
     def normalised_teacher(self, images: Tensor) -> Tensor:
         """T'."""
         with torch.no_grad():
-            return (self.teacher(images) - self.mean) / self.std
+            features: Tensor = (self.teacher(images) - self.mean) / self.std
+        return features
 
     @torch.no_grad()
     def set_statistics(self, training: list[Path]) -> None:
@@ -165,16 +166,17 @@ class Reading:
         hard = distance[distance >= torch.quantile(distance, settings["hard_quantile"])].mean()
         reconstruction = self.autoencoder(jittered)
         student_autoencoder = (reconstruction - self.student(jittered)[:, CHANNELS:]) ** 2
-        return (
+        total: Tensor = (
             hard
             + (self.student(penalty)[:, :CHANNELS] ** 2).mean()
             + self.autoencoder_loss(settings["dfsc"], self.normalised_teacher(jittered), reconstruction)
             + student_autoencoder.mean()
         )
+        return total
 
     def autoencoder_loss(self, dfsc: Settings | None, teacher: Tensor, reconstruction: Tensor) -> Tensor:
         """L_AE, or DFSC's similar and novel parts."""
-        squared = (teacher - reconstruction) ** 2
+        squared: Tensor = (teacher - reconstruction) ** 2
         if dfsc is None:
             return squared.mean()
         if dfsc["split_unit"] == "position":
@@ -183,7 +185,8 @@ class Reading:
         kept = squared if dfsc["autoencoder_loss_over"] == "all" else squared[~novel]
         distance = squared[novel] if dfsc["distance"] == "squared" else squared[novel].sqrt()
         self.inside_margin.append(float((distance < dfsc["margin"]).float().mean()))
-        return kept.mean() + dfsc["novel_weight"] * F.relu(dfsc["margin"] - distance).mean()
+        loss: Tensor = kept.mean() + dfsc["novel_weight"] * F.relu(dfsc["margin"] - distance).mean()
+        return loss
 
     @torch.no_grad()
     def raw_maps(self, paths: list[Path]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ Name = Callable[[int], str]
 def save_as_it_is(path: Path, pixels: Pixels) -> None:
     """Write an image in the format of its ending, losslessly where that has a way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {".webp": {"lossless": True}}.get(path.suffix.lower(), {})
-    Image.fromarray(pixels).save(path, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {".webp": {"lossless": True}}.get(path.suffix.lower(), {})
+    Image.fromarray(pixels).save(path, **options)
 
 
 def picture(random: np.random.Generator, defect: str = "") -> tuple[Pixels, NDArray[np.bool_]]:

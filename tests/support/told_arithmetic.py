@@ -59,7 +59,7 @@ def win_gain(cell: Cell, kind: str) -> NDArray[np.float64]:
         scores = told_scores(run)
         good, anomalous = ([v for path, v in scores.items() if f"/{name}/" in path] for name in ("good", kind))
         won.append([[float(one > other) for other in good] for one in anomalous])
-    return np.array(won[0]) - np.array(won[1])
+    return np.array(won[0], np.float64) - np.array(won[1], np.float64)
 
 
 def image_covariance(category: str, method: str, seeds: list[int], column: str) -> NDArray[np.float64]:

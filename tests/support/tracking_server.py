@@ -33,7 +33,8 @@ class Server:
     def secure(self) -> None:
         """Before it starts: only https, with a certificate made here for localhost, and a password for admin."""
         key, self.trusted = self.folder / "key.pem", self.folder / "certificate.pem"
-        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", self.trusted]
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+        make += ["-keyout", str(key), "-out", str(self.trusted)]
         name = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
         subprocess.run([*make, *name], check=True, capture_output=True)
         self.uri = f"https://localhost:{self.port}"
@@ -43,10 +44,11 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command, place = [SCRIPT, *self.arguments], {"cwd": self.folder, "env": self.environment}
         log = self.folder / "log"
         with log.open("ab") as stream:
-            self.process = subprocess.Popen(command, **place, stdout=stream, stderr=stream)
+            self.process = subprocess.Popen(
+                [SCRIPT, *self.arguments], cwd=self.folder, env=self.environment, stdout=stream, stderr=stream
+            )
         wait_until_healthy(f"{self.uri}/health", self.process, log, self.trusted)
 
     def stop(self) -> None:

@@ -28,7 +28,7 @@ for number in range(first, last):
 
 def runs_of(uri: str, experiment: str) -> list[Any]:
     """All live runs of an experiment."""
-    from dfsc.report.tracking import tracking_client
+    from dfsc.report.store import tracking_client
 
     with tracking_client(uri) as client:
         found = client.get_experiment_by_name(experiment)
@@ -46,7 +46,7 @@ def test_sixteen_processes_lose_and_double_nothing(server: Server) -> None:
     assert sorted(int(run.data.params["number"]) for run in runs) == list(range(PROCESSES * RUNS_EACH))
     for run in runs:
         assert run.info.status == "FINISHED" and run.data.metrics["score"] == int(run.data.params["number"]) / 3
-    from dfsc.report.tracking import tracking_client
+    from dfsc.report.store import tracking_client
 
     with tracking_client(server.uri) as client:
         for run in runs[:5]:
@@ -106,7 +106,7 @@ def test_what_a_stopped_server_missed_is_tracked_once_by_the_next_run(server: Se
 
 
 def test_a_run_cut_short_is_written_anew(server: Server, checkout: Checkout) -> None:
-    from dfsc.report.tracking import tracking_client
+    from dfsc.report.store import tracking_client
 
     receipt: Path = checkout.model("efficientad-tiny") / "run.json"
     before = json.loads(receipt.read_text())

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 from support.checkout import CHECKOUT
+from support.command_line import dfsc
 from support.prepared import TRAINING, Prepared
 
 # All else that this project is installed with; what these packages need themselves is theirs.
-ABSENT = ("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests")
-ABSENT += ("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis")
+ABSENT = (
+    *("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests"),
+    *("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis"),
+)
 BARE = f"""
 import sys
 
@@ -66,10 +69,27 @@ def run_bare(program: str, *arguments: object) -> str:
     return run.stdout
 
 
-def test_training_scoring_and_evaluation(prepared: Prepared, tmp_path: Path) -> None:
-    auroc = float(run_bare(RUN, prepared.root, tmp_path, json.dumps({**TRAINING, "steps": 2})))
-    assert 0 <= auroc <= 1
-    assert (tmp_path / "training.json").exists() and (tmp_path / "scores.csv").exists()
+def test_training_scoring_and_evaluation_give_what_they_give_where_all_is_installed(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    bare, whole = tmp_path / "bare", tmp_path / "whole"
+    auroc = float(run_bare(RUN, prepared.root, bare, json.dumps({**TRAINING, "steps": 2})))
+    place = ("--dataset", prepared.dataset, "--category", prepared.category)
+    settings = json.dumps({"padding": "zero", "precision": "float32"})
+    for arguments in (
+        prepared.train_arguments(whole, steps=2),
+        [
+            *("score", *place, "--manifest", prepared.manifest(), "--model", whole / "model.pt", "--device", "cpu"),
+            *("--settings", settings, "--scores", whole / "scores.csv", "--maps", whole / "maps.npz"),
+        ],
+        ["evaluate", *place, "--maps", whole / "maps.npz", "--padding", "zero", "--output", whole / "metrics.json"],
+    ):
+        outcome = dfsc(*arguments)
+        assert outcome.code == 0, outcome.errors
+    assert auroc == json.loads((whole / "metrics.json").read_text())["classification"]["auc_roc"]["mean"]
+    for name in ("model.pt", "training_curve.csv", "scores.csv", "maps.npz"):
+        assert (bare / name).read_bytes() == (whole / name).read_bytes(), name
+    assert (bare / "training.json").exists()
 
 
 def test_benchmarks_import() -> None:

@@ -85,9 +85,8 @@ def run_all(steps: list[list[str]], folder: Path, changes: dict[str, str | None]
     command = [sys.executable, "-c", RUN, json.dumps(steps)]
     ended = subprocess.run(command, cwd=folder, env=environment, check=False, **{"capture_output": True, **options})
     assert ended.returncode == 0, ended.stderr
-    if ended.stderr is not None:
-        assert not ended.stderr, ended.stderr.decode()
-        assert "τ'".encode() in ended.stdout
+    assert not ended.stderr, ended.stderr.decode()
+    assert "τ'".encode() in ended.stdout
     # Times and this process's memory stand in these.
     differing = ("training.json", "progress.json", "matplotlibrc")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in differing)

@@ -53,7 +53,7 @@ def rewrite(file: Path, old: str, new: str) -> Callable[[], object]:
 
 
 def test_each_rule_has_the_digest_of_the_subcommand_that_it_runs() -> None:
-    found = {}
+    found: dict[str, str] = {}
     for file in [CHECKOUT / "Snakefile", *(CHECKOUT / "workflow/rules").glob("*.smk")]:
         for rule in re.split(r"^\s*rule ", file.read_text(), flags=re.MULTILINE)[1:]:
             words = re.findall(r'"dfsc ([a-z-]+)(?: ([a-z-]+))?', rule)
@@ -70,10 +70,10 @@ def test_typer_knows_the_same_subcommands() -> None:
 
     from dfsc.cli import app
 
-    group = typer.main.get_command(app)
+    group = typer.main.get_group(app)
     names = {
         f"{name} {inner}".strip()
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        for name, command in group.commands.items()
         for inner in getattr(command, "commands", [""])
     }
     assert subcommands().keys() == names

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ CONFIG = {
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The configuration of two methods and two seeds, in an empty project."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text((CHECKOUT / "config/config.yaml").read_text())
@@ -65,12 +66,12 @@ def at_work(log: Path, step: int, **told: object) -> None:
     progress_of(log).write_text(json.dumps({**written, **told}))
 
 
-def states(config: dict[str, object]) -> list[str]:
+def states(config: dict[str, Any]) -> list[str]:
     """The states, in the grid's order."""
     return [model.state for model in read_grid(config)]
 
 
-def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_state_is_told(config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert states(config) == ["waiting"] * 4
     at_work(leave("efficientad-tiny", 0), 40, seconds_left=90)
     at_work(silent := leave("efficientad-tiny", 1), 40)
@@ -88,10 +89,10 @@ def test_each_state_is_told(config: dict[str, object], capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("columns", ["10", "20", "79"])
 def test_every_state_is_shown_on_a_narrow_terminal(
-    config: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    config["training"]["seeds"] = list(range(12))  # type: ignore[index]
+    config["training"]["seeds"] = list(range(12))
     print_status(config)
     rows = [line for line in capsys.readouterr().out.splitlines() if "efficientad" in line]
     assert [row.count("waiting") for row in rows] == [12]
@@ -110,7 +111,7 @@ def diverging(prepared: Prepared, output: Path) -> list[object]:
 @pytest.mark.parametrize(("arguments", "words"), [(broken, "missing.csv"), (diverging, "became infinite or no number")])
 def test_a_failed_training_is_told_with_its_words_whatever_its_log_ends_in(
     prepared: Prepared,
-    config: dict[str, object],
+    config: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
     arguments: Callable[[Prepared, Path], list[object]],
     words: str,
@@ -133,7 +134,7 @@ WARNINGS = (
 
 @pytest.mark.parametrize(("ending", "state"), [(signal.SIGTERM, "stopped"), (signal.SIGKILL, "silent")])
 def test_a_training_at_work_is_running_whatever_its_log_says(
-    prepared: Prepared, config: dict[str, object], ending: signal.Signals, state: str
+    prepared: Prepared, config: dict[str, Any], ending: signal.Signals, state: str
 ) -> None:
     log = leave("efficientad-tiny", 0)
     arguments = [*prepared.train_arguments(Path.cwd(), steps=20_000), "--progress", progress_of(log)]
@@ -153,7 +154,7 @@ def test_a_training_at_work_is_running_whatever_its_log_says(
     assert states(config)[0] == state
 
 
-def test_a_slow_training_is_not_called_silent_between_two_reports(config: dict[str, object]) -> None:
+def test_a_slow_training_is_not_called_silent_between_two_reports(config: dict[str, Any]) -> None:
     log = leave("efficientad-tiny", 0)
     for interval, state in ((10, "silent"), (1500, "running")):
         at_work(log, 40, seconds_between_reports=interval)
@@ -180,7 +181,7 @@ def test_a_full_log_stops_no_training(prepared: Prepared, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("damage", ["", '{"seconds":', "[]", '{"second": 1}'])
 @pytest.mark.parametrize("name", ["training.json", "train.progress.json"])
-def test_a_damaged_file_is_named(config: dict[str, object], name: str, damage: str) -> None:
+def test_a_damaged_file_is_named(config: dict[str, Any], name: str, damage: str) -> None:
     log = leave("efficientad-tiny", 0, files=("model.pt",) if name == "training.json" else ())
     path = (Path("results", *log.parts[1:-1]) if name == "training.json" else log.parent) / name
     path.write_text(damage)
@@ -188,7 +189,7 @@ def test_a_damaged_file_is_named(config: dict[str, object], name: str, damage: s
         read_grid(config)
 
 
-def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert [teacher.state for teacher in read_teachers(config)] == ["waiting"]
     log = Path("logs/grid/teachers/tiny/teacher.log")
     log.parent.mkdir(parents=True)
@@ -204,13 +205,13 @@ def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, object], capsy
     teacher.parent.mkdir(parents=True)
     teacher.touch()
     assert [teacher.state for teacher in read_teachers(config)] == ["done"]
-    config["training"]["sizes"] = ["S", "tiny"]  # type: ignore[index]
+    config["training"]["sizes"] = ["S", "tiny"]
     assert [(teacher.method, teacher.state) for teacher in read_teachers(config)] == [
         *(("teacher S", "waiting"), ("teacher tiny", "done"))
     ]
 
 
-def test_a_model_is_done_when_it_is_tracked(config: dict[str, object]) -> None:
+def test_a_model_is_done_when_it_is_tracked(config: dict[str, Any]) -> None:
     files = ("model.pt", "maps.npz", "metrics.json", "curves.png", "heatmaps.png")
     leave("efficientad-tiny", 0, files=(*files, "run.json"), log="step 400 of 400\n")
     leave("efficientad-tiny", 1, files=files, stage="track", log="dfsc: tracking store http://x: cannot be reached\n")
@@ -218,7 +219,7 @@ def test_a_model_is_done_when_it_is_tracked(config: dict[str, object]) -> None:
     assert states(config) == ["done", "failed", "trained", "waiting"]
 
 
-def test_a_stage_is_done_with_the_last_of_its_files(config: dict[str, object]) -> None:
+def test_a_stage_is_done_with_the_last_of_its_files(config: dict[str, Any]) -> None:
     files = ("model.pt", "maps.npz", "metrics.json", "heatmaps.png", "run.json")
     leave("efficientad-tiny", 0, files=files, stage="evaluate", log="dfsc: curves.pdf: cannot be written\n")
     leave("efficientad-tiny", 1, files=(*files, "curves.png"), stage="evaluate", log="dfsc: an earlier attempt's\n")
@@ -235,7 +236,7 @@ def test_time_left_counts_what_runs_at_once() -> None:
     assert seconds_left([*running, Model(*name, "running", 0.5), done, waiting]) == pytest.approx(250 / 3)
 
 
-def test_a_warning_in_a_stages_log_is_no_failure(config: dict[str, object]) -> None:
+def test_a_warning_in_a_stages_log_is_no_failure(config: dict[str, Any]) -> None:
     log = leave("efficientad-tiny", 0, files=("model.pt",), stage="score", log="UserWarning: an operator is slow\n")
     assert states(config)[0] == "trained"
     log.write_text("UserWarning: an operator is slow\ndfsc: 003.png: cannot be read as an image\n")
@@ -254,7 +255,7 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
     assert capsys.readouterr().out.endswith(", 960 s left\n")  # 9,600 steps at 40 s for 400
 
 
-def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, object], tmp_path: Path) -> None:
+def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
     Path("wrong.yaml").write_text("training: {stepps: 3}")
     with pytest.raises(UserError, match="stepps"):
         read_configuration([Path("grid.yaml"), Path("wrong.yaml")])

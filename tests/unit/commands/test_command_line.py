@@ -64,7 +64,7 @@ class Made:
         training = {**images, "checkpoints": out / "checkpoints", "device": "cpu"}
         first, second = (self.model(method, "model.pt") for method in METHODS)
         tables, uri = self.root / "results/made/tables", f"sqlite:///{self.root}/mlflow.db"
-        return {
+        of_each: dict[str, dict[str, Any]] = {
             "synthesize": {"output": out / "data", "settings": json.dumps({**GENERATED, "train": 1})},
             "fetch": {"name": "own", "sources": self.root / "sources.yaml"},
             "arrange": {"folder": self.root / "mvtec_ad/coins", "output": out / "arranged"},
@@ -98,7 +98,8 @@ class Made:
                                       "quantiles": "0.9,0.99", "output": out / "novelty", "title": "coins"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
-        }[command]  # fmt: skip
+        }  # fmt: skip
+        return of_each[command]
 
     def run(self, command: str, values: dict[str, Any]) -> Outcome:
         """Run a subcommand in the benchmark's folder."""
@@ -156,7 +157,7 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
         mask.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(masks / "000.png", mask)
     for method, reading in zip(METHODS, (None, DFSC), strict=True):
-        folder = made.model(method, "")
+        output = made.model(method, "")
         settings = json.dumps({**TRAINING, "steps": 3, "dfsc": reading})
         files = {"output" if name == "model" else name: folder / file for name, file in CELL_FILES["train"].items()}
         trained = {**made.values("train", folder), "settings": settings, **files}

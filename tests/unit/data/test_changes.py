@@ -9,6 +9,7 @@ import pytest
 from dfsc.data import changes
 from dfsc.data.changes import category_content, pretraining_content
 from dfsc.errors import UserError
+from dfsc.files import sha256_of
 
 
 @pytest.fixture
@@ -29,8 +30,12 @@ def test_a_file_is_read_again_only_where_size_or_times_differ(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    digest = changes.sha256_of
-    monkeypatch.setattr(changes, "sha256_of", lambda file: read.append(file.name) or digest(file))
+
+    def noted(file: Path) -> str:
+        read.append(file.name)
+        return sha256_of(file)
+
+    monkeypatch.setattr(changes, "sha256_of", noted)
     first = category_content(folder, tmp_path / "seen.json", keep=True)
     assert len(read) == 4
     (folder / "defects_config.json").touch()

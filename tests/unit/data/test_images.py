@@ -50,7 +50,7 @@ def twelve_bits(path: Path) -> None:
     )
 
 
-SIXTEEN_BITS: dict[str, Callable[[Path], None]] = {
+SIXTEEN_BITS: dict[str, Callable[[Path], object]] = {
     "a.png": lambda path: Image.fromarray(WIDE).save(path),
     "little.tif": lambda path: tifffile.imwrite(path, WIDE, byteorder="<"),
     "big.tif": lambda path: tifffile.imwrite(path, WIDE, byteorder=">"),

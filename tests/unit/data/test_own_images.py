@@ -14,11 +14,13 @@ from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.image_scores import read_scores, write_scores
 from dfsc.inference.maps import read_maps, write_maps
-from dfsc.inference.score import ScoringSettings, score_images
+from dfsc.inference.score import score_images
 from dfsc.model.networks import EfficientAD
+from dfsc.model.saved import model_state
 from dfsc.report.figures.heatmaps import worst_examples
-from dfsc.training.student import model_state
+from dfsc.settings.scoring import ScoringSettings
 from support.command_line import Outcome, dfsc
+from support.figures import check_figure
 from support.prepared import TRAINING, Prepared
 from support.small_sets import Pixels, loco_category, save_as_it_is
 
@@ -82,7 +84,7 @@ def test_any_name_and_format_from_manifest_to_figures(prepared: Prepared, tmp_pa
     for name, options in {"first": (), "worst": ("--worst", tmp_path / "scores.csv")}.items():
         outcome = dfsc("heatmaps", maps, *place, "--output", tmp_path / name, *options)
         assert outcome.code == 0, outcome.errors
-        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+        check_figure(tmp_path / name)
     models = [tmp_path / "model.pt"] * 2
     outcome = dfsc("novelty", *models, *place, "--quantiles", "0.9", "--output", tmp_path / "novelty")
     assert outcome.code == 0, outcome.errors

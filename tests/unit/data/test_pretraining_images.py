@@ -1,6 +1,7 @@
 """The index of pretraining images: every image once, whatever lies around; what cannot be listed is named."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def loop(folder: Path) -> None:
     (folder / "n02/deep/round").symlink_to(folder)
 
 
-UNLISTABLE = {
+UNLISTABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a broken link": (lambda folder: (folder / "n01/gone.png").symlink_to("nowhere.png"), "gone.png"),
     "a link to itself": (lambda folder: (folder / "n01/self.png").symlink_to("self.png"), "self.png"),
     "a loop of folders": (loop, "n02/deep/round: leads back"),
@@ -73,7 +74,7 @@ def test_two_links_to_one_folder_are_no_loop(folder: Path, tmp_path: Path) -> No
     assert write_index(folder, "other", tmp_path / "index").images == 8
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut within a path": lambda content: content[:10],
     "cut at a line": lambda content: b"".join(content.splitlines(keepends=True)[:3]),

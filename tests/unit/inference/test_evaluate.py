@@ -4,11 +4,14 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image
 
 import dfsc.inference.evaluate
@@ -17,19 +20,21 @@ from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
 from dfsc.inference.maps import PADDING_MODES, SmallMaps, pad_map, read_maps, resize_map, write_maps
 from dfsc.metrics.spro import FPR_LIMITS
+from dfsc.metrics.summary import Evaluation
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
+from support.figures import check_figure
 
 GOLDEN = CHECKOUT / "tests/golden/spro"
 BY_DEFINITION = {"logical_anomalies": 35 / 54, "structural_anomalies": 7 / 9, "mean": 77 / 108}
 
 
-def evaluate_golden(name, workers=2):
+def evaluate_golden(name: str, workers: int = 2) -> Evaluation:
     return evaluate_official_maps(GOLDEN / name / "dataset", "pushpins", GOLDEN / name / "maps", workers=workers)
 
 
 @pytest.mark.parametrize("name", ["smooth", "tied"])
-def test_matches_the_official_evaluator(name):
+def test_matches_the_official_evaluator(name: str) -> None:
     metrics = evaluate_golden(name).metrics
     for expected in json.loads((GOLDEN / name / "expected.json").read_text()).values():
         for anomaly_type, areas in expected["localization"]["auc_spro"].items():
@@ -39,7 +44,7 @@ def test_matches_the_official_evaluator(name):
         assert metrics["classification"]["auc_roc"] == pytest.approx(auc_roc, abs=1e-9)
 
 
-def test_reports_defects_curves_and_counts(tmp_path):
+def test_reports_defects_curves_and_counts(tmp_path: Path) -> None:
     evaluation = evaluate_golden("smooth")
     metrics, counts = evaluation.metrics, evaluation.metrics["counts"]
     assert counts["images"] == {"good": 12, "logical_anomalies": 9, "structural_anomalies": 9}
@@ -50,7 +55,7 @@ def test_reports_defects_curves_and_counts(tmp_path):
             mean = sum(areas[name][limit] * regions[name] for name in regions) / sum(regions.values())
             assert mean == pytest.approx(metrics["localization"]["auc_spro"][anomaly_type][limit], abs=1e-9)
     write_curves(tmp_path / "curves", evaluation)
-    assert (tmp_path / "curves.pdf").stat().st_size and (tmp_path / "curves.png").stat().st_size
+    check_figure(tmp_path / "curves")
     assert (tmp_path / "curves.csv").read_text() == curves_as_csv(evaluation)
     points = list(csv.DictReader(io.StringIO(curves_as_csv(evaluation))))
     logical = [point for point in points if (point["anomaly_type"], point["defect"]) == ("logical_anomalies", "")]
@@ -60,10 +65,10 @@ def test_reports_defects_curves_and_counts(tmp_path):
     assert {str(limit) for limit in FPR_LIMITS} <= {point["fpr"] for point in logical if point["metric"] == "spro"}
 
 
-def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch):
+def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = evaluate_golden("tied", workers=1)
     monkeypatch.setattr(dfsc.inference.evaluate, "PORTION_PIXELS", 3 * 96 * 144)
-    steps = []
+    steps: list[tuple[int, int]] = []
     actual = evaluate_official_maps(
         GOLDEN / "tied" / "dataset", "pushpins", GOLDEN / "tied" / "maps", workers=3,
         progress=lambda done, total: steps.append((done, total)),
@@ -81,7 +86,7 @@ class SmallCategory:
     def __init__(self, folder: Path) -> None:
         self.dataset, self.maps, self.folder = folder / "data", folder / "maps", folder / "data" / self.name
         random = np.random.default_rng(3)
-        self.small_maps = {}
+        self.small_maps: dict[str, NDArray[np.float32]] = {}
         for kind in ("good", "logical_anomalies", "structural_anomalies"):
             for index in range(3):
                 height, width = 40 + 7 * index, 60 - 5 * index
@@ -91,18 +96,18 @@ class SmallCategory:
                     mask = np.zeros((height, width), np.uint8)
                     mask[10:20, 5 : 15 + index] = 255 - index % 2
                     self.save(f"ground_truth/{kind}/{index:03d}/000.png", mask)
-        self.entries = [
+        self.entries: list[dict[str, Any]] = [
             {"defect_name": "dent", "pixel_value": 255, "saturation_threshold": 0.001, "relative_saturation": True},
             {"defect_name": "swap", "pixel_value": 254, "saturation_threshold": 30, "relative_saturation": False},
         ]
         self.configure(self.entries)
         self.write_maps("zero")
 
-    def save(self, path: str, pixels) -> None:
+    def save(self, path: str, pixels: NDArray[np.integer[Any]]) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(self.folder / path)
 
-    def configure(self, entries) -> None:
+    def configure(self, entries: list[dict[str, Any]]) -> None:
         (self.folder / "defects_config.json").write_text(json.dumps(entries))
 
     def map_file(self, path: str) -> Path:
@@ -115,20 +120,20 @@ class SmallCategory:
             self.map_file(path).parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(self.map_file(path), resize_map(pad_map(small_map, padding), height, width))
 
-    def evaluate(self):
+    def evaluate(self) -> Evaluation:
         return evaluate_official_maps(self.dataset, self.name, self.maps, workers=2)
 
-    def evaluate_small(self, padding: str = "zero"):
+    def evaluate_small(self, padding: str = "zero") -> Evaluation:
         return evaluate_small_maps(self.dataset, self.name, SmallMaps(self.small_maps, padding), workers=2)
 
 
 @pytest.fixture
-def category(tmp_path):
+def category(tmp_path: Path) -> SmallCategory:
     return SmallCategory(tmp_path)
 
 
 @pytest.mark.parametrize("padding", PADDING_MODES)
-def test_both_routes_agree_for_any_category_and_sizes(category, padding):
+def test_both_routes_agree_for_any_category_and_sizes(category: SmallCategory, padding: str) -> None:
     category.write_maps(padding)
     official, small = category.evaluate(), category.evaluate_small(padding)
     assert official.metrics == small.metrics
@@ -136,7 +141,7 @@ def test_both_routes_agree_for_any_category_and_sizes(category, padding):
     assert set(official.metrics["localization"]["auc_spro_per_defect"]["logical_anomalies"]) == {"dent", "swap"}
 
 
-def test_maps_of_other_number_types_are_not_rounded(category):
+def test_maps_of_other_number_types_are_not_rounded(category: SmallCategory) -> None:
     expected = category.evaluate().metrics
     for path in category.small_maps:
         anomaly_map = tifffile.imread(category.map_file(path)).astype(np.float64)
@@ -145,7 +150,7 @@ def test_maps_of_other_number_types_are_not_rounded(category):
     assert category.evaluate().metrics == expected
 
 
-def test_all_scores_equal(category):
+def test_all_scores_equal(category: SmallCategory) -> None:
     for path, small_map in category.small_maps.items():
         small_map[:] = 0
         tifffile.imwrite(category.map_file(path), tifffile.imread(category.map_file(path)) * 0)
@@ -159,23 +164,28 @@ GOOD, LOGICAL = "test/good/001.png", "test/logical_anomalies/001.png"
 MASK = "ground_truth/logical_anomalies/001/000.png"
 
 
-def write_map(category, path, anomaly_map):
+def write_map(category: SmallCategory, path: str, anomaly_map: NDArray[Any]) -> None:
     tifffile.imwrite(category.map_file(path), anomaly_map)
 
 
-def spoil(category, path, value):
+def spoil(category: SmallCategory, path: str, value: float) -> None:
     anomaly_map = tifffile.imread(category.map_file(path))
     anomaly_map[3, 4] = value
     write_map(category, path, anomaly_map)
 
 
-def two_grey_values(category):
+def two_grey_values(category: SmallCategory) -> None:
     mask = decode_grey(category.folder / MASK).copy()
     mask[0, 0] = 255
     category.save(MASK, mask)
 
 
-BAD_INPUTS = {
+def no_image_of_masks(category: SmallCategory) -> None:
+    (category.folder / LOGICAL).unlink()
+    category.map_file(LOGICAL).unlink()
+
+
+BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
     "map missing": (lambda c: c.map_file(GOOD).unlink(), "001.tiff: the map of test/good/001.png is missing"),
     "map surplus": (lambda c: shutil.copy(c.map_file(GOOD), c.map_file("test/good/777.png")), "777.tiff: there is no"),
     "all maps missing": (lambda c: shutil.rmtree(c.maps / c.name), r"is missing \(9 of 9"),
@@ -205,7 +215,7 @@ BAD_INPUTS = {
         "000.png: cannot be read as an image",
     ),
     "image missing": (
-        lambda c: [(c.folder / LOGICAL).unlink(), c.map_file(LOGICAL).unlink()],
+        no_image_of_masks,
         "logical_anomalies/001: holds masks, but there is no image",
     ),
     "entry missing": (lambda c: c.configure(c.entries[:1]), "000.png: grey value 254 has no entry"),
@@ -222,7 +232,7 @@ BAD_INPUTS = {
 
 
 @pytest.mark.parametrize("damage", BAD_INPUTS)
-def test_bad_input_is_refused_in_one_line(category, damage):
+def test_bad_input_is_refused_in_one_line(category: SmallCategory, damage: str) -> None:
     spoil_it, message = BAD_INPUTS[damage]
     spoil_it(category)
     with pytest.raises(UserError, match=message) as error:
@@ -240,19 +250,23 @@ def test_bad_input_is_refused_in_one_line(category, damage):
         (lambda maps: maps.update({GOOD: maps[GOOD][None]}), "good/001.png: a map has one finite number"),
     ],
 )
-def test_bad_small_maps_are_refused(category, change, message):
+def test_bad_small_maps_are_refused(
+    category: SmallCategory, change: Callable[[dict[str, NDArray[np.float32]]], object], message: str
+) -> None:
     change(category.small_maps)
     with pytest.raises(UserError, match=message):
         category.evaluate_small()
 
 
-def test_unknown_padding_is_refused(category):
+def test_unknown_padding_is_refused(category: SmallCategory) -> None:
     with pytest.raises(UserError, match="padding 'mirror' is none of zero, minimum, replicate"):
         category.evaluate_small("mirror")
 
 
 @pytest.mark.parametrize("padding", PADDING_MODES)
-def test_maps_are_read_with_their_padding_as_they_were_written(category, tmp_path, padding):
+def test_maps_are_read_with_their_padding_as_they_were_written(
+    category: SmallCategory, tmp_path: Path, padding: str
+) -> None:
     write_maps(tmp_path / "maps.npz", SmallMaps(category.small_maps, padding))
     found = read_maps(tmp_path / "maps.npz")
     assert found.padding == padding and list(found.maps) == list(category.small_maps)
@@ -267,7 +281,9 @@ def test_maps_are_read_with_their_padding_as_they_were_written(category, tmp_pat
         ({"padding": np.array(0.0)}, "padding '0.0' is none of zero, minimum, replicate"),
     ],
 )
-def test_an_archive_without_a_known_padding_is_refused(category, tmp_path, arrays, message):
+def test_an_archive_without_a_known_padding_is_refused(
+    category: SmallCategory, tmp_path: Path, arrays: dict[str, Any], message: str
+) -> None:
     np.savez(tmp_path / "maps.npz", **category.small_maps, **arrays)
     with pytest.raises(UserError, match=message) as error:
         read_maps(tmp_path / "maps.npz")

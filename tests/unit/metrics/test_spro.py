@@ -1,14 +1,32 @@
 """The exact sPRO curve, against its definition read off threshold by threshold."""
 
+from collections.abc import Callable, Sequence
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from dfsc.metrics.spro import FPR_LIMITS, SproAccumulator, au_spro, region_scores, saturation_area, spro_at, spro_curve
+from dfsc.metrics.spro import (
+    FPR_LIMITS,
+    Scores,
+    SproAccumulator,
+    au_spro,
+    region_scores,
+    saturation_area,
+    spro_at,
+    spro_curve,
+)
+
+Maps = Sequence[Scores]
+Masks = list[list[NDArray[np.bool_]]]  # of each image's regions
+Areas = list[list[int]]
+Category = tuple[Maps, Masks, Areas]
 
 
-def regions_of(maps, masks, areas):
+def regions_of(maps: Maps, masks: Masks, areas: Areas) -> list[tuple[Scores, NDArray[np.bool_], int]]:
     """(map, mask, saturation area) of every region."""
     return [
         (anomaly_map, mask, area)
@@ -17,14 +35,14 @@ def regions_of(maps, masks, areas):
     ]
 
 
-def negatives_of(maps, masks):
+def negatives_of(maps: Maps, masks: Masks) -> Scores:
     inside = [
         np.any([np.zeros(m.shape, bool), *image_masks], axis=0) for m, image_masks in zip(maps, masks, strict=True)
     ]
     return np.concatenate([m[~union] for m, union in zip(maps, inside, strict=True)])
 
 
-def by_definition(maps, masks, areas):
+def by_definition(maps: Maps, masks: Masks, areas: Areas) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """FPR and mean sPRO at every distinct score, one threshold after the other."""
     regions, negatives = regions_of(maps, masks, areas), negatives_of(maps, masks)
     fpr, spro = [0.0], [0.0]
@@ -35,11 +53,13 @@ def by_definition(maps, masks, areas):
 
 
 @st.composite
-def categories(draw):
+def categories(draw: st.DrawFn) -> Category:
     """Maps of different sizes, with few or many distinct scores; rectangular regions that may overlap."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     levels = draw(st.sampled_from([1, 3, 20, 10**6]))
-    maps, masks, areas = [], [], []
+    maps: list[Scores] = []
+    masks: Masks = []
+    areas: Areas = []
     for number_of_regions in [*draw(st.lists(st.integers(0, 3), min_size=1, max_size=4)), draw(st.integers(1, 2)), 0]:
         height, width = random.integers(4, 12, 2)
         maps.append((random.integers(0, levels, (height, width)) / levels - 0.5).astype(np.float32))
@@ -54,14 +74,14 @@ def categories(draw):
     return maps, masks, areas
 
 
-def au_spros(maps, masks, areas):
+def au_spros(maps: Maps, masks: Masks, areas: Areas) -> list[float]:
     curve = spro_curve(maps, masks, areas)
     return [au_spro(*curve, limit) for limit in FPR_LIMITS]
 
 
 @settings(deadline=None)
 @given(categories())
-def test_equals_the_definition_at_every_distinct_score(category):
+def test_equals_the_definition_at_every_distinct_score(category: Category) -> None:
     fpr, spro = spro_curve(*category)
     expected_fpr, expected_spro = by_definition(*category)
     assert (fpr[0], spro[0], fpr[-1]) == (0, 0, 1)
@@ -74,7 +94,9 @@ def test_equals_the_definition_at_every_distinct_score(category):
 
 @settings(deadline=None)
 @given(categories(), st.sampled_from([lambda x: x**3 + x, np.exp, lambda x: 1000 * x - 7, np.arctan]))
-def test_a_strictly_increasing_map_of_the_scores_changes_nothing(category, increasing):
+def test_a_strictly_increasing_map_of_the_scores_changes_nothing(
+    category: Category, increasing: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> None:
     maps, masks, areas = category
     changed = [increasing(anomaly_map.astype(np.float64)) for anomaly_map in maps]
     assert au_spros(changed, masks, areas) == pytest.approx(au_spros(maps, masks, areas), abs=1e-12)
@@ -82,7 +104,7 @@ def test_a_strictly_increasing_map_of_the_scores_changes_nothing(category, incre
 
 @settings(deadline=None)
 @given(categories(), st.randoms(use_true_random=False))
-def test_the_order_of_images_and_regions_changes_nothing(category, random):
+def test_the_order_of_images_and_regions_changes_nothing(category: Category, random: Random) -> None:
     images = [
         (anomaly_map, list(zip(masks, areas, strict=True))) for anomaly_map, masks, areas in zip(*category, strict=True)
     ]
@@ -99,7 +121,7 @@ def test_the_order_of_images_and_regions_changes_nothing(category, random):
 
 @settings(deadline=None)
 @given(categories(), st.integers(1, 5))
-def test_counting_in_portions_changes_nothing(category, portions):
+def test_counting_in_portions_changes_nothing(category: Category, portions: int) -> None:
     maps, masks, areas = category
     regions = [region_scores(*region) for region in regions_of(maps, masks, areas)]
     accumulator = SproAccumulator(regions)
@@ -112,7 +134,7 @@ def test_counting_in_portions_changes_nothing(category, portions):
     np.testing.assert_allclose(np.mean(single, axis=0), spro_at(*accumulator.curve(), fpr), atol=1e-9)
 
 
-def test_all_scores_equal_is_the_diagonal():
+def test_all_scores_equal_is_the_diagonal() -> None:
     maps, mask = [np.ones((4, 5), np.float32)], np.zeros((4, 5), bool)
     mask[0] = True
     for area in (1, 5):
@@ -121,7 +143,7 @@ def test_all_scores_equal_is_the_diagonal():
         assert au_spro(fpr, spro, 0.3) == pytest.approx(0.15)
 
 
-def test_one_region_found_first_is_perfect():
+def test_one_region_found_first_is_perfect() -> None:
     anomaly_map, mask = np.zeros((4, 5), np.float32), np.zeros((4, 5), bool)
     mask[1:3, 1:3] = True
     anomaly_map[mask] = [4, 3, 2, 1]
@@ -129,7 +151,7 @@ def test_one_region_found_first_is_perfect():
     assert au_spros([anomaly_map], [[mask]], [[8]]) == [0.5] * 5, "an area above the region's is never reached"
 
 
-def test_neighbouring_floats_are_told_apart():
+def test_neighbouring_floats_are_told_apart() -> None:
     low = np.float64(1)
     maps = [np.array([[low, np.nextafter(low, 2)]])]
     assert au_spros(maps, [[np.array([[False, True]])]], [[1]]) == [1] * 5
@@ -148,11 +170,11 @@ def test_neighbouring_floats_are_told_apart():
         (3, 0, False, 1),
     ],
 )
-def test_saturation_area(area, threshold, relative, expected):
+def test_saturation_area(area: int, threshold: float, relative: bool, expected: int) -> None:
     assert saturation_area(area, threshold, relative) == expected
 
 
-def test_refuses_what_has_no_curve():
+def test_refuses_what_has_no_curve() -> None:
     anomaly_map, everywhere = np.ones((2, 2), np.float32), np.ones((2, 2), bool)
     with pytest.raises(ValueError, match="at least one region"):
         spro_curve([anomaly_map], [[]], [[]])

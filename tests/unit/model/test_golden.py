@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dfsc.inference.maps import pad_map, resize_map
@@ -19,10 +20,11 @@ GOLDEN: dict[str, Any] = json.loads((CHECKOUT / "tests/golden/efficientad/expect
 SMALL, MEDIUM = SIZES["S"], SIZES["M"]
 
 
-def wave(count: int, number: int) -> np.ndarray:
+def wave(count: int, number: int) -> NDArray[np.float64]:
     """The formula that golden weights and inputs are made by."""
     values = np.sin(np.arange(count) * 12.9898 + (number + 1) * 78.233) * 43758.5453
-    return (values - np.floor(values) - 0.5) * math.sqrt(12)
+    found: NDArray[np.float64] = (values - np.floor(values) - 0.5) * math.sqrt(12)
+    return found
 
 
 def picture(number: int, *shape: int) -> Tensor:

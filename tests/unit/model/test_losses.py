@@ -1,5 +1,8 @@
 """The losses, by hand and against their plain definition."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,10 +13,13 @@ from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, masked
 from dfsc.settings.training import DfscSettings
 
 
-def settings(**changes: object) -> DfscSettings:
+def settings(**changes: Any) -> DfscSettings:
     """DFSC at its default reading, with changes."""
-    default = {"quantile": 0.5, "margin": 1.0, "novel_weight": 1.0, "split_unit": "element", "distance": "squared"}
-    return DfscSettings(**{**default, "autoencoder_loss_over": "similar", **changes})  # type: ignore[arg-type]
+    default = DfscSettings(
+        quantile=0.5, margin=1.0, novel_weight=1.0, split_unit="element", distance="squared",
+        autoencoder_loss_over="similar",
+    )  # fmt: skip
+    return replace(default, **changes)
 
 
 # T' - A is 0, 0.1, 0.2, 2 in one channel: squared 0, 0.01, 0.04, 4; their median is 0.025.

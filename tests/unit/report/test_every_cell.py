@@ -19,8 +19,9 @@ import yaml
 from dfsc.report.compare import resample_differences, runs_frame
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
 from dfsc.report.paper import write_paper_tables
+from dfsc.report.store import tracking_client
 from dfsc.report.tables import Context, build_tables
-from dfsc.report.tracking import read_runs, read_scores, tracking_client
+from dfsc.report.tracking import read_runs, read_scores
 from support.checkout import CHECKOUT
 from support.command_line import dfsc
 from support.read_tables import (
@@ -635,6 +636,7 @@ def test_every_cost(tables: Tables) -> None:
 def test_every_run_in_mlflow(root: Path, whole: Tables) -> None:
     with tracking_client(uri_of(root)) as client:
         experiment = client.get_experiment_by_name(BENCHMARK)
+        assert experiment is not None
         runs = client.search_runs([experiment.experiment_id], max_results=1000)
     by_name = {run.info.run_name: run for run in runs}
     assert set(by_name) == {cell.path for cell in CELLS} and len(runs) == len(CELLS)

@@ -94,15 +94,15 @@ def check_sweep(axis: Axes, row_of: Callable[[str], Row]) -> None:
     assert baseline.get_label() == "EfficientAD" and dfsc.get_label() == "DFSC" and len(ring) == 1
     assert set(np.ravel(baseline.get_ydata())) == {100 * row_of("efficientad")["value"]}
     value = np.array([100 * row_of(method)["value"] for method in order])
-    np.testing.assert_allclose(dfsc.get_xydata(), np.stack([[0, 1, 2], value], axis=1))
-    np.testing.assert_allclose(ring[0].get_xydata(), [[1, value[1]]])
+    np.testing.assert_allclose(np.asarray(dfsc.get_xydata()), np.stack([[0, 1, 2], value], axis=1))
+    np.testing.assert_allclose(np.asarray(ring[0].get_xydata()), [[1, value[1]]])
     # The difference's interval, about the place where the difference starts.
     start = value - [100 * row_of(method)["difference"] for method in order]
     low, high = (start + [100 * row_of(method)[bound] for method in order] for bound in ("low", "high"))
     bars, band = axis.collections
     for place, path in enumerate(bars.get_paths()):
-        np.testing.assert_allclose(path.vertices, [[place, low[place]], [place, high[place]]])
-    corners = {tuple(corner) for corner in np.round(band.get_paths()[0].vertices, 6)}
+        np.testing.assert_allclose(np.asarray(path.vertices), [[place, low[place]], [place, high[place]]])
+    corners = {tuple(corner) for corner in np.round(np.asarray(band.get_paths()[0].vertices), 6)}
     assert corners == {tuple(np.round((place, end), 6)) for ends in (low, high) for place, end in enumerate(ends)}
     bottom, top = axis.get_ylim()
     assert bottom < min(value) and max(value) < top, "no value is cut off"
@@ -114,7 +114,7 @@ def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_p
     for axis, places in zip(figure.axes[-3:], ([0, 1, 2], [1, 2], [1, 2]), strict=True):
         assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
         (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC")
-        assert dfsc.get_xdata().tolist() == places
+        assert np.asarray(dfsc.get_xdata()).tolist() == places
 
 
 # Histograms of image scores.
@@ -341,7 +341,8 @@ def squared_of(model: EfficientAD, value: int) -> torch.Tensor:
     image = pixel.reshape(1, 3, 1, 1).expand(1, 3, 64, 64)
     with torch.no_grad():
         teacher = (model.teacher(image) - model.feature_mean) / model.feature_std
-        return (teacher - model.autoencoder(image))[0] ** 2
+        squared: torch.Tensor = (teacher - model.autoencoder(image))[0] ** 2
+    return squared
 
 
 def novel_of(squared: torch.Tensor, quantile: float) -> NDArray[np.float32]:
@@ -390,7 +391,8 @@ def write_logs(folder: Path) -> dict[str, dict[int, NDArray[np.float16]]]:
         for name, steps in (("EfficientAD", (1, 30, 100)), ("DFSC", (1, 100)))
     }
     for name, by_step in kept.items():
-        np.savez(folder / f"{name}.npz", image=LOG_IMAGE, **{str(step): of_step for step, of_step in by_step.items()})
+        arrays: dict[str, Any] = {str(step): of_step for step, of_step in by_step.items()}
+        np.savez(folder / f"{name}.npz", image=LOG_IMAGE, **arrays)
     return kept
 
 

@@ -12,7 +12,8 @@ from dfsc.provenance import RECORDED_VERSIONS, code_digest
 from dfsc.report.compare import SAME, Grid, runs_frame
 from dfsc.report.paper import provenance
 from dfsc.report.runs import metric_name
-from dfsc.report.tracking import read_runs, tracking_client
+from dfsc.report.store import tracking_client
+from dfsc.report.tracking import read_runs
 from support.command_line import dfsc
 from support.prepared import Prepared
 

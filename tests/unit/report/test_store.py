@@ -132,12 +132,22 @@ def newer(database: Path) -> None:
     connection.close()
 
 
+def a_folder(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+
+
+def a_pipe(database: Path) -> None:
+    database.unlink()
+    os.mkfifo(database)
+
+
 DAMAGED: dict[str, Callable[[Path], object]] = {
     "something else": lambda path: path.write_bytes(b"no database" * 999),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:9999]),
     "newer MLflow": newer,
-    "folder": lambda path: (path.unlink(), path.mkdir()),
-    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "folder": a_folder,
+    "pipe": a_pipe,
 }
 
 

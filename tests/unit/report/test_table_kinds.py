@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,11 @@ from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
 from dfsc.report.compare import ALL, Grid
 from dfsc.report.paper import read_image_scores, read_paper_tables, write_paper_tables
+from dfsc.report.store import tracking_client
 from dfsc.report.tables import latex
-from dfsc.report.tracking import TrackedRun, track_run, tracking_client
+from dfsc.report.tracking import TrackedRun, track_run
 from support.command_line import dfsc
+from support.figures import check_figure
 
 TYPES = ("logical_anomalies", "structural_anomalies")
 METHODS = ["efficientad", "dfsc-q0.9"]
@@ -61,7 +63,7 @@ def empty_store() -> bytes:
         return Path(folder, "mlflow.db").read_bytes()
 
 
-def tables_of(folder: Path, categories: dict[str, Sequence[str]], masks: bool = True) -> Path:
+def tables_of(folder: Path, categories: Mapping[str, Sequence[str]], masks: bool = True) -> Path:
     """The tables of categories that have these anomaly types; `results/x/tables`, as the workflow writes them."""
     store = folder / "mlflow.db"
     store.write_bytes(empty_store())
@@ -90,7 +92,7 @@ def draw_and_print(tables: Path, output: Path) -> None:
     for command in ("sweep", "histograms"):
         outcome = dfsc(command, "--tables", tables, "--output", output / command)
         assert outcome.code == 0, outcome.errors
-        assert (output / f"{command}_tiny.png").stat().st_size > 1000
+        check_figure(output / f"{command}_tiny")
     for arguments in (["show"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
         outcome = dfsc(arguments[0], tables.parent, *arguments[1:])
         assert outcome.code == 0, outcome.errors
@@ -174,9 +176,11 @@ def test_names_are_escaped_in_every_format(odd: Path) -> None:
 
 @pytest.mark.parametrize("file", ["comparison.csv", "runs.csv", "grid.json", "scores.csv"])
 @pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2 + 3], lambda text: "", lambda text: "note"])
-def test_a_table_cut_short_or_damaged_is_named(lacking: Path, tmp_path: Path, file: str, damage: object) -> None:
+def test_a_table_cut_short_or_damaged_is_named(
+    lacking: Path, tmp_path: Path, file: str, damage: Callable[[str], str]
+) -> None:
     tables = Path(shutil.copytree(lacking, tmp_path / "x/tables"))
-    (tables / file).write_text(damage((tables / file).read_text()))  # type: ignore[operator]
+    (tables / file).write_text(damage((tables / file).read_text()))
     outcome = dfsc("histograms", "--tables", tables, "--output", tmp_path / "figure")
     assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
     assert f"{tables / file}: " in outcome.errors and "delete it and run the workflow again" in outcome.errors

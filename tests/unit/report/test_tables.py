@@ -14,8 +14,9 @@ import pytest
 from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, runs_frame
 from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
+from dfsc.report.store import tracking_client
 from dfsc.report.tables import OPTIMISTIC, probability, reference_results
-from dfsc.report.tracking import read_runs, read_scores, tracking_client
+from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
 from support.tracked_grid import CATEGORIES, GRID, SEEDS, track

@@ -12,7 +12,8 @@ import pytest
 
 from dfsc.errors import UserError
 from dfsc.files import write_json
-from dfsc.report.tracking import read_runs, record_differences, tracking_client
+from dfsc.report.store import tracking_client
+from dfsc.report.tracking import read_runs, record_differences
 from support.tracked_runs import track
 
 METHODS = ("efficientad", "dfsc-q0.9")

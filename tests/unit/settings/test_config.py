@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import csv
 import json
 import os
 from dataclasses import asdict
@@ -26,7 +27,8 @@ from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.teacher import Backbone, TeacherSettings
 from dfsc.settings.training import TrainingSettings
 from support.checkout import CHECKOUT
-from support.prepared import DFSC, TRAINING
+from support.learners import learner_of
+from support.prepared import DFSC, TRAINING, Prepared
 
 CONFIG = CHECKOUT / "config"
 DEMO = {"source": "generated", "folder": "data/demo", "categories": ["coin_tray"]}
@@ -75,14 +77,34 @@ def test_shipped_configurations_fit_their_description_and_the_stages(name: str) 
         build(SyntheticSettings, config["dataset"]["generated"])
 
 
-def test_the_papers_grid() -> None:
+def test_the_papers_grid_is_of_the_published_categories_and_varies_one_thing_at_a_time() -> None:
     config = merged("config.yaml")
-    assert len(config["dataset"]["categories"]) == 5
+    with (CONFIG / "mvtec_loco.csv").open(newline="") as stream:
+        assert config["dataset"]["categories"] == [row["category"] for row in csv.DictReader(stream)]
     grid = Grid.from_config(config)
-    assert grid.names[0] == "efficientad-S" and grid.headlines == ["dfsc-S-q0.99"]
-    assert [method.quantile for method in grid.methods] == [None, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
-    assert len(list(grid.cells())) == 5 * 7 * 3
-    assert config["training"]["steps"] == 70000 and config["teacher"]["steps"] == 60000
+    (pair,) = grid.pairs
+    baseline, *variants = grid.paired_with(pair[0].name)
+    assert [baseline, *variants] == grid.methods and pair[1] in variants and len(variants) > 1
+    for seed in grid.seeds:
+        expected = training_settings(config, baseline, seed)
+        assert expected["dfsc"] is None and (expected["size"], expected["seed"]) == (baseline.size, seed)
+        found = [training_settings(config, method, seed) for method in variants]
+        assert all({**settings, "dfsc": None} == expected for settings in found)
+        readings = [{**settings["dfsc"], "quantile": None} for settings in found]
+        assert all(reading == readings[0] for reading in readings)
+        assert [settings["dfsc"]["quantile"] for settings in found] == [method.quantile for method in variants]
+        assert len({method.quantile for method in variants}) == len(variants)
+
+
+def test_the_papers_training_drops_its_learning_rate_where_the_paper_says(prepared: Prepared) -> None:
+    names = ("steps", "learning_rate", "learning_rate_drop_after", "learning_rate_drop_factor")
+    recipe = merged("config.yaml")["training"]
+    learner = learner_of(prepared, **{name: recipe[name] for name in names})
+    rates = []
+    for step in (0, 66_499, 66_500, 69_999):  # 1e-5 once 66,500 of 70,000 are done: Batzner et al. 2024
+        learner.update(step, learner.draw(step))
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5])
 
 
 # Key of TrainingSettings, and what it must refuse: in the configuration and in settings given by hand alike.

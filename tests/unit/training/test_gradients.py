@@ -10,11 +10,12 @@ from torchvision.transforms.functional import adjust_contrast
 from benchmarks.plain import plain_losses
 from benchmarks.training_step import learner_of, write_images
 from dfsc.model.networks import standardise
+from dfsc.settings.leaves import Size
 from dfsc.training.device import compiled
 from dfsc.training.student import Draw, ModelLearner
 
 
-def prepared(folder: Path, size: str, image_size: int) -> ModelLearner:
+def prepared(folder: Path, size: Size, image_size: int) -> ModelLearner:
     """A learner without dropout, which would draw in another order."""
     ours = learner_of(size, *write_images(folder), image_size)
     ours.model.eval()
@@ -47,7 +48,7 @@ def a_draw(image_size: int) -> Draw:
 
 
 @pytest.mark.parametrize(("size", "image_size"), [("tiny", 64), ("tiny", 96), ("S", 128), ("M", 64)])
-def test_gradients_equal_the_plain_ones(size: str, image_size: int, tmp_path: Path) -> None:
+def test_gradients_equal_the_plain_ones(size: Size, image_size: int, tmp_path: Path) -> None:
     ours = prepared(tmp_path, size, image_size)
     drawn = a_draw(image_size)
     for _ in range(2):  # the teacher's features computed, and kept
