@@ -82,7 +82,7 @@ def test_training_scoring_and_evaluation_give_what_they_give_where_all_is_instal
             *("score", *place, "--manifest", prepared.manifest(), "--model", whole / "model.pt", "--device", "cpu"),
             *("--settings", settings, "--scores", whole / "scores.csv", "--maps", whole / "maps.npz"),
         ],
-        ["evaluate", *place, "--maps", whole / "maps.npz", "--padding", "zero", "--output", whole / "metrics.json"],
+        ["evaluate", *place, "--maps", whole / "maps.npz", "--output", whole / "metrics.json"],
     ):
         outcome = dfsc(*arguments)
         assert outcome.code == 0, outcome.errors

@@ -83,8 +83,8 @@ class Made:
                       "manifest": self.prepared.manifest(), "scores": out / "scores.csv", "maps": out / "maps.npz",
                       "full_size_maps": out / "maps", "device": "cpu"},
             "evaluate": {**place, "maps": self.model(METHODS[0], "maps.npz"), "output": out / "metrics.json"},
-            "track": {"files": [first.with_name(name) for name in TRACKED], "uri": uri, "experiment": "made", "category": category,
-                      "method": METHODS[0], "output": out / "run.json"},
+            "track": {"files": [first.with_name(name) for name in TRACKED], "uri": uri, "experiment": "made",
+                      "category": category, "method": METHODS[0], "output": out / "run.json"},
             "tables": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
                        "results": tables.parent, "output": out / "tables"},
             "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},
@@ -94,8 +94,9 @@ class Made:
                          "output": out / "heatmaps", "images": ["test/good/000.png"]},
             "novelty": {**place, "models": [first, second], "label": ["EfficientAD", "DFSC"], "quantiles": "0.9",
                         "output": out / "novelty"},
-            "novelty-over-training": {"label": ["EfficientAD", "DFSC"], "distances": [self.model(method, "feature_distances.npz") for method in METHODS],
-                                      "quantiles": "0.9,0.99", "output": out / "novelty", "title": "coins"},
+            "novelty-over-training": {"distances": [self.model(method, "feature_distances.npz") for method in METHODS],
+                                      "label": ["EfficientAD", "DFSC"], "quantiles": "0.9,0.99",
+                                      "output": out / "novelty", "title": "coins"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
         }  # fmt: skip
@@ -159,15 +160,15 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     for method, reading in zip(METHODS, (None, DFSC), strict=True):
         output = made.model(method, "")
         settings = json.dumps({**TRAINING, "steps": 3, "dfsc": reading})
-        files = {"output" if name == "model" else name: folder / file for name, file in CELL_FILES["train"].items()}
-        trained = {**made.values("train", folder), "settings": settings, **files}
-        scored = {**made.values("score", folder), "model": folder / "model.pt"}
+        files = {"output" if name == "model" else name: output / file for name, file in CELL_FILES["train"].items()}
+        trained = {**made.values("train", output), "settings": settings, **files}
+        scored = {**made.values("score", output), "model": output / "model.pt"}
         del scored["full_size_maps"]
         steps = {
             "train": trained,
             "score": scored,
-            "evaluate": {**made.values("evaluate", folder), "maps": folder / "maps.npz"},
-            "track": {**made.values("track", folder), "files": [folder / name for name in TRACKED], "method": method},
+            "evaluate": {**made.values("evaluate", output), "maps": output / "maps.npz"},
+            "track": {**made.values("track", output), "files": [output / name for name in TRACKED], "method": method},
         }
         for command, values in steps.items():
             outcome = made.run(command, values)

@@ -244,7 +244,7 @@ def test_results_of_a_larger_grid_give_the_tables_of_a_smaller(store: Store, tmp
 def test_a_grid_that_is_none_is_refused() -> None:
     assert Grid.from_text(GRID.as_text()) == GRID
     for text in ("{}", "", "[]", GRID.as_text()[:-9], GRID.as_text().replace("seeds", "seed")):
-        with pytest.raises(UserError, match="^--grid: "):
+        with pytest.raises(UserError, match=r"^--grid: "):
             Grid.from_text(text)
 
 

@@ -368,7 +368,7 @@ def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"demo"', "null", '{"benchmark": "demo"}'])
 def test_text_that_is_no_grid_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="^--grid: "):
+    with pytest.raises(UserError, match=r"^--grid: "):
         Grid.from_text(text)
     (tmp_path / "grid.json").write_text(text)
     with pytest.raises(UserError, match=r"grid\.json: "):

@@ -1,4 +1,4 @@
-"""The feature distance of teacher and autoencoder: what is kept of it over training changes no bit, and can be drawn."""
+"""The feature distance (T' - A)^2: what is kept of it over training changes no bit, and can be drawn."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ def test_keeping_the_distance_changes_no_bit_of_training(prepared: Prepared, tmp
     assert list(kept) == [1, 2, 4, 12], "at the start, and at 10, 30 and 100 % of the steps"
     assert all(squared.ndim == 3 and (squared >= 0).all() for squared in kept.values())
     assert DistanceLog(learner.model, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
-    draw_novelty_over_training(
-        dict.fromkeys(("EfficientAD", "DFSC"), tmp_path / "dfsc.npz"), [0.9, 0.99], tmp_path / "figure", "coin tray"
-    )
+    logs = dict.fromkeys(("EfficientAD", "DFSC"), tmp_path / "dfsc.npz")
+    draw_novelty_over_training(logs, [0.9, 0.99], tmp_path / "figure", "coin tray")
     check_figure(tmp_path / "figure")
 
 
