@@ -1,6 +1,5 @@
 """A real headless Chromium, driven through chromedriver by the W3C WebDriver protocol: no package beyond requests."""
 
-import base64
 import shutil
 import subprocess
 import time
@@ -19,6 +18,16 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--window-size=1500,1100"),
 )
+SHOWS = """
+const [words] = arguments, holds = node => node.innerText?.includes(words);
+const innermost = node => holds(node) && ![...node.children].some(holds);
+return [...document.body.querySelectorAll('*')].filter(innermost).some(node => {
+    const box = node.getBoundingClientRect();
+    const within = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+    const above = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+    return within && box.width * box.height > 0 && above !== null && (node.contains(above) || above.contains(node));
+});
+"""
 
 
 class Browser:
@@ -74,9 +83,14 @@ class Browser:
         """Go into the frame that an XPath finds; None goes back to the page."""
         self._call("frame", id=None if path is None else self._call("element", using="xpath", value=path))
 
-    def screenshot(self, path: Path) -> None:
-        """Save what is seen as PNG."""
-        path.write_bytes(base64.b64decode(requests.get(f"{self.session}/screenshot", timeout=90).json()["value"]))
+    def shows(self, words: str) -> bool:
+        """Whether an element with these words lies whole in the window, without scrolling, and nothing lies over it."""
+        return bool(self.run(SHOWS, words))
+
+    def hidden_width(self) -> int:
+        """Pixels of the page that are seen only by scrolling sideways."""
+        page = "document.documentElement"
+        return int(self.run(f"return {page}.scrollWidth - {page}.clientWidth"))
 
 
 @contextmanager
