@@ -73,12 +73,15 @@ def write_maps(path: Path, small: SmallMaps) -> None:
 
 
 def read_maps(path: Path) -> SmallMaps:
-    """Read what `write_maps` wrote. Raises UserError naming the file, and as `check_maps`."""
+    """Read what `write_maps` wrote. Raises UserError naming the file, also for what `check_maps` refuses."""
     what = "an archive of anomaly maps"
     with reading(path, what, "write it with `dfsc score`"), np.load(path, allow_pickle=False) as archive:
         maps = {name: archive[name] for name in archive.files}
         small = SmallMaps(maps, str(maps.pop(PADDING_KEY)))
-    check_maps(small)
+    try:
+        check_maps(small)
+    except UserError as fault:
+        raise UserError(f"{path}: {fault}") from fault
     return small
 
 

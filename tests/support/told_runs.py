@@ -115,9 +115,8 @@ def told(cell: Cell, metric: str, column: str) -> float:
     if metric == "image_auroc":
         return wins(cell, column) / (IMAGES["good"] * IMAGES[column])
     limit, kind = LIMITS.index(metric.removeprefix("au_spro_")), TYPES.index(column)
-    return (
-        21 + 5.3 * limit + kind * (8.9 + STRUCTURAL[place_of(cell.method)]) + (0.9 + 0.03 * limit) * points(cell)
-    ) / 100
+    of_type = kind * (8.9 + STRUCTURAL[place_of(cell.method)])
+    return (21 + 5.3 * limit + of_type + (0.9 + 0.03 * limit) * points(cell)) / 100
 
 
 def told_defect(cell: Cell, kind: str, defect: str, limit: str) -> float:

@@ -17,9 +17,10 @@ def metrics_of(value: float) -> dict[str, float]:
 def track(uri: str, category: str, method: str, seed: int, value: float) -> dict[str, str]:
     """Track one run of a made-up value."""
     tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "c"}
+    cell = f"{category}/{method}/seed{seed}"
     run = TrackedRun(
-        f"{category} {method} {seed}",
-        f"{category}/{method}/{seed}",
+        cell,
+        cell,
         tags={**tags, "pretraining_images": "generated (3 images)"},
         parameters={"steps": 3},
         curve=[{"step": 1, "hard": 2.0}, {"step": 2, "hard": 1.0}],

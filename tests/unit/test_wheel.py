@@ -5,14 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from support.checkout import CHECKOUT
 from support.prepared import Prepared
-from support.tracked_grid import CATEGORIES, GRID, METHODS, SEEDS, track
+from support.tracked_grid import GRID, track
 
 
 @dataclass
@@ -81,10 +81,11 @@ def test_tables_with_the_results_of_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    receipts = [track(uri, tmp_path, CATEGORIES[0], method, SEEDS[0]) for method in METHODS[:2]]
-    grid = {"sizes": GRID.sizes, "categories": CATEGORIES[:1], "methods": METHODS[:2], "seeds": SEEDS[:1]}
-    grid |= {"headline": METHODS[1], "dataset": GRID.dataset}
-    arguments = ["tables", "--uri", uri, "--output", "results/tables", "--grid", json.dumps(grid), *receipts]
+    grid = replace(GRID, categories=GRID.categories[:1], methods=GRID.methods[:2], seeds=GRID.seeds[:1])
+    grid = replace(grid, headlines=grid.names[1:])
+    for cell in grid.cells():
+        track(uri, tmp_path / "results", cell.category, cell.method, int(cell.seed))
+    arguments = ["tables", "--grid", grid.as_text(), "--uri", uri, "--results", "results"]
     for reference in ([], ["--reference", CHECKOUT / "config/reference_results.csv"]):
         run = installed.dfsc(tmp_path, *arguments, *reference)
         assert run.returncode == 0, run.stderr

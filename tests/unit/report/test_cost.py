@@ -39,16 +39,21 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_costs_are_summed_over_seeds_and_in_all(uri: str, tmp_path: Path) -> None:
     receipts = []
-    for method, seed, seconds in (("efficientad", 0, 3.0), ("efficientad", 1, 5.0), ("dfsc-q0.9", 0, 2.0)):
+    for method, seed, seconds in (
+        ("efficientad-tiny", 0, 3.0),
+        ("efficientad-tiny", 1, 5.0),
+        ("dfsc-tiny-q0.9", 0, 2.0),
+    ):
         receipts.append(tmp_path / f"{method}{seed}.json")
         write_json(receipts[-1], track(uri, method, seed, seconds))
     write_cost_table(read_runs(uri, receipts), tmp_path)
     table = pd.read_csv(tmp_path / "cost.csv").set_index("method")
-    assert table.loc["efficientad", ["trainings", "seconds", "gpu_seconds"]].tolist() == [2, 8, 4]
+    assert table.loc["efficientad-tiny", ["trainings", "seconds", "gpu_seconds"]].tolist() == [2, 8, 4]
+    assert table.loc["dfsc-tiny-q0.9", ["trainings", "seconds", "gpu_seconds"]].tolist() == [1, 2, 1]
     assert table.loc["all", ["trainings", "seconds", "gpu_seconds"]].tolist() == [3, 10, 5]
     assert table.loc["all", "peak_memory_bytes"] == 5 * 2**30
     assert "peak memory, GiB" in (tmp_path / "cost.md").read_text()
 
 
 def test_a_retry_that_cost_more_finds_the_same_run(uri: str) -> None:
-    assert track(uri, "dfsc-q0.99", 0, 1.0) == track(uri, "dfsc-q0.99", 0, 9.0)
+    assert track(uri, "dfsc-tiny-q0.99", 0, 1.0) == track(uri, "dfsc-tiny-q0.99", 0, 9.0)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from dfsc.inference.maps import write_maps
+from dfsc.inference.maps import SmallMaps, write_maps
 from dfsc.metrics.summary import Evaluation
 from dfsc.model.networks import EfficientAD
 from dfsc.report.figures.curves import draw_curves
@@ -28,12 +28,23 @@ from dfsc.settings.grid import Grid
 from support.command_line import dfsc
 
 SIZES, CATEGORIES, ALL = ["S", "M"], ["coin_tray", "picture_wall"], "mean of categories"
-# Neither the quantiles' order nor the alphabet's.
-METHODS = ["efficientad", "dfsc-q0.99", "dfsc-q0.5", "dfsc-q0.9", "dfsc-q0.9-margin_0.5"]
-LABELS = ["EfficientAD", "DFSC τ'=0.99", "DFSC τ'=0.5", "DFSC τ'=0.9"]
 COLUMNS = ("logical_anomalies", "structural_anomalies", "mean")
 FOLDERS = ("good", "logical_anomalies", "structural_anomalies")
-GRID = Grid(SIZES, CATEGORIES, METHODS, [0, 4], "dfsc-q0.9", "generated")
+# By size; neither in the quantiles' order nor in the alphabet's.
+METHODS = {
+    size: [f"efficientad-{size}", *(f"dfsc-{size}-q{rest}" for rest in ("0.99", "0.5", "0.9", "0.9-margin_0.5"))]
+    for size in SIZES
+}
+BASELINES, DECLARED = ["efficientad-S", "efficientad-M"], ["dfsc-S-q0.9", "dfsc-M-q0.9"]
+GRID = Grid.from_config(
+    {
+        "benchmark": "figures",
+        "dataset": {"source": "generated", "categories": CATEGORIES},
+        "training": {"sizes": SIZES, "seeds": [0, 4]},
+        "dfsc": {"quantiles": [0.99, 0.5, 0.9], "headline_quantile": 0.9, "ablations": [{"margin": 0.5}]},
+    }
+)
+assert GRID.names == [*METHODS["S"], *METHODS["M"]] and GRID.headlines == DECLARED
 
 
 def context(partial: bool = False) -> Context:
@@ -52,14 +63,18 @@ Row = dict[str, Any]
 
 
 def comparison() -> dict[tuple[str, ...], Row]:
-    """A comparison whose every number is another, by (metric, size, category, method, column)."""
+    """A comparison whose every number is another, by (metric, category, method, column)."""
     rows: dict[tuple[str, ...], Row] = {}
-    for number, place in enumerate(
-        itertools.product(("au_spro_0.05", "image_auroc"), SIZES, (*CATEGORIES, ALL), METHODS, COLUMNS)
-    ):
-        names = dict(zip(("metric", "size", "category", "method", "anomaly_type"), place, strict=True))
+    places = (
+        (metric, category, method, column)
+        for metric, size, category in itertools.product(("au_spro_0.05", "image_auroc"), SIZES, (*CATEGORIES, ALL))
+        for method, column in itertools.product(METHODS[size], COLUMNS)
+    )
+    for number, place in enumerate(places):
+        names = dict(zip(("metric", "category", "method", "anomaly_type"), place, strict=True))
+        names["baseline"] = f"efficientad-{place[2].split('-')[1]}"
         rows[place] = names | {"value": 0.5 + number / 1000, "value_std": 0.01}
-        if place[3] != "efficientad":
+        if place[2] not in BASELINES:
             gain = 0.02 + number / 3000
             rows[place] |= {"difference": gain, "low": gain - 0.01 - number / 9000, "high": gain + 0.03 + number / 7000}
     return rows
@@ -69,9 +84,9 @@ def comparison() -> dict[tuple[str, ...], Row]:
 def test_auroc_over_quantile(tmp_path: Path, partial: bool) -> None:
     rows = comparison()
     figures = draw_auroc_over_quantile(pd.DataFrame(rows.values()), context(partial), tmp_path / "sweep")
-    assert files(tmp_path) == {f"sweep_{size}.{ending}" for size in SIZES for ending in ("pdf", "png")}
-    assert set(figures) == set(SIZES)
-    for size, figure in figures.items():
+    assert files(tmp_path) == {f"sweep_{baseline}.{ending}" for baseline in BASELINES for ending in ("pdf", "png")}
+    assert list(figures) == BASELINES
+    for size, figure in zip(SIZES, figures.values(), strict=True):
         grid = np.array(figure.axes).reshape(3, 3)
         assert [axis.get_title() for axis in grid[0]] == ["coin tray", "picture wall", ALL]
         for axis in grid[-1]:
@@ -82,17 +97,17 @@ def test_auroc_over_quantile(tmp_path: Path, partial: bool) -> None:
         assert figure.get_supxlabel().startswith("PARTIAL: runs of the grid are missing.") == partial
         for row, column in zip(grid, COLUMNS, strict=True):
             for axis, category in zip(row, (*CATEGORIES, ALL), strict=True):
-                check_sweep(axis, lambda method: rows["image_auroc", size, category, method, column])  # noqa: B023
+                check_sweep(axis, size, lambda method: rows["image_auroc", category, method, column])  # noqa: B023
 
 
-def check_sweep(axis: Axes, row_of: Callable[[str], Row]) -> None:
+def check_sweep(axis: Axes, size: str, row_of: Callable[[str], Row]) -> None:
     """A panel: the quantiles in their order, the baseline's line, the intervals around DFSC, the declared ringed."""
-    order = ["dfsc-q0.5", "dfsc-q0.9", "dfsc-q0.99"]
+    order = [f"dfsc-{size}-q{quantile}" for quantile in ("0.5", "0.9", "0.99")]
     assert list(axis.get_xticks()) == [0, 1, 2]
     baseline, dfsc, *others = axis.get_lines()
     ring = [line for line in others if line.get_markersize() == 9]
-    assert baseline.get_label() == "EfficientAD" and dfsc.get_label() == "DFSC" and len(ring) == 1
-    assert set(np.ravel(baseline.get_ydata())) == {100 * row_of("efficientad")["value"]}
+    assert (baseline.get_label(), dfsc.get_label()) == (f"EfficientAD-{size}", f"DFSC-{size}") and len(ring) == 1
+    assert set(np.ravel(baseline.get_ydata())) == {100 * row_of(f"efficientad-{size}")["value"]}
     value = np.array([100 * row_of(method)["value"] for method in order])
     np.testing.assert_allclose(np.asarray(dfsc.get_xydata()), np.stack([[0, 1, 2], value], axis=1))
     np.testing.assert_allclose(np.asarray(ring[0].get_xydata()), [[1, value[1]]])
@@ -109,11 +124,11 @@ def check_sweep(axis: Axes, row_of: Callable[[str], Row]) -> None:
 
 
 def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_path: Path) -> None:
-    rows = [row for row in comparison().values() if row["category"] == CATEGORIES[0] or row["method"] != "dfsc-q0.5"]
-    figure = draw_auroc_over_quantile(pd.DataFrame(rows), context(True), tmp_path / "sweep")["S"]
+    rows = [row for row in comparison().values() if row["category"] == CATEGORIES[0] or row["method"] != "dfsc-S-q0.5"]
+    figure = draw_auroc_over_quantile(pd.DataFrame(rows), context(True), tmp_path / "sweep")["efficientad-S"]
     for axis, places in zip(figure.axes[-3:], ([0, 1, 2], [1, 2], [1, 2]), strict=True):
         assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
-        (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC")
+        (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC-S")
         assert np.asarray(dfsc.get_xdata()).tolist() == places
 
 
@@ -123,26 +138,28 @@ def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_p
 def test_score_histograms(tmp_path: Path) -> None:
     random, seeds = np.random.default_rng(0), [0, 4]
     rows = [
-        {"size": size, "category": category, "method": method, "seed": seed, "path": f"test/{folder}/{image:03}.png",
+        {"category": category, "method": method, "seed": seed, "path": f"test/{folder}/{image:03}.png",
          "image_score": 10 * number + 3 * FOLDERS.index(folder) + seed / 4 + abs(random.normal())}
-        for number, (size, category, method) in enumerate(itertools.product(SIZES, CATEGORIES, METHODS))
+        for number, (category, method) in enumerate(itertools.product(CATEGORIES, GRID.names))
         for seed, folder, image in itertools.product(seeds, FOLDERS, range(20))
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
     figures = draw_score_histograms(
         frame.sample(frac=1, random_state=0).sort_values("category"), context(), tmp_path / "h"
     )
-    assert files(tmp_path) == {f"h_{size}.{ending}" for size in SIZES for ending in ("pdf", "png")}
-    for size, figure in figures.items():
+    assert files(tmp_path) == {f"h_{method}.{ending}" for method in DECLARED for ending in ("pdf", "png")}
+    assert list(figures) == DECLARED
+    for size, figure in zip(SIZES, figures.values(), strict=True):
+        pair = [f"efficientad-{size}", f"dfsc-{size}-q0.9"]
         assert "told (7 images)" in figure.get_supxlabel()
         grid = np.array(figure.axes).reshape(2, 2)
         assert [axis.get_title() for axis in grid[0]] == ["coin tray", "picture wall"]
-        assert [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]] == ["EfficientAD", "DFSC τ'=0.9"]
+        labels = [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]]
+        assert labels == [f"EfficientAD-{size}", f"DFSC-{size} τ'=0.9"]
         for column, category in zip(grid.T, CATEGORIES, strict=True):
-            place = (frame["size"] == size) & (frame["category"] == category)
-            shown = frame[place & frame["method"].isin(["efficientad", "dfsc-q0.9"])]
+            shown = frame[(frame["category"] == category) & frame["method"].isin(pair)]
             bins = np.linspace(shown["image_score"].min(), np.quantile(shown["image_score"], 0.99), 31)
-            for axis, method in zip(column, ("efficientad", "dfsc-q0.9"), strict=True):
+            for axis, method in zip(column, pair, strict=True):
                 assert [patch.get_label() for patch in axis.patches] == ["good", "logical", "structural"]
                 for patch, folder in zip(axis.patches, FOLDERS, strict=True):
                     chosen = shown[(shown["method"] == method) & shown["path"].str.startswith(f"test/{folder}/")]
@@ -225,7 +242,7 @@ def grey(path: str) -> int:
 
 IMAGES = ["train/good/000.png", "train/good/001.png", "test/good/000.png", "test/good/001.png",
           *(f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(5))]  # fmt: skip
-METHOD_MAPS = {"efficientad": 0.0, "dfsc-q0.5": 100.0, "dfsc-q0.9": 200.0}
+METHOD_MAPS = {"EfficientAD-S": 0.0, "DFSC-S τ'=0.5": 100.0, "DFSC-S τ'=0.9": 200.0}
 RANKS = (3, 0, 4, 1, 2)  # of the images of a type, by the last method's image scores
 
 
@@ -260,11 +277,12 @@ def map_value(method: str, path: str) -> float:
 
 @pytest.fixture
 def maps(tmp_path: Path) -> dict[str, Path]:
-    """Archives of small maps, by method."""
-    archives = {method: tmp_path / f"{method}.npz" for method in METHOD_MAPS}
+    """Archives of small maps, by what the method is called."""
+    archives = {method: tmp_path / f"maps{number}.npz" for number, method in enumerate(METHOD_MAPS)}
     for method, path in archives.items():
         tests = [name for name in IMAGES if name.startswith("test/")]
-        write_maps(path, {name: np.full((4, 4), map_value(method, name), np.float32) for name in tests})
+        small = {name: np.full((4, 4), map_value(method, name), np.float32) for name in tests}
+        write_maps(path, SmallMaps(small, "replicate"))
     return archives
 
 
@@ -282,19 +300,19 @@ def test_heatmaps(category: Path, maps: dict[str, Path], scores: Path, tmp_path:
     worst = [f"test/{kind}/{RANKS.index(rank):03}.png" for kind in FOLDERS[1:] for rank in range(3)]
     first = [f"test/{kind}/{number:03}.png" for kind in FOLDERS[1:] for number in range(3)]
     figure = draw_heatmaps(
-        category, maps, "replicate", tmp_path / "out" / "figure",
+        category, maps, tmp_path / "out" / "figure",
         source="told", worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
     )  # fmt: skip
     assert files(tmp_path / "out") == {"figure.pdf", "figure.png"}
     check_heatmaps(figure, {"first": first, "worst": worst, "named": named}[choice])
     title = figure.get_suptitle()
     assert title.startswith("coin tray") and "(pretraining images: told)" in title
-    assert ("ranked lowest by DFSC τ'=0.9" in title) == (choice == "worst")
+    assert ("ranked lowest by DFSC-S τ'=0.9" in title) == (choice == "worst")
 
 
 def check_heatmaps(figure: Figure, examples: list[str]) -> None:
     """A row per image: it, its regions, and each method's map under the method's name, in the method's colours."""
-    titles = ["image", "ground truth", "EfficientAD", "DFSC τ'=0.5", "DFSC τ'=0.9"]
+    titles = ["image", "ground truth", "EfficientAD-S", "DFSC-S τ'=0.5", "DFSC-S τ'=0.9"]
     grid = np.array(figure.axes).reshape(len(examples), len(titles))
     assert [axis.get_title() for axis in grid[0]] == titles
     for row, path in zip(grid, examples, strict=True):
@@ -314,9 +332,10 @@ def check_heatmaps(figure: Figure, examples: list[str]) -> None:
 
 def test_a_maps_padding_is_drawn(category: Path, tmp_path: Path) -> None:
     small = np.arange(16, dtype=np.float32).reshape(4, 4) + 5
-    write_maps(tmp_path / "m.npz", {path: small for path in IMAGES if path.startswith("test/")})
     for padding, corner in (("zero", 0), ("minimum", 5), ("replicate", 5)):
-        figure = draw_heatmaps(category, {"efficientad": tmp_path / "m.npz"}, padding, tmp_path / padding)
+        maps = {path: small for path in IMAGES if path.startswith("test/")}
+        write_maps(tmp_path / "m.npz", SmallMaps(maps, padding))
+        figure = draw_heatmaps(category, {"a": tmp_path / "m.npz"}, tmp_path / padding)
         drawn = np.asarray(figure.axes[2].get_images()[1].get_array())
         assert drawn[0, 0] == corner and drawn.max() < 21
         down, across = (np.diff(drawn[8:12, 12:18], axis=axis) for axis in (0, 1))
@@ -358,9 +377,12 @@ def check_array(axis: Axes, wanted: NDArray[Any] | torch.Tensor) -> None:
 
 
 def test_novelty_after_training(category: Path, tmp_path: Path) -> None:
-    models = {name: save_model(tmp_path / f"{name}.pt", seed) for seed, name in enumerate(("EfficientAD", "DFSC"), 1)}
+    models = {
+        name: save_model(tmp_path / f"{3 - seed}.pt", seed) for seed, name in enumerate(("EfficientAD-S", "DFSC-S"), 1)
+    }
     quantiles = [0.5, 0.95]
-    paths = [tmp_path / f"{name}.pt" for name in models]
+    # Called otherwise than their files, which lie in another order.
+    paths = {name: tmp_path / f"{number}.pt" for number, name in zip((2, 1), models, strict=True)}
     figure = draw_novelty(paths, category, quantiles, tmp_path / "novelty", "told")
     examples = ["train/good/000.png", "test/logical_anomalies/000.png", "test/structural_anomalies/000.png"]
     grid = np.array(figure.axes).reshape(len(examples) * 2, 5)
@@ -384,21 +406,21 @@ LOG_IMAGE = np.full((8, 8, 3), 99, np.uint8)
 
 
 def write_logs(folder: Path) -> dict[str, dict[int, NDArray[np.float16]]]:
-    """Write EfficientAD.npz and DFSC.npz, as a training keeps (T' - A)^2 of an image; returns that by step."""
+    """Write 2.npz and 1.npz, as a training keeps (T' - A)^2 of an image; returns that by label and step."""
     random = np.random.default_rng(0)
     kept = {
         name: {step: random.random((6, 4, 4)).astype(np.float16) for step in steps}
-        for name, steps in (("EfficientAD", (1, 30, 100)), ("DFSC", (1, 100)))
+        for name, steps in (("EfficientAD-S", (1, 30, 100)), ("DFSC-S τ'=0.9", (1, 100)))
     }
-    for name, by_step in kept.items():
+    for number, by_step in zip((2, 1), kept.values(), strict=True):
         arrays: dict[str, Any] = {str(step): of_step for step, of_step in by_step.items()}
-        np.savez(folder / f"{name}.npz", image=LOG_IMAGE, **arrays)
+        np.savez(folder / f"{number}.npz", image=LOG_IMAGE, **arrays)
     return kept
 
 
 def test_novelty_over_training(tmp_path: Path) -> None:
     kept = write_logs(tmp_path)
-    logs = [tmp_path / f"{name}.npz" for name in kept]
+    logs = {name: tmp_path / f"{number}.npz" for number, name in zip((2, 1), kept, strict=True)}
     figure = draw_novelty_over_training(logs, [0.5, 0.9], tmp_path / "over", "coin_tray (told)")
     rows = [(name, step) for name, by_step in kept.items() for step in by_step]
     grid = np.array(figure.axes).reshape(len(rows), 4)
@@ -430,17 +452,16 @@ def test_the_command_draws_heatmaps(
 ) -> None:
     named = ["test/structural_anomalies/004.png", "test/good/001.png"]
     more: dict[str, list[object]] = {
-        "first": ["--padding", "minimum"],
+        "first": [],
         "worst": ["--worst", scores, "--source", "told"],
-        "named": ["--images", named[0], "--images", named[1], "--padding", "replicate"],
+        "named": ["--images", named[0], "--images", named[1]],
     }
-    given = [f"{method}={path}" for method, path in maps.items()]
+    given = [*maps.values(), *(f"--label={method}" for method in maps)]
     data = ["--dataset", category.parent, "--category", category.name]
 
     def draw(output: Path) -> None:
-        padding = {"first": "minimum", "worst": "zero", "named": "replicate"}[choice]
         draw_heatmaps(
-            category, maps, padding, output, source="told" if choice == "worst" else "",
+            category, maps, output, source="told" if choice == "worst" else "",
             worst=scores if choice == "worst" else None, chosen=named if choice == "named" else None,
         )  # fmt: skip
 
@@ -448,18 +469,49 @@ def test_the_command_draws_heatmaps(
 
 
 def test_the_commands_draw_novelty(category: Path, tmp_path: Path) -> None:
-    models = [tmp_path / f"{seed}.pt" for seed in (1, 2)]
-    for seed, path in enumerate(models, 1):
+    labels = ["EfficientAD-S", "DFSC-S τ'=0.9"]
+    models = {label: tmp_path / f"{seed}.pt" for seed, label in enumerate(labels, 1)}
+    for seed, path in enumerate(models.values(), 1):
         save_model(path, seed)
+    given = [f"--label={label}" for label in labels]
     data = ["--dataset", category.parent, "--category", category.name]
     check_drawn(
         tmp_path,
-        ["novelty", *models, *data, "--quantiles", "0.5,0.95", "--source", "told"],
+        ["novelty", *models.values(), *given, *data, "--quantiles", "0.5,0.95", "--source", "told"],
         lambda output: draw_novelty(models, category, [0.5, 0.95], output, "told"),
     )
-    logs = [tmp_path / f"{name}.npz" for name in write_logs(tmp_path)]
+    logs = {label: tmp_path / f"{number}.npz" for number, label in zip((2, 1), write_logs(tmp_path), strict=True)}
     check_drawn(
         tmp_path,
-        ["novelty-over-training", *logs, "--quantiles", "0.5,0.9", "--title", "a title"],
+        ["novelty-over-training", *logs.values(), *given, "--quantiles", "0.5,0.9", "--title", "a title"],
         lambda output: draw_novelty_over_training(logs, [0.5, 0.9], output, "a title"),
+    )
+
+
+COMMANDS: dict[str, list[object]] = {
+    "heatmaps": [],
+    "novelty": ["--quantiles", "0.5"],
+    "novelty-over-training": ["--quantiles", "0.5", "--title", "a title"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("labels", [["DFSC-S"], ["DFSC-S", "DFSC-S"], ["DFSC-S", "DFSC-M", "EfficientAD-S"]], ids=len)
+def test_each_file_wants_a_label_of_its_own(tmp_path: Path, command: str, labels: list[str]) -> None:
+    files = [tmp_path / "1.npz", tmp_path / "2.npz"]
+    data = [] if command == "novelty-over-training" else ["--dataset", tmp_path, "--category", "coin_tray"]
+    given = [f"--label={label}" for label in labels]
+    outcome = dfsc(command, *files, *given, *data, *COMMANDS[command], "--output", tmp_path / "figure")
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+    assert f"--label: {len(set(labels))} labels for 2 files" in outcome.errors
+
+
+def test_files_without_labels_are_called_by_their_path(
+    tmp_path: Path, maps: dict[str, Path], category: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = list(maps.values())
+    check_drawn(
+        tmp_path,
+        ["heatmaps", *paths, "--dataset", category.parent, "--category", category.name],
+        lambda output: draw_heatmaps(category, {str(path): path for path in paths}, output),
     )

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from dfsc.provenance import RECORDED_VERSIONS, code_digest
-from dfsc.report.compare import SAME, Grid, runs_frame
+from dfsc.report.compare import SAME, runs_frame
 from dfsc.report.paper import provenance
 from dfsc.report.runs import metric_name
 from dfsc.report.store import tracking_client
 from dfsc.report.tracking import read_runs
+from dfsc.settings.grid import Grid, Method
 from support.command_line import dfsc
 from support.prepared import Prepared
 
+TRACKED = ("model.pt", "training.json", "training_curve.csv", "metrics.json", "scores.csv")
+BASELINE = "efficientad-tiny"
 INFERENCE = {"padding": "zero", "precision": "float32"}
 
 
@@ -42,8 +45,8 @@ def model(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def track_arguments(folder: Path, uri: str) -> list[object]:
     """Arguments of `dfsc track`."""
     return [
-        *("track", "--model-folder", folder, "--uri", uri, "--experiment", "real", "--category", "coin_tray"),
-        *("--method", "efficientad", "--output", folder / "run.json"),
+        *("track", *(folder / name for name in TRACKED), "--uri", uri, "--experiment", "real"),
+        *("--category", "coin_tray", "--method", BASELINE, "--output", folder / "run.json"),
     ]
 
 
@@ -66,7 +69,8 @@ def test_each_tag_that_runs_are_compared_by_is_recorded(model: Path, uri: str) -
     assert {f"version.{name}" for name in (*RECORDED_VERSIONS, "python")} <= tags.keys()
     assert {"scipy", "scikit-image", "dfsc"} <= set(RECORDED_VERSIONS)
 
-    frame = runs_frame(runs, Grid(["tiny"], ["coin_tray"], ["efficientad"], [0], "efficientad", "generated"))
+    baseline = Method(BASELINE, "EfficientAD-tiny", "EfficientAD-tiny", BASELINE, "tiny")
+    frame = runs_frame(runs, Grid("real", "generated", ["coin_tray"], [baseline], [0], []))
     shown = provenance(runs, frame)
     assert not (shown["value"] == "").any(), shown
     assert training["commit"] in set(shown["value"]) and training["teacher"] in set(shown["value"])
@@ -121,6 +125,15 @@ def test_a_file_cut_short_or_damaged_is_named(
     assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
     assert f"{copied / file}: " in outcome.errors and "delete it and run the workflow again" in outcome.errors
     assert not (copied / "run.json").exists()
+
+
+@pytest.mark.parametrize("file", ["training.json", "training_curve.csv", "metrics.json"])
+def test_a_file_that_is_not_named_is_asked_for(model: Path, uri: str, tmp_path: Path, file: str) -> None:
+    arguments = [argument for argument in track_arguments(model, uri) if argument != model / file]
+    outcome = dfsc(*arguments[:-1], tmp_path / "run.json")
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+    assert f"{file}: is not among the files to track" in outcome.errors
+    assert not (tmp_path / "run.json").exists()
 
 
 def test_a_defect_of_any_name_can_be_tracked(model: Path, uri: str, tmp_path: Path) -> None:

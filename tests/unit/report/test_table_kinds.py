@@ -16,22 +16,23 @@ import pytest
 
 from dfsc.files import write_json
 from dfsc.metrics.auroc import auroc
-from dfsc.report.compare import ALL, Grid
+from dfsc.report.compare import ALL
 from dfsc.report.paper import read_image_scores, read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
 from dfsc.report.tables import latex
 from dfsc.report.tracking import TrackedRun, track_run
+from dfsc.settings.grid import Grid
 from support.command_line import dfsc
 from support.figures import check_figure
 
 TYPES = ("logical_anomalies", "structural_anomalies")
-METHODS = ["efficientad", "dfsc-q0.9"]
+BASELINE, DFSC = METHODS = ["efficientad-tiny", "dfsc-tiny-q0.9"]
 SEEDS = [0, 1]
 LIMITS = ("0.01", "0.05", "0.1", "0.3", "1.0")
 
 
-def track(store: Path, category: str, types: Sequence[str], method: str, seed: int, masks: bool) -> Path:
-    """Track a run of made-up scores with the metrics that they give; return its receipt."""
+def track(store: Path, results: Path, category: str, types: Sequence[str], method: str, seed: int, masks: bool) -> None:
+    """Track a run of made-up scores with the metrics that they give; write its receipt below `results`."""
     random = np.random.default_rng([len(category), seed, METHODS.index(method)])
     shift = {"good": 0.0, "logical_anomalies": 0.8, "structural_anomalies": 1.2}
     scores = {name: random.normal(shift[name], 1, 12) for name in ("good", *types)}
@@ -43,15 +44,13 @@ def track(store: Path, category: str, types: Sequence[str], method: str, seed: i
     lines = [f"test/{name}/{n:03}.png,{float(v)!r}\n" for name, values in scores.items() for n, v in enumerate(values)]
     file = store.parent / "scores.csv"
     file.write_text("path,image_score\n" + "".join(lines))
-    name = f"{category}/{method}/{seed}"
+    cell = f"{category}/{method}/seed{seed}"
     tags = {"category": category, "method": method, "seed": str(seed), "size": "tiny", "commit": "unknown (no git)",
             "hardware": "cpu", "data_digest": "0" * 64, "teacher_digest": "0012", "code_digest": "1e5",
             "penalty_digest": "null", "pretraining_images": "R&D <photos> (3 images)"}  # fmt: skip
     costs = {"seconds": 2.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1e9}
-    run = TrackedRun(name, name, tags, {"steps": 3}, [], metrics, {file: ""}, costs)
-    receipt = store.parent / f"{name.replace('/', '-')}.json"
-    write_json(receipt, track_run(f"sqlite:///{store}", "benchmark", run))
-    return receipt
+    run = TrackedRun(cell, cell, tags, {"steps": 3}, [], metrics, {file: ""}, costs)
+    write_json(results / cell / "run.json", track_run(f"sqlite:///{store}", "benchmark", run))
 
 
 @lru_cache
@@ -65,12 +64,20 @@ def empty_store() -> bytes:
 
 def tables_of(folder: Path, categories: Mapping[str, Sequence[str]], masks: bool = True) -> Path:
     """The tables of categories that have these anomaly types; `results/x/tables`, as the workflow writes them."""
-    store = folder / "mlflow.db"
+    store, results = folder / "mlflow.db", folder / "x"
     store.write_bytes(empty_store())
-    receipts = [track(store, c, t, m, s, masks) for c, t in categories.items() for m in METHODS for s in SEEDS]
-    grid = Grid(["tiny"], list(categories), METHODS, SEEDS, "dfsc-q0.9", "folder")
-    write_paper_tables(f"sqlite:///{store}", receipts, grid, folder / "x/tables")
-    return folder / "x/tables"
+    grid = Grid.from_config(
+        {
+            "benchmark": "x",
+            "dataset": {"source": "folder", "categories": list(categories)},
+            "training": {"sizes": ["tiny"], "seeds": SEEDS},
+            "dfsc": {"quantiles": [0.9], "headline_quantile": 0.9, "ablations": []},
+        }
+    )
+    for cell in grid.cells():
+        track(store, results, cell.category, categories[cell.category], cell.method, int(cell.seed), masks)
+    write_paper_tables(f"sqlite:///{store}", results, grid, results / "tables")
+    return results / "tables"
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +96,10 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def draw_and_print(tables: Path, output: Path) -> None:
     """Everything that is made from tables."""
-    for command in ("sweep", "histograms"):
+    for command, method in (("auroc-over-quantile", BASELINE), ("histograms", DFSC)):
         outcome = dfsc(command, "--tables", tables, "--output", output / command)
         assert outcome.code == 0, outcome.errors
-        check_figure(output / f"{command}_tiny")
+        check_figure(output / f"{command}_{method}")
     for arguments in (["show"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
         outcome = dfsc(arguments[0], tables.parent, *arguments[1:])
         assert outcome.code == 0, outcome.errors
@@ -102,19 +109,17 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
     runs, comparison, _ = read_paper_tables(lacking)
     comparison = comparison.set_index(["category", "method", "anomaly_type", "metric"])
     runs = runs.set_index(["category", "method", "seed"])
-    assert np.isnan(runs.loc[("bolts", "efficientad", 0), "image_auroc.logical_anomalies"])
+    assert np.isnan(runs.loc[("bolts", BASELINE, 0), "image_auroc.logical_anomalies"])
     for category, has, lacks in (("bolts", *TYPES[::-1]), ("nuts", *TYPES)):
-        row = comparison.loc[(category, "dfsc-q0.9", has, "image_auroc")]
+        row = comparison.loc[(category, DFSC, has, "image_auroc")]
         assert row["low"] < row["difference"] < row["high"]
-        pd.testing.assert_series_equal(
-            row, comparison.loc[(category, "dfsc-q0.9", "mean", "image_auroc")], check_names=False
-        )
-        assert (category, "dfsc-q0.9", lacks, "image_auroc") not in comparison.index
+        pd.testing.assert_series_equal(row, comparison.loc[(category, DFSC, "mean", "image_auroc")], check_names=False)
+        assert (category, DFSC, lacks, "image_auroc") not in comparison.index
     for name in TYPES:
-        assert (ALL, "dfsc-q0.9", name, "image_auroc") not in comparison.index
-    everything = comparison.loc[(ALL, "dfsc-q0.9", "mean", "image_auroc"), "value"]
-    assert everything == pytest.approx(runs.xs("dfsc-q0.9", level="method")["image_auroc.mean"].mean())
-    assert not comparison[["value", "difference"]].xs("dfsc-q0.9", level="method").isna().any(axis=None)
+        assert (ALL, DFSC, name, "image_auroc") not in comparison.index
+    everything = comparison.loc[(ALL, DFSC, "mean", "image_auroc"), "value"]
+    assert everything == pytest.approx(runs.xs(DFSC, level="method")["image_auroc.mean"].mean())
+    assert not comparison[["value", "difference"]].xs(DFSC, level="method").isna().any(axis=None)
 
     for table in ("table1_image_auroc", "table3_quantiles"):
         text = (lacking / f"{table}.md").read_text()
@@ -125,9 +130,9 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
         order = [head.index(name) for name in ("logical", "structural", "mean")]
         assert order == sorted(order)
         shown = {
-            row[1]: [bool(row[place]) for place in order]
+            row[0]: [bool(row[place]) for place in order]
             for row in rows
-            if row[2] == "EfficientAD" and "±" in row[order[2]]
+            if row[1] == "EfficientAD-tiny" and "±" in row[order[2]]
         }
         assert shown == {
             "bolts": [False, True, True], "cups": [True] * 3, "nuts": [True, False, True], ALL: [False, False, True],
@@ -139,7 +144,7 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
 def test_data_without_masks_have_tables_of_image_scores(tmp_path: Path, types: Sequence[str]) -> None:
     tables = tables_of(tmp_path, {"bolts": types}, masks=False)
     assert set(read_paper_tables(tables)[1]["metric"]) == {"image_auroc"}
-    for command in ("sweep", "histograms", "show"):
+    for command in ("auroc-over-quantile", "histograms", "show"):
         options = [tables.parent] if command == "show" else ["--tables", tables, "--output", tmp_path / command]
         outcome = dfsc(command, *options)
         assert outcome.code == 0, outcome.errors
@@ -189,17 +194,25 @@ def test_a_table_cut_short_or_damaged_is_named(
 
 def test_all_damaged_receipts_are_named_at_once(lacking: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(lacking.parents[1], tmp_path / "copy"))
-    damaged = sorted(folder.glob("cups-*.json"))
+    damaged = sorted(folder.glob("x/cups/*/*/run.json"))
     damaged[0].write_text(damaged[0].read_text()[:40])
     damaged[1].write_text(json.dumps({"run_id": "1"}))
-    damaged[2].unlink()
     damaged[3].write_text("")
-    receipts = [*sorted({*folder.glob("*-*.json"), *damaged})]
-    grid = json.loads((lacking / "grid.json").read_text())
-    outcome = dfsc(
+    missing = damaged.pop(2)
+    missing.unlink()
+    arguments = [
         *("tables", "--uri", f"sqlite:///{folder}/mlflow.db", "--output", tmp_path / "tables"),
-        *("--grid", json.dumps(grid), *receipts),
-    )
+        *("--results", folder / "x", "--grid", (lacking / "grid.json").read_text()),
+    ]
+    for partial in ([], ["--partial"]):
+        outcome = dfsc(*arguments, *partial)
+        assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+        assert "3 of 11 runs" in outcome.errors and "snakemake --cores 1 --forcerun track" in outcome.errors
+        assert all(str(path) in outcome.errors for path in damaged)
+    for path in damaged:
+        path.unlink()
+    outcome = dfsc(*arguments)
     assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
-    assert "4 of 12 runs" in outcome.errors and "snakemake --cores 1 --forcerun track" in outcome.errors
-    assert all(str(path) in outcome.errors for path in damaged)
+    assert "4 of 12 runs are missing" in outcome.errors
+    assert all(str(path.parent.relative_to(folder / "x")) in outcome.errors for path in (*damaged, missing))
+    assert not (tmp_path / "tables").exists()

@@ -16,7 +16,7 @@ from dfsc.report.store import tracking_client
 from dfsc.report.tracking import read_runs, record_differences
 from support.tracked_runs import track
 
-METHODS = ("efficientad", "dfsc-q0.9")
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
 CATEGORIES = ("coin_tray", "picture_wall")
 Grid = tuple[str, list[Path]]
 
@@ -44,7 +44,7 @@ def grid(uri: str, tmp_path: Path) -> Grid:
     for number, category in enumerate(CATEGORIES):
         for method in METHODS:
             for seed in (0, 1):
-                value = 0.6 + 0.1 * number + 0.05 * seed + (0.02 * (seed + 1) if method != "efficientad" else 0)
+                value = 0.6 + 0.1 * number + 0.05 * seed + (0.02 * (seed + 1) if method != "efficientad-tiny" else 0)
                 receipts.append(tmp_path / f"{category}-{method}-{seed}.json")
                 write_json(receipts[-1], track(uri, category, method, seed, value))
     return uri, receipts
@@ -59,7 +59,7 @@ def runs_with(uri: str, key: str) -> list[Any]:
 
 
 def test_a_retry_finds_the_run(uri: str) -> None:
-    first, second = (track(uri, "coin_tray", "efficientad", 0, 0.7) for _ in range(2))
+    first, second = (track(uri, "coin_tray", "efficientad-tiny", 0, 0.7) for _ in range(2))
     assert first == second
     (run,) = runs_with(uri, first["key"])
     assert run.info.status == "FINISHED" and run.data.params == {"steps": "3"}
@@ -69,17 +69,17 @@ def test_a_retry_finds_the_run(uri: str) -> None:
 
 
 def test_a_run_cut_short_is_written_anew(uri: str) -> None:
-    receipt = track(uri, "coin_tray", "efficientad", 0, 0.7)
+    receipt = track(uri, "coin_tray", "efficientad-tiny", 0, 0.7)
     with tracking_client(uri) as client:
         client.set_terminated(receipt["run_id"], "FAILED")
-    again = track(uri, "coin_tray", "efficientad", 0, 0.7)
+    again = track(uri, "coin_tray", "efficientad-tiny", 0, 0.7)
     (run,) = runs_with(uri, receipt["key"])
     assert run.info.run_id == again["run_id"] != receipt["run_id"]
 
 
 def test_changed_results_replace_the_run(uri: str) -> None:
-    receipt = track(uri, "coin_tray", "efficientad", 0, 0.7)
-    track(uri, "coin_tray", "efficientad", 0, 0.8)
+    receipt = track(uri, "coin_tray", "efficientad-tiny", 0, 0.7)
+    track(uri, "coin_tray", "efficientad-tiny", 0, 0.8)
     (run,) = runs_with(uri, receipt["key"])
     assert run.data.metrics["image_auroc.mean"] == pytest.approx(0.85)
 
@@ -87,7 +87,7 @@ def test_changed_results_replace_the_run(uri: str) -> None:
 def test_several_processes_at_once_on_a_fresh_store(tmp_path: Path) -> None:
     code = (
         "import sys; from support.tracked_runs import track;"
-        "track(sys.argv[1], 'coin_tray', 'efficientad', int(sys.argv[2]), 0.5)"
+        "track(sys.argv[1], 'coin_tray', 'efficientad-tiny', int(sys.argv[2]), 0.5)"
     )
     fresh = f"sqlite:///{tmp_path}/fresh.db"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -96,7 +96,7 @@ def test_several_processes_at_once_on_a_fresh_store(tmp_path: Path) -> None:
         for seed in range(3)
     ]
     assert [process.wait() for process in started] == [0, 0, 0]
-    assert [len(runs_with(fresh, f"coin_tray/efficientad/{seed}")) for seed in range(3)] == [1, 1, 1]
+    assert [len(runs_with(fresh, f"coin_tray/efficientad-tiny/seed{seed}")) for seed in range(3)] == [1, 1, 1]
 
 
 def damage_delete(uri: str, receipt: Path) -> None:
@@ -153,10 +153,10 @@ def test_differences_are_recorded_once_and_change_no_digest(grid: Grid) -> None:
         assert client.get_run(run["run_id"]).data.tags["paired_baseline"] == baseline["run_id"]
     assert [point.value for point in history] == [0.02]
     assert all("difference.image_auroc.mean" not in found["metrics"] for found in read_runs(uri, receipts))
-    again = track(uri, "coin_tray", "dfsc-q0.9", 0, 0.62)
+    again = track(uri, "coin_tray", "dfsc-tiny-q0.9", 0, 0.62)
     assert again == run, "a retry keeps the run"
 
 
 def test_an_unreachable_server_is_one_line() -> None:
     with pytest.raises(UserError, match=r"http://127.0.0.1:9.*results stay on disk"):
-        track("http://127.0.0.1:9", "coin_tray", "efficientad", 0, 0.5)
+        track("http://127.0.0.1:9", "coin_tray", "efficientad-tiny", 0, 0.5)
