@@ -58,7 +58,7 @@ format: $(BIN)/dfsc
 lock:
 	scripts/lock
 
-$(BIN)/dfsc: pyproject.toml requirements.lock
+$(BIN)/dfsc: pyproject.toml requirements.lock dfsc/__init__.py
 	python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and "python3 is %d.%d; 3.11 to 3.13 is needed" % v)'
 	python3 -m venv .venv
 	@echo "installing about 260 packages (5 GB) into .venv; this takes a few minutes"

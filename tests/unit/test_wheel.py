@@ -12,6 +12,8 @@ import pytest
 from conftest import Prepared
 from test_tables import CATEGORIES, GRID, METHODS, SEEDS, track
 
+import dfsc
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -53,6 +55,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_every_module_is_in_the_wheel(installed: Installed) -> None:
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "dfsc").rglob("*.py")}
     assert modules == {str(path.relative_to(installed.root)) for path in (installed.root / "dfsc").rglob("*.py")}
+
+
+def test_the_wheel_has_the_version_of_the_package(installed: Installed) -> None:
+    assert (installed.root / f"dfsc-{dfsc.__version__}.dist-info").is_dir()
 
 
 def test_help_and_status_outside_of_a_checkout(installed: Installed, tmp_path: Path) -> None:
