@@ -1,7 +1,8 @@
-# Everything from a fresh clone: python3 (3.11 or newer), make and git are all that must be there.
+# Everything from a fresh clone: python3 (3.11 to 3.13), make and git are all that must be there.
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
 #   make benchmark                 speed, as ratios in one table: benchmarks/RESULTS.md
+#   make lock                      requirements.lock from pyproject.toml, by uv; CONTRIBUTING.md
 #   make mutants                   which faults the tests would notice; hours: benchmarks/RESULTS.md
 #   make tracking-server           MLflow on PostgreSQL, for a team; docs/cluster.md
 #   make test-slurm, test-server   the tests on a real Slurm, and on a real tracking server
@@ -10,7 +11,7 @@ SHELL := bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format benchmark mutants tracking-server test-slurm test-server
+.PHONY: demo test lint format lock benchmark mutants tracking-server test-slurm test-server
 
 demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
@@ -53,10 +54,14 @@ format: $(BIN)/dfsc
 	ruff format .
 	snakefmt Snakefile workflow
 
-$(BIN)/dfsc: pyproject.toml requirements.lock
-	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %d.%d; 3.11 or newer is needed" % sys.version_info[:2])'
+# Needs no .venv: that is installed from the lock.
+lock:
+	scripts/lock
+
+$(BIN)/dfsc: pyproject.toml requirements.lock dfsc/__init__.py
+	python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and "python3 is %d.%d; 3.11 to 3.13 is needed" % v)'
 	python3 -m venv .venv
-	@echo "installing about 240 packages (5 GB) into .venv; this takes a few minutes"
-	$(BIN)/pip install --quiet --requirement requirements.lock
+	@echo "installing about 260 packages (5 GB) into .venv; this takes a few minutes"
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

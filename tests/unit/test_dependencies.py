@@ -5,13 +5,17 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import packages_distributions, requires, version
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from dfsc.provenance import RECORDED_VERSIONS, parts_of
 from support.checkout import CHECKOUT
 
-PINNED = [re.split(r"[\[=]", entry)[0] for entry in
-          tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]]  # fmt: skip
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+PINNED = [Requirement(entry).name for entry in PROJECT["dependencies"]]
 # Run as a program, asked for by name (to_markdown, postgresql://, executor: slurm), or read for its photographs.
 NEVER_IMPORTED = {"dvc", "psycopg2-binary", "scikit-image", "snakemake-executor-plugin-slurm", "tabulate"}
 
@@ -44,10 +48,37 @@ def test_everything_declared_is_needed() -> None:
     assert set(PINNED) - needed == NEVER_IMPORTED
 
 
-def test_the_declared_versions_are_locked_and_installed() -> None:
-    locked = (CHECKOUT / "requirements.lock").read_text().splitlines()
-    for name in PINNED:
-        assert f"{name}=={version(name)}" in locked
+@pytest.fixture(scope="module")
+def locked() -> dict[str, str]:
+    """Name -> version of what requirements.lock installs on this platform and Python."""
+    entries = re.split(r"\n(?=\w)", (CHECKOUT / "requirements.lock").read_text())[1:]
+    assert [entry for entry in entries if not re.search(r" \\\n    --hash=sha256:[0-9a-f]{64}\b", entry)] == []
+    found = [Requirement(entry.partition(" \\\n")[0]) for entry in entries]
+    here = [entry for entry in found if entry.marker is None or entry.marker.evaluate()]
+    return {canonicalize_name(entry.name): str(entry.specifier).removeprefix("==") for entry in here}
+
+
+def asked_for() -> Iterator[Requirement]:
+    """What pyproject.toml asks for with its dev extra, and what that asks for in turn, on this platform and Python."""
+    waiting = [Requirement(entry) for entry in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
+    seen = set()
+    while waiting:
+        yield (requirement := waiting.pop())
+        for extra in ("", *requirement.extras):
+            if (requirement.name, extra) not in seen:
+                seen.add((requirement.name, extra))
+                more = map(Requirement, requires(requirement.name) or [])
+                waiting += [one for one in more if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
+def test_what_is_asked_for_is_locked_and_nothing_else(locked: dict[str, str]) -> None:
+    asked = list(asked_for())
+    assert {canonicalize_name(requirement.name) for requirement in asked} == locked.keys()
+    assert [str(one) for one in asked if locked[canonicalize_name(one.name)] not in one.specifier] == []
+
+
+def test_what_is_locked_is_installed(locked: dict[str, str]) -> None:
+    assert {name: version(name) for name in locked} == locked
 
 
 def test_the_versions_of_what_shapes_a_result_are_recorded() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import dfsc
 from support.checkout import CHECKOUT
 from support.prepared import Prepared
 from support.tracked_grid import GRID, track
@@ -53,6 +54,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_every_module_is_in_the_wheel(installed: Installed) -> None:
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "dfsc").rglob("*.py")}
     assert modules == {str(path.relative_to(installed.root)) for path in (installed.root / "dfsc").rglob("*.py")}
+
+
+def test_the_wheel_has_the_version_of_the_package(installed: Installed) -> None:
+    assert (installed.root / f"dfsc-{dfsc.__version__}.dist-info").is_dir()
 
 
 def test_help_and_status_outside_of_a_checkout(installed: Installed, tmp_path: Path) -> None:
