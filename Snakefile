@@ -39,6 +39,7 @@ localrules:
     index_pretraining,
     track,
     track_teacher,
+    pair,
     import_teacher,
     tables,
     draw_auroc_over_quantile,
@@ -54,3 +55,4 @@ rule all:
         tables(),
         figures(),
         teacher_receipts(),
+        rules.pair.output,

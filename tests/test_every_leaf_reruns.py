@@ -23,12 +23,12 @@ READ_BY = {
     "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps"],
     "evaluate": ["track"],
     "draw_model_heatmaps": ["track"],
-    "track": ["tables"],
+    "track": ["tables", "pair"],
     "tables": ["draw_auroc_over_quantile", "draw_histograms"],
 }
 OF_DFSC = ["train dfsc-tiny-q0.9"]
 SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_model_heatmaps"]
-OF_TABLES = {"tables", "draw_auroc_over_quantile", "draw_histograms"}
+OF_TABLES = {"pair", "tables", "draw_auroc_over_quantile", "draw_histograms"}
 # The jobs that a leaf, or any leaf of a group, is passed to.
 PASSED_TO = {
     "benchmark": ["synthesize"],
@@ -43,7 +43,7 @@ PASSED_TO = {
     "dfsc.distance": OF_DFSC,
     "dfsc.autoencoder_loss_over": OF_DFSC,
     "inference.": ["score"],
-    "tracking.": ["track", "track_teacher", "tables"],
+    "tracking.": ["track", "track_teacher", "pair", "tables"],
 }
 # Leaves that need another one beside them: what is laid over, and what they are passed to.
 TOGETHER: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -190,6 +190,10 @@ EXPECTED: dict[Key, str] = {
         f"dfsc tables --grid {as_json(OWN)} --uri http://127.0.0.1:5000 --results results/own "
         "--output results/own/tables --reference config/reference_results.csv"
     ),
+    ("own", "pair", of()): (
+        f"dfsc pair --grid {as_json(OWN)} --uri http://127.0.0.1:5000 --results results/own "
+        "--output results/own/pairs.json"
+    ),
     ("own", "draw_auroc_over_quantile", of()): (
         "dfsc auroc-over-quantile --tables results/own/tables --output results/own/figures/auroc_over_quantile"
     ),

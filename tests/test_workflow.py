@@ -148,7 +148,7 @@ def test_images_are_checked_before_the_first_training(own: Own) -> None:
     assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
 
 
-JUDGED = {"evaluate": 2, "track": 2, "tables": 1, "draw_model_heatmaps": 2}
+JUDGED = {"evaluate": 2, "track": 2, "pair": 1, "tables": 1, "draw_model_heatmaps": 2}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Results: tracked runs, tables, figures, and how far a benchmark is."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,24 @@ from dfsc.commands.options import (
     quantiles_of,
 )
 
+if TYPE_CHECKING:
+    from dfsc.settings.grid import Grid
+
+Results = Annotated[Path | None, typer.Option(help="Where receipts lie; results/<benchmark> if not said.")]
+Uri = Annotated[str | None, typer.Option(help="MLflow tracking store; the configuration's if not said.")]
+GridText = Annotated[str | None, typer.Option("--grid", hidden=True, help="As the workflow passes it, JSON.")]
 app = typer.Typer()
+
+
+def benchmark(
+    configfile: list[Path] | None, more: list[Path] | None, results: Path | None, uri: str | None, grid: str | None
+) -> "tuple[Grid, str, Path]":
+    """The grid, its tracking store, and where its results lie: as said, else as the configuration has it."""
+    from dfsc.settings.grid import Grid
+
+    config = {} if grid and uri else configuration(configfile, more)
+    wanted = Grid.from_text(grid) if grid else Grid.from_config(config)
+    return wanted, uri or config["tracking"]["uri"], results or Path("results", wanted.benchmark)
 
 
 @app.command()
@@ -38,24 +55,37 @@ def track(
 
 
 @app.command()
+def pair(
+    output: Output,
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    results: Results = None,
+    uri: Uri = None,
+    grid: GridText = None,
+) -> None:
+    """Give each compared run in MLflow its differences from its baseline's run, to be seen there side by side."""
+    from dfsc.report.pairing import pair_runs
+
+    wanted, store, folder = benchmark(configfile, more, results, uri, grid)
+    pair_runs(store, folder, wanted, output)
+
+
+@app.command()
 def tables(
     configfile: Configfile = None,
     more: MoreConfigfiles = None,
-    results: Annotated[Path | None, typer.Option(help="Where receipts lie; results/<benchmark> if not said.")] = None,
+    results: Results = None,
     output: Annotated[Path | None, typer.Option(help="Folder to write; `tables` in --results if not said.")] = None,
-    uri: Annotated[str | None, typer.Option(help="MLflow tracking store; the configuration's if not said.")] = None,
+    uri: Uri = None,
     reference: Annotated[Path | None, typer.Option(help="Results of others to show with ours, CSV.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
-    grid: Annotated[str | None, typer.Option(hidden=True, help="The grid as the workflow passes it, JSON.")] = None,
+    grid: GridText = None,
 ) -> None:
     """Assemble the tables from the tracked runs of a configuration; refuse gaps and runs that were not made alike."""
     from dfsc.report.paper import write_paper_tables
-    from dfsc.settings.grid import Grid
 
-    config = {} if grid and uri else configuration(configfile, more)
-    wanted = Grid.from_text(grid) if grid else Grid.from_config(config)
-    store, results = uri or config["tracking"]["uri"], results or Path("results", wanted.benchmark)
-    write_paper_tables(store, results, wanted, output or results / "tables", partial, reference)
+    wanted, store, folder = benchmark(configfile, more, results, uri, grid)
+    write_paper_tables(store, folder, wanted, output or folder / "tables", partial, reference)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What is said of one method on one category: the official numbers, more beside them, and the curves."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from dfsc.metrics.auroc import auroc, roc_curve
-from dfsc.metrics.spro import FPR_LIMITS, Curve, SproAccumulator, au_spro, spro_at
+from dfsc.metrics.spro import FPR_LIMITS, HEADLINE_LIMIT, Curve, SproAccumulator, au_spro, spro_at
 
+METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in FPR_LIMITS))  # that methods are compared by
+HEADLINE_METRICS = ("image_auroc", f"au_spro_{HEADLINE_LIMIT}")
 Areas = dict[str, float]  # FPR limit -> AU-sPRO
 
 
@@ -96,3 +99,22 @@ def _localize(
     keys = [key for _, key in chosen]
     areas, curves = zip(*results, strict=True)
     return dict(zip(keys, areas, strict=True)), dict(zip(keys, curves, strict=True))
+
+
+def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
+    """metrics.json under the names that MLflow and the tables use: 'image_auroc.mean', 'au_spro_0.05.mean'..."""
+    flat = {f"image_auroc.{name}": value for name, value in measured["classification"]["auc_roc"].items()}
+    for name, by_limit in measured["localization"]["auc_spro"].items():
+        flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
+    limit = str(HEADLINE_LIMIT)
+    for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
+        flat |= {f"au_spro_{limit}.{kind}.{metric_name(defect)}": areas[limit] for defect, areas in defects.items()}
+    return flat
+
+
+def metric_name(text: str) -> str:
+    """Any text as part of a metric's name, where MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone.
+
+    Other signs become '_x<hexadecimal>_', '&' for example '_x26_'; different texts stay different.
+    """
+    return re.sub(r"[^\w.\- :]|_(?=x[0-9a-f]+_)", lambda sign: f"_x{ord(sign[0]):02x}_", text)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError, listed
 from dfsc.metrics.auroc import auroc
-from dfsc.metrics.spro import FPR_LIMITS, HEADLINE_LIMIT
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
+from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
 from dfsc.report.tracking import TRACK_AGAIN
 from dfsc.settings.grid import Cell, Grid, Method
 
@@ -31,8 +31,6 @@ COMPARED = [
     *("metric", "baseline", "category", "method", "anomaly_type", "value", "value_std", "seeds", "pairs"),
     *("difference", "difference_std", "low", "high", "probability"),
 ]
-METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in FPR_LIMITS))
-HEADLINE_METRICS = ("image_auroc", f"au_spro_{HEADLINE_LIMIT}")
 # What runs must have in common, and within what.
 SAME = {
     "data_digest": ["category"],

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-from dfsc.report.compare import ALL, HEADLINE_METRICS, KEYS, METRICS, SAME, compare, paired_differences, runs_frame
+from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
+from dfsc.report.compare import ALL, KEYS, SAME, compare, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.tables import (
@@ -27,8 +28,8 @@ from dfsc.report.tables import (
     starts_block,
     write_table,
 )
-from dfsc.report.tracking import read_runs, read_scores, record_differences
-from dfsc.settings.grid import CELL_FILES, Cell, Grid, Method
+from dfsc.report.tracking import read_runs, read_scores, receipts_below
+from dfsc.settings.grid import Cell, Grid, Method
 
 DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 \usepackage[T1]{fontenc}
@@ -49,19 +50,17 @@ def write_paper_tables(
 
     runs.csv has every metric of every run, scores.csv every image score, comparison.csv the differences with their
     intervals; table1_... to table4_... are what is shown, tables.tex a document of them all, provenance.csv and .html
-    what the runs were made from. Each compared run in MLflow is given its differences from its baseline.
+    what the runs were made from. MLflow is read, and not changed.
     Raises UserError, writing nothing, as `read_runs`, `runs_frame` and `check_scores` do.
     """
-    receipts = [results / cell.path / CELL_FILES["track"]["receipt"] for cell in grid.cells()]
-    runs = read_runs(uri, [path for path in receipts if path.exists()])
+    runs = read_runs(uri, receipts_below(results, grid))
     frame = runs_frame(runs, grid, partial)
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
-    complete = len(frame) == len(receipts)
+    complete = len(frame) == len(list(grid.cells()))
     context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), not complete, reference)
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
-    record_differences(uri, paired_differences(frame, grid))
     write_text(folder / "grid.json", grid.as_text())
     write_text(folder / "runs.csv", frame.assign(**context.mark).to_csv(index=False))
     write_text(folder / "comparison.csv", comparison.assign(**context.mark).to_csv(index=False))
@@ -139,7 +138,7 @@ def print_tables(folder: Path) -> None:
 def print_comparison(folder: Path, metric: str, name: str | None) -> None:
     """Print a method against its baseline, pair by pair, with the interval: by default each declared one.
 
-    `metric` is one of `dfsc.report.compare.METRICS`. Raises UserError if metric or method is not there.
+    `metric` is one of `dfsc.metrics.summary.METRICS`. Raises UserError if metric or method is not there.
     """
     runs, comparison, context = read_paper_tables(folder)
     if metric not in METRICS:

@@ -1,7 +1,6 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
 import csv
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from dfsc.data.layout import read_manifest
 from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
-from dfsc.metrics.spro import HEADLINE_LIMIT
+from dfsc.metrics.summary import flat_metrics
 from dfsc.report.tracking import TrackedRun, track_run
 from dfsc.settings.grid import CELL_FILES, Cell
 
@@ -146,25 +145,6 @@ def _read_curve(path: Path, steps: int) -> list[dict[str, float]]:
         if not curve or curve[-1]["step"] != steps:
             raise ValueError(f"it does not end at step {steps}")
         return curve
-
-
-def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
-    """metrics.json under the names that MLflow and the tables use: 'image_auroc.mean', 'au_spro_0.05.mean'..."""
-    flat = {f"image_auroc.{name}": value for name, value in measured["classification"]["auc_roc"].items()}
-    for name, by_limit in measured["localization"]["auc_spro"].items():
-        flat |= {f"au_spro_{limit}.{name}": value for limit, value in by_limit.items()}
-    limit = str(HEADLINE_LIMIT)
-    for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
-        flat |= {f"au_spro_{limit}.{kind}.{metric_name(defect)}": areas[limit] for defect, areas in defects.items()}
-    return flat
-
-
-def metric_name(text: str) -> str:
-    """Any text as part of a metric's name, where MLflow allows letters, digits, '_', '-', '.', ' ' and ':' alone.
-
-    Other signs become '_x<hexadecimal>_', '&' for example '_x26_'; different texts stay different.
-    """
-    return re.sub(r"[^\w.\- :]|_(?=x[0-9a-f]+_)", lambda sign: f"_x{ord(sign[0]):02x}_", text)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

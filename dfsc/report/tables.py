@@ -10,7 +10,8 @@ import pandas as pd
 
 from dfsc.files import reading, write_text
 from dfsc.metrics.spro import HEADLINE_LIMIT
-from dfsc.report.compare import ALL, COLUMNS, HEADLINE_METRICS
+from dfsc.metrics.summary import HEADLINE_METRICS
+from dfsc.report.compare import ALL, COLUMNS
 from dfsc.settings.grid import Grid, Method
 
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))

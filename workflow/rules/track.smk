@@ -29,6 +29,23 @@ rule track:
         "--output {output} > {log} 2>&1"
 
 
+rule pair:
+    input:
+        receipts,
+    output:
+        f"{RESULTS}/pairs.json",
+    log:
+        f"{LOGS}/pair.log",
+    params:
+        uri=config["tracking"]["uri"],
+        grid=GRID.as_text(),
+        code=code_digest("pair"),
+    message:
+        "give each compared run in MLflow its differences from its baseline"
+    shell:
+        "dfsc pair --grid {params.grid:q} --uri {params.uri:q} --results {RESULTS} --output {output} > {log} 2>&1"
+
+
 rule track_teacher:
     input:
         teacher=f"{TEACHER}/teacher.pt",

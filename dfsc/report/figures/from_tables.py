@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfsc.data.layout import TEST_FOLDERS
-from dfsc.report.compare import COLUMNS, HEADLINE_METRICS
+from dfsc.metrics.summary import HEADLINE_METRICS
+from dfsc.report.compare import COLUMNS
 from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure
 from dfsc.report.tables import HEADINGS, RUNS_MISSING, Context
 from dfsc.settings.grid import Grid

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dfsc.metrics.summary import metric_name
 from dfsc.provenance import RECORDED_VERSIONS, code_digest
 from dfsc.report.compare import SAME, runs_frame
 from dfsc.report.paper import provenance
-from dfsc.report.runs import metric_name
 from dfsc.report.store import tracking_client
 from dfsc.report.tracking import read_runs
 from dfsc.settings.grid import Grid, Method
