@@ -249,6 +249,8 @@ def write_table(table: Table, folder: Path) -> None:
 
 def starts_block(table: pd.DataFrame) -> list[bool]:
     """Per row whether it begins another category or kind of source, and so is set off by a line."""
+    if table.empty:  # then it has no columns either: what was not measured has no rows
+        return []
     blocks = table[["category"]].assign(ours=table["source"] == "ours") if "source" in table else table[["category"]]
     changed = (blocks != blocks.shift()).any(axis=1)
     if "source" in table:

@@ -85,6 +85,8 @@ class Made:
             "evaluate": {**place, "maps": self.model(METHODS[0], "maps.npz"), "output": out / "metrics.json"},
             "track": {"files": [first.with_name(name) for name in TRACKED], "uri": uri, "experiment": "made",
                       "category": category, "method": METHODS[0], "output": out / "run.json"},
+            "pair": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
+                     "results": tables.parent, "output": out / "pairs.json"},
             "tables": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
                        "results": tables.parent, "output": out / "tables"},
             "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},

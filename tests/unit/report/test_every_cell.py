@@ -160,8 +160,9 @@ def whole(root: Path) -> Tables:
     """The tables of the whole grid, as the command makes them from a configuration and the folder of results."""
     shutil.copytree(CHECKOUT / "config", root / "config")
     (root / "told.yaml").write_text(yaml.safe_dump(CONFIG | {"tracking": {"uri": uri_of(root)}}))
-    outcome = dfsc("tables", "--configfile", "told.yaml", "--reference", REFERENCE)
-    assert outcome.code == 0, outcome.errors
+    for arguments in (("tables", "--reference", REFERENCE), ("pair", "--output", "pairs.json")):
+        outcome = dfsc(*arguments, "--configfile", "told.yaml")
+        assert outcome.code == 0, outcome.errors
     return Tables(root / "results" / BENCHMARK / "tables", CELLS)
 
 
@@ -175,6 +176,21 @@ def gaps(root: Path, whole: Tables) -> Tables:
         shutil.copy(receipt_of(root, cell), results / cell.path)
     write_paper_tables(uri_of(root), results, GRID, results / "tables", partial=True, reference=REFERENCE)
     return Tables(results / "tables", cells)
+
+
+@pytest.fixture(scope="module")
+def pairs(root: Path, whole: Tables) -> dict[str, Any]:
+    """What the command says of the differences that it gave the runs in MLflow, which the tables left as they were."""
+    with tracking_client(uri_of(root)) as client:
+        experiment = client.get_experiment_by_name(BENCHMARK)
+        assert experiment is not None
+        for run in client.search_runs([experiment.experiment_id], max_results=1000):
+            assert not any(name.startswith("difference") for name in run.data.metrics)
+            assert "paired_baseline" not in run.data.tags
+    outcome = dfsc("pair", "--configfile", "told.yaml", "--output", root / "pairs.json")
+    assert outcome.code == 0, outcome.errors
+    found: dict[str, Any] = json.loads((root / "pairs.json").read_text())
+    return found
 
 
 @pytest.fixture(params=["whole", "gaps"])
@@ -633,7 +649,7 @@ def test_every_cost(tables: Tables) -> None:
 # In MLflow.
 
 
-def test_every_run_in_mlflow(root: Path, whole: Tables) -> None:
+def test_every_run_in_mlflow(root: Path, pairs: dict[str, Any]) -> None:
     with tracking_client(uri_of(root)) as client:
         experiment = client.get_experiment_by_name(BENCHMARK)
         assert experiment is not None
@@ -653,6 +669,22 @@ def test_every_run_in_mlflow(root: Path, whole: Tables) -> None:
         assert {
             name: value for name, value in run.data.metrics.items() if not name.startswith("loss/")
         } == pytest.approx(told_numbers(cell), abs=1e-12)
+
+
+def test_every_difference_that_is_said_of_a_run(root: Path, pairs: dict[str, Any]) -> None:
+    def run_of(cell: Cell) -> str:
+        return str(json.loads(receipt_of(root, cell).read_text())["run_id"])
+
+    compared = {run_of(cell): cell for cell in CELLS if cell.method not in BASELINES}
+    assert pairs.keys() == compared.keys()
+    for run, cell in compared.items():
+        wanted = {
+            f"{metric}.{column}": gain_of(metric, column, *cell)
+            for metric, column in itertools.product(("image_auroc", "au_spro_0.05"), COLUMNS)
+        }
+        baseline = pairs[run].pop("baseline")
+        assert baseline == run_of(cell._replace(method=baseline_of(cell.method)))
+        assert pairs[run] == pytest.approx(wanted, abs=1e-12), cell
 
 
 def check_tags(cell: Cell, tags: dict[str, str], by_name: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, runs_frame
+from dfsc.report.pairing import pair_runs
 from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
 from dfsc.report.tables import OPTIMISTIC, probability, reference_results
@@ -158,15 +159,22 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
         print_tables(folder / "none")
 
 
-def test_each_dfsc_run_carries_its_difference(folder: Path, tracked: Store) -> None:
-    with tracking_client(tracked[0]) as client:
-        run = client.get_run(run_id_of(tracked[1], "coin_tray/dfsc-tiny-q0.99/seed1")).data
-        paired = client.get_run(run_id_of(tracked[1], "coin_tray/efficientad-tiny/seed1"))
+def test_each_dfsc_run_carries_its_difference(tracked: Store, tmp_path: Path) -> None:
+    uri, results = tracked
+    pair_runs(uri, results, GRID, tmp_path / "pairs.json")
+    with tracking_client(uri) as client:
+        run = client.get_run(run_id_of(results, "coin_tray/dfsc-tiny-q0.99/seed1")).data
+        paired = client.get_run(run_id_of(results, "coin_tray/efficientad-tiny/seed1"))
     assert run.tags["paired_baseline"] == paired.info.run_id
     assert run.metrics["difference.image_auroc.mean"] == pytest.approx(
         run.metrics["image_auroc.mean"] - paired.data.metrics["image_auroc.mean"]
     )
     assert not any(name.startswith("difference") for name in paired.data.metrics)
+    pairs = json.loads((tmp_path / "pairs.json").read_text())
+    assert len(pairs) == len(SEEDS) * len(CATEGORIES) * sum(not method.is_baseline for method in GRID.methods)
+    written = pairs[run_id_of(results, "coin_tray/dfsc-tiny-q0.99/seed1")]
+    assert written.pop("baseline") == paired.info.run_id
+    assert {f"difference.{name}": value for name, value in written.items()}.items() <= run.metrics.items()
 
 
 @pytest.mark.parametrize("lacking", [["picture_wall/dfsc-tiny-q0.9/seed1"], []])
@@ -182,6 +190,9 @@ def test_gaps_are_refused_by_name_or_marked_on_every_line(
     with pytest.raises(UserError, match=f"{1 + len(lacking)} of 24 runs .*coin_tray/efficientad-tiny/seed2"):
         write_paper_tables(*store, GRID, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
+    with pytest.raises(UserError, match=f"{1 + len(lacking)} of 24 runs .*coin_tray/efficientad-tiny/seed2"):
+        pair_runs(*store, GRID, tmp_path / "pairs.json")
+    assert not (tmp_path / "pairs.json").exists()
 
     write_paper_tables(*store, GRID, tmp_path / "tables", partial=True)
     for name in ("table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"):
@@ -237,6 +248,14 @@ def test_results_of_a_larger_grid_give_the_tables_of_a_smaller(store: Store, tmp
     smaller = replace(GRID, seeds=[0, 1])
     write_paper_tables(*store, smaller, tmp_path / "tables")
     assert set(pd.read_csv(tmp_path / "tables/runs.csv")["seed"]) == {0, 1}
+
+
+def test_results_without_any_receipt_are_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none: holds no receipt of benchmark's runs; run the workflow first"):
+        write_paper_tables(store[0], Path("none"), GRID, tmp_path / "tables", partial=True)
+    with pytest.raises(UserError, match="none: holds no receipt of benchmark's runs; run the workflow first"):
+        pair_runs(store[0], Path("none"), GRID, tmp_path / "pairs.json")
+    assert not (tmp_path / "tables").exists() and not (tmp_path / "pairs.json").exists()
 
 
 def test_a_grid_that_is_none_is_refused() -> None:
