@@ -147,7 +147,6 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
     chosen = [method for method in compared if method.name in ([name] if name else context.grid.headlines)]
     if not chosen:
         raise UserError(f"--method: {name} is none of {', '.join(method.name for method in compared)}")
-    values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
     for method in chosen:
         shown = comparison[
             (comparison["metric"] == metric)
@@ -156,6 +155,7 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
         ]
         if shown.empty:
             raise UserError(f"{folder}: no {metric} of {method.name} yet; run the workflow to its end")
+        values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
         baseline = context.grid.method(method.pairs_with)
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),

@@ -78,12 +78,12 @@ def run(prepared: Prepared, results: Path) -> Run:
     return partial(run_all, commands(prepared, results))
 
 
-def run_all(steps: list[list[str]], folder: Path, changes: dict[str, str | None], **options: object) -> dict[str, str]:
+def run_all(steps: list[list[str]], folder: Path, changes: dict[str, str | None], umask: int = -1) -> dict[str, str]:
     """Run them in a folder under a changed environment; returns file -> digest. Fails for words beyond the progress."""
     folder.mkdir(exist_ok=True)
     environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
     command = [sys.executable, "-c", RUN, json.dumps(steps)]
-    ended = subprocess.run(command, cwd=folder, env=environment, check=False, **{"capture_output": True, **options})
+    ended = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, umask=umask)
     assert ended.returncode == 0, ended.stderr
     assert not ended.stderr, ended.stderr.decode()
     assert "τ'".encode() in ended.stdout

@@ -17,6 +17,7 @@ from dfsc.data.manifest import scan_category
 from dfsc.data.pretraining_images import PretrainingImages, write_index
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.inference.maps import SmallMaps
 from support.small_sets import loco_category, save_as_it_is
 
 WIDE = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27  # of 0..64773
@@ -200,7 +201,7 @@ def listed_by_manifest(folder: Path) -> set[str]:
 def listed_by_evaluation(folder: Path) -> set[str]:
     files = [path for path in folder.rglob("test/*/*") if path.suffix.lower() in endings() and path.name[0] != "."]
     maps = {path.relative_to(folder).as_posix(): np.zeros((8, 8), np.float32) for path in files}
-    scores = evaluate_small_maps(folder.parent, folder.name, maps, "zero").image_scores
+    scores = evaluate_small_maps(folder.parent, folder.name, SmallMaps(maps, "zero")).image_scores
     return {path for path in scores if path.startswith("test/good/")}
 
 

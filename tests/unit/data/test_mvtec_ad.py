@@ -12,6 +12,7 @@ from dfsc.data.manifest import scan_category
 from dfsc.data.mvtec_ad import arrange
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.maps import SmallMaps
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -55,7 +56,7 @@ def test_arranged_category_is_accepted_and_evaluated(bottle: Path, tmp_path: Pat
     for path in maps:
         if "structural" in path:
             maps[path][6:8, 4:6] = 1
-    metrics = evaluate_small_maps(arranged.parent, "bottle", maps, "zero").metrics
+    metrics = evaluate_small_maps(arranged.parent, "bottle", SmallMaps(maps, "zero")).metrics
     assert metrics["classification"]["auc_roc"] == {"structural_anomalies": 1.0, "mean": 1.0}
     areas = metrics["localization"]["auc_spro"]
     assert areas["mean"] == areas["structural_anomalies"] and "logical_anomalies" not in areas

@@ -13,7 +13,7 @@ from dfsc.data.layout import read_manifest
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.image_scores import read_scores, write_scores
-from dfsc.inference.maps import read_maps, write_maps
+from dfsc.inference.maps import SmallMaps, read_maps, write_maps
 from dfsc.inference.score import score_images
 from dfsc.model.networks import EfficientAD
 from dfsc.model.saved import model_state
@@ -21,7 +21,7 @@ from dfsc.report.figures.heatmaps import worst_examples
 from dfsc.settings.scoring import ScoringSettings
 from support.command_line import Outcome, dfsc
 from support.figures import check_figure
-from support.prepared import TRAINING, Prepared
+from support.prepared import TRAINING, Prepared, model_files
 from support.small_sets import Pixels, loco_category, save_as_it_is
 
 NAMES = ('part 7, left.png', 'say "ho".JPG', "ä; b.tif", "c'd.bmp", "e=f {g}.webp")  # fmt: skip
@@ -41,6 +41,9 @@ def on_its_side(path: Path, pixels: Pixels) -> None:
         Image.fromarray(np.ascontiguousarray(np.rot90(pixels[:50]))).save(path, exif=exif)
 
 
+LABELS = ("--label", "EfficientAD-tiny", "--label", "DFSC-tiny")
+
+
 def train(prepared: Prepared, folder: Path, output: Path, **changes: object) -> Outcome:
     """Manifest and model of a category's folder, below `output`."""
     place = ("--dataset", folder.parent, "--category", folder.name)
@@ -50,7 +53,7 @@ def train(prepared: Prepared, folder: Path, output: Path, **changes: object) -> 
     return dfsc(
         *("train", "--settings", json.dumps({**TRAINING, "steps": 2, **changes}), *place, "--device", "cpu"),
         *("--manifest", output / "manifest.csv", "--teacher", prepared.root / "teacher.pt"),
-        *(*prepared.pretraining, "--output", output / "model.pt"),
+        *(*prepared.pretraining, *model_files(output)),
         *("--checkpoints", output / "checkpoints"),
     )
 
@@ -74,19 +77,19 @@ def test_any_name_and_format_from_manifest_to_figures(prepared: Prepared, tmp_pa
     )
     assert outcome.code == 0, outcome.errors
     tests = {f"test/{kind}/{name}" for kind in ("good", "logical_anomalies", "structural_anomalies") for name in NAMES}
-    assert set(read_scores(tmp_path / "scores.csv")) == set(read_maps(tmp_path / "maps.npz")) == tests
+    assert set(read_scores(tmp_path / "scores.csv")) == set(read_maps(tmp_path / "maps.npz").maps) == tests
     for route in ("official", "maps.npz"):
         outcome = dfsc("evaluate", *place, "--maps", tmp_path / route, "--output", tmp_path / f"{route}.json")
         assert outcome.code == 0, outcome.errors
     assert (tmp_path / "official.json").read_text() == (tmp_path / "maps.npz.json").read_text()
 
-    maps = f"efficientad={tmp_path / 'maps.npz'}"
+    maps = tmp_path / "maps.npz"
     for name, options in {"first": (), "worst": ("--worst", tmp_path / "scores.csv")}.items():
-        outcome = dfsc("heatmaps", maps, *place, "--output", tmp_path / name, *options)
+        outcome = dfsc("heatmaps", maps, "--label", "EfficientAD-tiny", *place, "--output", tmp_path / name, *options)
         assert outcome.code == 0, outcome.errors
         check_figure(tmp_path / name)
     models = [tmp_path / "model.pt"] * 2
-    outcome = dfsc("novelty", *models, *place, "--quantiles", "0.9", "--output", tmp_path / "novelty")
+    outcome = dfsc("novelty", *models, *LABELS, *place, "--quantiles", "0.9", "--output", tmp_path / "novelty")
     assert outcome.code == 0, outcome.errors
 
 
@@ -99,7 +102,7 @@ def test_one_anomaly_type_alone_can_be_drawn(prepared: Prepared, tmp_path: Path)
     assert outcome.code == 0, outcome.errors
     place = ("--dataset", folder.parent, "--category", "part")
     outcome = dfsc(
-        *("novelty", tmp_path / "model.pt", tmp_path / "model.pt", *place),
+        *("novelty", tmp_path / "model.pt", tmp_path / "model.pt", *LABELS, *place),
         *("--quantiles", "0.9", "--output", tmp_path / "novelty"),
     )
     assert outcome.code == 0, outcome.errors
@@ -168,10 +171,10 @@ def test_one_image_score_is_computed_once_and_ranks_everywhere(tmp_path: Path) -
         settings = ScoringSettings(padding, "float32")
         maps, scores = score_images(model, folder, records, settings, torch.device("cpu"), 1, lambda done, total: None)
         write_scores(tmp_path / "scores.csv", scores)
-        write_maps(tmp_path / "maps.npz", maps)
+        write_maps(tmp_path / "maps.npz", SmallMaps(maps, padding))
         read = read_scores(tmp_path / "scores.csv")
         small = read_maps(tmp_path / "maps.npz")
-        assert read == evaluate_small_maps(folder.parent, "part", small, padding).image_scores
+        assert read == evaluate_small_maps(folder.parent, "part", small).image_scores
         assert set(read) == set(paths) and len(read) == 120
         worst = worst_examples(read, 3)
         for kind, chosen in (("logical", worst[:3]), ("structural", worst[3:])):

@@ -284,7 +284,8 @@ def test_maps_are_read_with_their_padding_as_they_were_written(
 def test_an_archive_without_a_known_padding_is_refused(
     category: SmallCategory, tmp_path: Path, arrays: dict[str, Any], message: str
 ) -> None:
-    np.savez(tmp_path / "maps.npz", **category.small_maps, **arrays)
+    held: dict[str, Any] = {**category.small_maps, **arrays}
+    np.savez(tmp_path / "maps.npz", **held)
     with pytest.raises(UserError, match=message) as error:
         read_maps(tmp_path / "maps.npz")
     assert "maps.npz" in str(error.value) and "\n" not in str(error.value)
