@@ -95,7 +95,7 @@ def compare(
     method: Annotated[str | None, typer.Option(help="Its name; without it, the declared one.")] = None,
 ) -> None:
     """Print a method against its baseline, pair by pair, with the 95 % interval of the difference."""
-    from dfsc.report.paper import print_comparison
+    from dfsc.report.terminal import print_comparison
 
     print_comparison(results / "tables", metric, method)
 
@@ -180,8 +180,8 @@ def show(
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
-    from dfsc.report.paper import print_tables
     from dfsc.report.store import masked
+    from dfsc.report.terminal import print_tables
 
     print_tables(results / "tables")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")

@@ -19,7 +19,7 @@ from dfsc.metrics.auroc import auroc
 from dfsc.report.compare import ALL
 from dfsc.report.paper import read_image_scores, read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
-from dfsc.report.tables import latex
+from dfsc.report.table_files import latex
 from dfsc.report.tracking import TrackedRun, track_run
 from dfsc.settings.grid import Grid
 from support.command_line import dfsc

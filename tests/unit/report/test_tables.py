@@ -14,9 +14,10 @@ import pytest
 from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, runs_frame
 from dfsc.report.pairing import pair_runs
-from dfsc.report.paper import print_comparison, print_tables, read_paper_tables, write_paper_tables
+from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
 from dfsc.report.tables import OPTIMISTIC, probability, reference_results
+from dfsc.report.terminal import print_comparison, print_tables
 from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT

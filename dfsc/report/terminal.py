@@ -1,0 +1,98 @@
+"""Tables and comparisons in the terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from dfsc.errors import UserError
+from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
+from dfsc.report.compare import ALL, KEYS
+from dfsc.report.paper import read_paper_tables
+from dfsc.report.table_files import starts_block
+from dfsc.report.tables import (
+    CHANCE,
+    RUNS_MISSING,
+    Context,
+    caption,
+    gain,
+    method_table,
+    not_measured,
+    points,
+    probability,
+)
+from dfsc.settings.grid import Cell, Method
+
+
+def print_tables(folder: Path) -> None:
+    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal."""
+    _, comparison, context = read_paper_tables(folder)
+    for metric in HEADLINE_METRICS:
+        # For 80 columns: the interval says more of a difference than its spread, which is in the files.
+        table = method_table(comparison, context.grid.methods, metric, context, spread=False)
+        if not table.empty:  # without masks, nothing is localised
+            _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
+
+
+def print_comparison(folder: Path, metric: str, name: str | None) -> None:
+    """Print a method against its baseline, pair by pair, with the interval: by default each declared one.
+
+    `metric` is one of `dfsc.metrics.summary.METRICS`. Raises UserError if metric or method is not there.
+    """
+    runs, comparison, context = read_paper_tables(folder)
+    if metric not in METRICS:
+        raise UserError(f"--metric: {metric} is none of {', '.join(METRICS)}")
+    compared = [method for method in context.grid.methods if not method.is_baseline]
+    chosen = [method for method in compared if method.name in ([name] if name else context.grid.headlines)]
+    if not chosen:
+        raise UserError(f"--method: {name} is none of {', '.join(method.name for method in compared)}")
+    for method in chosen:
+        shown = comparison[
+            (comparison["metric"] == metric)
+            & (comparison["method"] == method.name)
+            & (comparison["anomaly_type"] == "mean")
+        ]
+        if shown.empty:
+            raise UserError(f"{folder}: no {metric} of {method.name} yet; run the workflow to its end")
+        values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
+        baseline = context.grid.method(method.pairs_with)
+        _print(
+            pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
+            f"{method.label} against {baseline.label}. {caption(metric, context)}{not_measured(comparison)}",
+        )
+
+
+def _pair_rows(
+    shown: pd.DataFrame, values: dict[Cell, float], baseline: Method, method: Method, context: Context
+) -> Iterator[dict[str, str]]:
+    """A row per pair of runs, and one of their summary, for each category and the mean of them."""
+    for row in shown.to_dict("records"):
+        start = {**context.mark, "category": row["category"]}
+        for seed in context.grid.seeds if row["category"] != ALL else ():
+            pair = [values.get(Cell(row["category"], one.name, seed)) for one in (baseline, method)]
+            if (before := pair[0]) is not None and (after := pair[1]) is not None:
+                both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
+                yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
+        summary = {"seed": "all", "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
+        yield {**start, **summary}
+
+
+def _print(table: pd.DataFrame, text: str) -> None:
+    """Print a table that fits 80 columns: a block per category, under its name; PARTIAL on top, if it is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    cells = table.drop(columns=["status", "category"], errors="ignore")
+    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
+    if "status" in table:
+        printed.title, printed.title_style = RUNS_MISSING, "bold red"
+    for number, column in enumerate(cells.columns):
+        printed.add_column(column, justify="right" if number else "left")
+    for number, begins in enumerate(starts_block(table)):
+        if begins:
+            printed.add_section()
+        if begins or number == 0:
+            printed.add_row(str(table.iloc[number]["category"]), style="bold")
+        printed.add_row(*map(str, cells.iloc[number]))
+    Console().print(printed)
