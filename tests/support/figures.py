@@ -11,7 +11,7 @@ DOTS, POINTS = 150, 72  # per inch: of our PNGs, of any PDF
 
 
 def check_figure(path: Path) -> None:
-    """`path`.png decodes to more than one colour, and `path`.pdf is whole and one page of the same size."""
+    """`path`.png decodes to more than one colour, and `path`.pdf is whole and one page of the same size, within 2 %."""
     with Image.open(f"{path}.png") as image:
         pixels, size = np.asarray(image.convert("RGB")), image.size
     assert (pixels != pixels[0, 0]).any(), f"{path}.png is of one colour"
@@ -19,4 +19,6 @@ def check_figure(path: Path) -> None:
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF"), f"{path}.pdf is cut short"
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 1, f"{path}.pdf has another number of pages than one"
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
-    assert [float(side) * DOTS / POINTS for side in box] == pytest.approx(size, abs=2), f"{path}: another size as PDF"
+    # Letters of the two are not of quite the same width, and a figure ends where its last letter does.
+    sides = [float(side) * DOTS / POINTS for side in box]
+    assert sides == pytest.approx(size, rel=0.02), f"{path}: other sides as PDF"
