@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from support.checkout import Checkout
 from support.command_line import dfsc
 from support.prepared import GENERATED, TEACHER, Prepared, teacher_files
+
+# How fast a busy machine is, is no matter of a test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # The environment's commands are found without activating it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

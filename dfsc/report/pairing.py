@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dfsc.files import write_json
-from dfsc.report.compare import paired_differences, runs_frame
-from dfsc.report.tracking import read_runs, receipts_below, record_differences
+from dfsc.report.compare import paired_differences, receipts_below, runs_frame
+from dfsc.report.tracking import read_runs, record_differences
 from dfsc.settings.grid import Grid
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-from dfsc.report.compare import KEYS, SAME, compare, runs_frame
+from dfsc.report.compare import KEYS, SAME, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.table_files import page, write_tables
 from dfsc.report.tables import Context, build_tables
-from dfsc.report.tracking import read_runs, read_scores, receipts_below
+from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
 
 

@@ -11,7 +11,6 @@ from dfsc.errors import UserError, listed
 from dfsc.files import digest_of, read_record, reading
 from dfsc.inference.image_scores import read_scores as read_image_scores
 from dfsc.report.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
-from dfsc.settings.grid import CELL_FILES, Grid
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,15 +140,6 @@ def _write_artifacts(client: "MlflowClient", uri: str, run_id: str, artifacts: M
     for path, folder in artifacts.items():
         if path.name == SCORES or there.get(f"{folder}/{path.name}".lstrip("/")) != path.stat().st_size:
             place.log_artifact(str(path), folder or None)  # type: ignore[no-untyped-call]
-
-
-def receipts_below(results: Path, grid: Grid) -> list[Path]:
-    """The receipts of a grid's cells below `results` (results/<benchmark>). Raises UserError if there is none."""
-    receipts = [results / cell.path / CELL_FILES["track"]["receipt"] for cell in grid.cells()]
-    found = [path for path in receipts if path.exists()]
-    if not found:
-        raise UserError(f"{results}: holds no receipt of {grid.benchmark}'s runs; run the workflow first")
-    return found
 
 
 def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dfsc.metrics.auroc import auroc, roc_curve
@@ -13,7 +13,6 @@ few_values = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=30)
 any_values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30)
 
 
-@settings(deadline=None)  # the first example imports scikit-learn
 @given(st.one_of(st.tuples(few_values, few_values), st.tuples(any_values, any_values)))
 def test_equals_scikit_learn(scores: tuple[list[float], list[float]]) -> None:
     from sklearn.metrics import roc_auc_score
@@ -23,7 +22,6 @@ def test_equals_scikit_learn(scores: tuple[list[float], list[float]]) -> None:
     assert auroc(good, anomalous) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(few_values, few_values)
 def test_area_under_the_roc_curve_is_auroc(good: list[float], anomalous: list[float]) -> None:
     fpr, tpr = roc_curve(good, anomalous)
@@ -31,7 +29,6 @@ def test_area_under_the_roc_curve_is_auroc(good: list[float], anomalous: list[fl
     assert np.trapezoid(tpr, fpr) == pytest.approx(auroc(good, anomalous), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(few_values, few_values)
 def test_the_roc_curve_has_a_point_for_every_distinct_score(good: list[float], anomalous: list[float]) -> None:
     thresholds = sorted({*good, *anomalous}, reverse=True)

@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -79,7 +79,6 @@ def au_spros(maps: Maps, masks: Masks, areas: Areas) -> list[float]:
     return [au_spro(*curve, limit) for limit in FPR_LIMITS]
 
 
-@settings(deadline=None)
 @given(categories())
 def test_equals_the_definition_at_every_distinct_score(category: Category) -> None:
     fpr, spro = spro_curve(*category)
@@ -92,7 +91,6 @@ def test_equals_the_definition_at_every_distinct_score(category: Category) -> No
     np.testing.assert_allclose(spro_at(fpr, spro, expected_fpr[upper]), expected_spro[upper], atol=1e-9)
 
 
-@settings(deadline=None)
 @given(categories(), st.sampled_from([lambda x: x**3 + x, np.exp, lambda x: 1000 * x - 7, np.arctan]))
 def test_a_strictly_increasing_map_of_the_scores_changes_nothing(
     category: Category, increasing: Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -102,7 +100,6 @@ def test_a_strictly_increasing_map_of_the_scores_changes_nothing(
     assert au_spros(changed, masks, areas) == pytest.approx(au_spros(maps, masks, areas), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(categories(), st.randoms(use_true_random=False))
 def test_the_order_of_images_and_regions_changes_nothing(category: Category, random: Random) -> None:
     images = [
@@ -119,7 +116,6 @@ def test_the_order_of_images_and_regions_changes_nothing(category: Category, ran
     assert au_spros(*shuffled) == pytest.approx(au_spros(*category), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(categories(), st.integers(1, 5))
 def test_counting_in_portions_changes_nothing(category: Category, portions: int) -> None:
     maps, masks, areas = category
