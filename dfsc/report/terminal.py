@@ -73,7 +73,8 @@ def _pair_rows(
             if (before := pair[0]) is not None and (after := pair[1]) is not None:
                 both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
                 yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
-        summary = {"seed": "all", "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
+        both = {baseline.label: "", method.label: ""}
+        summary = {"seed": "all", **both, "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
         yield {**start, **summary}
 
 
