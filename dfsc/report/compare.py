@@ -93,7 +93,9 @@ def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) 
     if duplicates := sorted({cell.path for cell in found if found.count(cell) > 1}):
         raise UserError(f"tables: two runs of {duplicates[0]}; one is wanted")
     if strangers := [cell for cell in found if cell not in wanted]:
-        raise UserError(f"tables: run of {strangers[0].path} is not of the grid; its receipt lies in the folder of another cell")
+        raise UserError(
+            f"tables: run of {strangers[0].path} is not of the grid; its receipt lies in the folder of another cell"
+        )
     missing = [cell.path for cell in wanted if cell not in found]
     if missing and not partial:
         raise UserError(
