@@ -41,6 +41,8 @@ def track_model(
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
     by_name = {path.name: path for path in files}
+    if twice := [path for path in files if by_name[path.name] != path]:
+        raise UserError(f"{twice[0]}: is a second file of that name; a run holds one")
     if missing := [name for name in (RECORD, CURVE, METRICS) if name not in by_name]:
         raise UserError(f"{missing[0]}: is not among the files to track; name it too")
     path = by_name[RECORD]

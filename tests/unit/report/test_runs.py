@@ -136,6 +136,14 @@ def test_a_file_that_is_not_named_is_asked_for(model: Path, uri: str, tmp_path: 
     assert not (tmp_path / "run.json").exists()
 
 
+def test_a_second_file_of_one_name_is_refused(model: Path, uri: str, tmp_path: Path) -> None:
+    shutil.copy(model / "scores.csv", tmp_path / "scores.csv")
+    outcome = dfsc(*track_arguments(model, uri), tmp_path / "scores.csv", "--output", tmp_path / "run.json")
+    assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+    assert "scores.csv: is a second file of that name" in outcome.errors
+    assert not (tmp_path / "run.json").exists()
+
+
 def test_a_defect_of_any_name_can_be_tracked(model: Path, uri: str, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(model, tmp_path / "model"))
     metrics = json.loads((copied / "metrics.json").read_text())
