@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from dfsc.files import reading
-from dfsc.settings.grid import CELL_FILES, Cell, Grid
+from dfsc.settings.grid import CELL_FILES, Cell, Grid, teacher_path
 
 # Each rule of a cell, which is its log's name, and the last of its files.
 LAST_FILES = {rule: list(files.values())[-1] for rule, files in CELL_FILES.items()}
@@ -41,8 +41,8 @@ def read_teachers(config: Mapping[str, Any]) -> list[Model]:
     """The state of each size's teacher, which all models of that size wait for."""
     benchmark, teachers = config["benchmark"], []
     for size in config["training"]["sizes"]:
-        name, log = ("", f"teacher {size}"), Path("logs", benchmark, "teachers", size, "teacher.log")
-        done = Path("results", benchmark, "teachers", size, "teacher.pt").exists()
+        name, log = ("", f"teacher {size}"), Path("logs", benchmark, teacher_path(size), "teacher.log")
+        done = Path("results", benchmark, teacher_path(size), "teacher.pt").exists()
         teachers.append(Model(*name, "done", 1) if done else _read_training(name, log))
     return teachers
 

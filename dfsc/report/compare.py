@@ -21,7 +21,7 @@ from dfsc.metrics.auroc import auroc
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
 from dfsc.report.tracking import TRACK_AGAIN
-from dfsc.settings.grid import CELL_FILES, Cell, Grid, Method
+from dfsc.settings.grid import Cell, Grid, Method
 
 KEYS = ["category", "method", "seed"]  # of a cell
 COLUMNS = (*ANOMALY_TYPES, "mean")
@@ -45,8 +45,7 @@ Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
 
 def receipts_below(results: Path, grid: Grid) -> list[Path]:
     """The receipts of a grid's cells below `results` (results/<benchmark>). Raises UserError if there is none."""
-    receipts = [results / cell.path / CELL_FILES["track"]["receipt"] for cell in grid.cells()]
-    found = [path for path in receipts if path.exists()]
+    found = [path for path in grid.receipts(results) if path.exists()]
     if not found:
         raise UserError(f"{results}: holds no receipt of {grid.benchmark}'s runs; run the workflow first")
     return found

@@ -11,7 +11,7 @@ from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.metrics.summary import flat_metrics
 from dfsc.report.tracking import TrackedRun, track_run
-from dfsc.settings.grid import CELL_FILES, Cell
+from dfsc.settings.grid import CELL_FILES, Cell, teacher_path
 
 ARTIFACT_FOLDERS = {"model.pt": "model", "curves.csv": "curves", "curves.png": "curves"}  # in MLflow; others: the top
 RECORD, CURVE = CELL_FILES["train"]["record"], CELL_FILES["train"]["curve"]
@@ -98,7 +98,7 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
         curve = _read_curve(teacher.with_suffix(".csv"), steps)
         run = TrackedRun(
             name=f"teacher {size}",
-            key=f"{benchmark}/teachers/{size}/{made['fingerprint'][:12]}",
+            key=f"{benchmark}/{teacher_path(size)}/{made['fingerprint'][:12]}",
             tags={
                 **{name: str(made[name]) for name in ("teacher", "digest", "commit", "hardware")},
                 "code_digest": str(made["code"]),

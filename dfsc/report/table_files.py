@@ -99,11 +99,8 @@ def to_html(table: Table) -> str:
         for begins, row in zip(starts_block(table.shown), table.shown.itertuples(index=False, name=None), strict=True)
     )
     head = cells("th", tuple(table.shown.columns))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
-        f"<style>{STYLE}</style><h1>{html.escape(table.title)}</h1><p>{html.escape(table.caption)}</p>\n"
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></html>\n"
-    )
+    shown = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return _document(table.title, STYLE, f"<p>{html.escape(table.caption)}</p>\n{shown}")
 
 
 def page(title: str, table: pd.DataFrame) -> str:
@@ -111,7 +108,12 @@ def page(title: str, table: pd.DataFrame) -> str:
     style = STYLE + "td{text-align:left;white-space:normal}th{text-align:left!important}"
     with pd.option_context("display.max_colwidth", None):  # or digests are cut short
         body = table.to_html(index=False, border=0)
+    return _document(title, style, body)
+
+
+def _document(title: str, style: str, body: str) -> str:
+    heading = html.escape(title)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style><h1>{html.escape(title)}</h1>{body}</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{heading}</title>'
+        f"<style>{style}</style><h1>{heading}</h1>{body}</html>\n"
     )

@@ -55,7 +55,7 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
         if shown.empty:
             raise UserError(f"{folder}: no {metric} of {method.name} yet; run the workflow to its end")
         values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
-        baseline = context.grid.method(method.pairs_with)
+        baseline, _ = context.grid.pair(method.name)
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
             f"{method.label} against {baseline.label}. {caption(metric, context)}{not_measured(comparison)}",

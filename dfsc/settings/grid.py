@@ -136,10 +136,15 @@ class Grid(Leaves):
         """The names of all methods."""
         return [method.name for method in self.methods]
 
+    def pair(self, name: str) -> tuple[Method, Method]:
+        """A method's baseline, and the method. Raises UserError as `method` does."""
+        method = self.method(name)
+        return self.method(method.pairs_with), method
+
     @property
     def pairs(self) -> list[tuple[Method, Method]]:
         """(baseline, declared method) of each declared comparison."""
-        return [(self.method(self.method(name).pairs_with), self.method(name)) for name in self.headlines]
+        return [self.pair(name) for name in self.headlines]
 
     def paired_with(self, baseline: str) -> list[Method]:
         """A baseline, then the methods that are compared with it."""
@@ -149,6 +154,10 @@ class Grid(Leaves):
         """Every training."""
         for category, name, seed in product(self.categories, self.names, self.seeds):
             yield Cell(category, name, seed)
+
+    def receipts(self, results: Path) -> list[Path]:
+        """Where the receipt of every training's run lies below `results` (results/<benchmark>), there or not."""
+        return [results / cell.path / CELL_FILES["track"]["receipt"] for cell in self.cells()]
 
 
 def _methods(section: Mapping[str, Any], size: str) -> Iterator[Method]:
@@ -181,6 +190,11 @@ def _dfsc_name(size: str, quantile: float) -> str:
 def _in_name(value: Any) -> str:
     # Never as 1e-05, whose minus sign would look like the next part's.
     return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
+
+
+def teacher_path(size: str) -> str:
+    """A teacher's folder below results/<benchmark> and logs/<benchmark>, and its key in MLflow."""
+    return f"teachers/{size}"
 
 
 def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:

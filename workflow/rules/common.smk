@@ -6,6 +6,7 @@
 import json
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
@@ -45,8 +46,8 @@ CELL_LOG = f"{LOGS}/{CELL}"
 FILES = {  # of a cell, by what they hold
     name: f"{RESULTS}/{CELL}/{file}" for files in grid.CELL_FILES.values() for name, file in files.items()
 }
-TEACHER = f"{RESULTS}/teachers/{{size}}"
-TEACHER_LOG = f"{LOGS}/teachers/{{size}}"
+TEACHER = f"{RESULTS}/{grid.teacher_path('{size}')}"
+TEACHER_LOG = f"{LOGS}/{grid.teacher_path('{size}')}"
 
 
 wildcard_constraints:
@@ -62,24 +63,17 @@ def made_by(rule):
     return {name: FILES[name] for name in grid.CELL_FILES[rule]}
 
 
-def pair(wildcards):
-    """The baseline of a declared method, and that method."""
-    declared = GRID.method(wildcards.declared)
-    return [GRID.method(declared.pairs_with), declared]
-
-
-def of_pair(*names):
-    """An input function: these files of a declared method's baseline and of that method, of the first seed."""
+def of_pair(name):
+    """An input function: this file of a declared method's baseline and of that method, of the first seed."""
     return lambda wildcards: [
         FILES[name].format(category=wildcards.category, method=method.name, seed=SEEDS[0])
-        for name in names
-        for method in pair(wildcards)
+        for method in GRID.pair(wildcards.declared)
     ]
 
 
 def labels(wildcards):
     """Options that name the methods of a pair."""
-    return [f"--label={method.label}" for method in pair(wildcards)]
+    return [f"--label={method.label}" for method in GRID.pair(wildcards.declared)]
 
 
 def tables():
@@ -93,10 +87,11 @@ def tables():
 
 def figures():
     """The final figures."""
-    baselines = list(dict.fromkeys(baseline.name for baseline, _ in GRID.pairs))
     return [
         *expand(
-            f"{RESULTS}/figures/auroc_over_quantile_{{baseline}}.{{ending}}", baseline=baselines, ending=["pdf", "png"]
+            f"{RESULTS}/figures/auroc_over_quantile_{{baseline}}.{{ending}}",
+            baseline=[baseline.name for baseline, _ in GRID.pairs],
+            ending=["pdf", "png"],
         ),
         *expand(
             f"{RESULTS}/figures/score_histograms_{{declared}}.{{ending}}",
@@ -115,7 +110,7 @@ def figures():
 
 def receipts(wildcards):
     """One receipt per model of the whole grid."""
-    return [f"{RESULTS}/{cell.path}/{grid.CELL_FILES['track']['receipt']}" for cell in GRID.cells()]
+    return GRID.receipts(Path(RESULTS))
 
 
 def teacher_receipts():

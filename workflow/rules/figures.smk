@@ -5,7 +5,7 @@
 rule draw_heatmaps:
     input:
         maps=of_pair("maps"),
-        scores=of_pair("scores"),
+        scores=lambda wildcards: of_pair("scores")(wildcards)[-1],  # of the declared method
         ground_truth=GROUND_TRUTH,
     output:
         f"{RESULTS}/figures/{{choice}}_{{declared}}_{{category}}.pdf",
@@ -21,7 +21,7 @@ rule draw_heatmaps:
         choice="heatmaps|worst",
     params:
         labels=labels,
-        choice=lambda wildcards, input: f"--worst {input.scores[1]}" if wildcards.choice == "worst" else "",
+        choice=lambda wildcards, input: f"--worst {input.scores}" if wildcards.choice == "worst" else "",
         stem=f"{RESULTS}/figures/{{choice}}_{{declared}}_{{category}}",
         source=config["pretraining"]["images"],
         code=code_digest("heatmaps"),

@@ -38,7 +38,7 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
     them by baseline, as saved.
     """
     figures: dict[str, Figure] = {}
-    for baseline in dict.fromkeys(baseline for baseline, _ in context.grid.pairs):
+    for baseline, _ in context.grid.pairs:
         methods = [method for method in context.grid.paired_with(baseline.name) if not method.changed]
         chosen = comparison["method"].isin([method.name for method in methods])
         shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
