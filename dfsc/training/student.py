@@ -20,7 +20,14 @@ from dfsc.data.layout import images_of, read_manifest
 from dfsc.data.pretraining_images import PretrainingImages
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
-from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.losses import (
+    Watched,
+    autoencoder_loss,
+    hard_elements,
+    hard_loss,
+    penalty_loss,
+    student_autoencoder_loss,
+)
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
 from dfsc.model.saved import load_teacher, model_state, save_tensors
 from dfsc.provenance import code_digest, provenance
@@ -127,19 +134,21 @@ class ModelLearner:
         numbered = zip(drawn.numbers, views.chunk(3)[1], strict=True)
         return views, torch.cat([self._teacher_features(number, image[None]) for number, image in numbered])
 
-    def losses(self, views: Tensor, teacher: Tensor) -> dict[str, Tensor]:
-        """The four losses of one batch, as `views` gives it, whose sum is minimised."""
+    def losses(self, views: Tensor, teacher: Tensor) -> tuple[dict[str, Tensor], Watched]:
+        """The four losses of one batch, as `views` gives it, whose sum is minimised; and what is watched beside."""
         model, jittered = self.model, views.chunk(3)[0]
         teacher_jittered = model.teacher_features(jittered).float()
         autoencoder = model.autoencoder(jittered).float()
         trunk_jittered, trunk, trunk_penalty = model.student.trunk(views).chunk(3)
         student_jittered = model.student.autoencoder_half(trunk_jittered).float()
-        return {
+        of_autoencoder, watched = self.autoencoder_loss(teacher_jittered, autoencoder)
+        losses = {
             "hard": self._hard_loss(teacher, trunk),
             "penalty": penalty_loss(model.student.teacher_half(trunk_penalty).float()),
-            "autoencoder": self.autoencoder_loss(teacher_jittered, autoencoder),
+            "autoencoder": of_autoencoder,
             "student_autoencoder": student_autoencoder_loss(autoencoder, student_jittered),
         }
+        return losses, watched
 
     def _teacher_features(self, number: int, image: Tensor) -> Tensor:
         """T' of a training image as it is, [1, channels, h, w], computed once and kept while there is room."""
@@ -168,7 +177,7 @@ class ModelLearner:
         return hard_loss(teacher, student.teacher_half_at(trunk, at), hard)
 
     def update(self, step: int, drawn: Draw) -> dict[str, Tensor]:
-        """One step of Adam on the sum of the losses."""
+        """One step of Adam on the sum of the losses; returns these, and what is watched."""
         settings = self.settings
         dropped = step >= int(settings.learning_rate_drop_after * settings.steps)
         for group in self.optimizer.param_groups:
@@ -177,10 +186,10 @@ class ModelLearner:
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
         self.optimizer.zero_grad()
         with computing(self.device, settings.precision):
-            losses = self._compute(views, teacher)
+            losses, watched = self._compute(views, teacher)
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return {name: value.detach() for name, value in {**losses, **watched}.items()}
 
 
 def train(
