@@ -41,7 +41,7 @@ def draw_novelty(
     paths = [f"{folder}/{file.name}" for folder in folders for file in image_files(category_folder / folder)[:1]]
     if not paths:
         raise UserError(f"{category_folder}: holds no image in {', '.join(folders)}")
-    loaded = [load_model(path) for path in models.values()]
+    loaded = [load_model(path).network for path in models.values()]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
     distances = [feature_distance(model, images) for model in loaded]
     rows, columns = len(paths) * len(models), 3 + len(quantiles)

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfsc.inference.maps import pad_map, resize_map
 from dfsc.model.backbone import TeacherTarget
 from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.maps import pad_map, resize_map
 from dfsc.model.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
 from support.checkout import CHECKOUT
 
