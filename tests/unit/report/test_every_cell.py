@@ -572,7 +572,9 @@ def test_every_number_that_compare_prints(
     assert sum(line.strip() == "PARTIAL: runs of the grid are missing" for line in lines) == len(
         methods * len(tables.mark)
     )
-    told_lines = (line for line in lines if line in NAMES or re.match(r"(seed|\d+|all) +[\dE+−]|\S+ τ'=.* against ", line))
+    told_lines = (
+        line for line in lines if line in NAMES or re.match(r"(seed|\d+|all) +[\dE+−]|\S+ τ'=.* against ", line)
+    )
     for method in methods:
         names = (baseline_of(method), method)
         marked = is_inactive(method, CATEGORIES[0])

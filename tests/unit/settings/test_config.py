@@ -5,6 +5,7 @@ import copy
 import csv
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from snakemake.utils import update_config
 from dfsc.errors import UserError
 from dfsc.model.networks import SIZES
 from dfsc.settings.building import build
+from dfsc.settings.constraint import equal_models
 from dfsc.settings.grid import Cell, Grid, Method, teacher_settings, training_settings
 from dfsc.settings.leaves import Size
 from dfsc.settings.reading import check, laid_over, normalised, read_configuration
@@ -423,6 +425,26 @@ def test_a_name_that_is_no_methods_is_refused_with_those_that_there_are(name: st
     assert grid.method("dfsc-tiny-q0.9") == grid.methods[1]
     with pytest.raises(UserError, match=f"^{name}: is no method of demo; there are {', '.join(grid.names)}$"):
         grid.method(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pairs"),
+    [
+        ([{"margin": 0.5}, {"novel_weight": 0.0}, {"distance": "root"}], []),
+        ([{"novel_weight": 0.0}, {"novel_weight": 0.0, "margin": 2.0}],
+         [("novel_weight_0.0", "novel_weight_0.0-margin_2.0")]),
+        ([{"novel_weight": 0.0, "autoencoder_loss_over": "all"}],
+         [("efficientad-tiny", "novel_weight_0.0-autoencoder_loss_over_all")]),
+        ([{"margin_unit": "threshold"}, {"novel_weight": 0.0, "distance": "root"}],
+         [("margin_unit_threshold", "novel_weight_0.0-distance_root")]),
+        ([{"margin_unit": "threshold", "margin": 1.5}, {"novel_weight": 0.0, "quantile": 0.9}], []),
+    ],
+)  # fmt: skip
+def test_models_that_can_only_be_equal_are_named(changes: list[dict[str, Any]], pairs: list[tuple[str, str]]) -> None:
+    lines = list(equal_models(Grid.from_config(changed("dfsc.ablations", changes))))
+    assert len(lines) == len(pairs)
+    for line, (one, other) in zip(lines, pairs, strict=True):
+        assert re.match(rf"\S+{other} can only equal \S*{one}: ", line), line
 
 
 def test_the_baseline_does_not_depend_on_what_only_dfsc_reads() -> None:

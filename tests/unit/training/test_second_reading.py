@@ -50,6 +50,12 @@ READINGS = [
     }
     for ((unit, distance), margin), over in product(MARGINS.items(), ("similar", "all"))
 ]
+RELATIVE = {"margin_unit": "threshold", "novel_weight": 0.7}
+READINGS += [
+    {**DFSC, **RELATIVE, "margin": 1.5},
+    {**DFSC, **RELATIVE, "margin": 1.1, "split_unit": "position", "distance": "norm", "autoencoder_loss_over": "all"},
+    {**DFSC, "margin": 14.0, "split_unit": "position", "distance": "norm"},
+]
 
 
 def images(folder: Path) -> list[Path]:
@@ -143,6 +149,9 @@ def test_training(scene: Prepared, tmp_path: Path, number: int) -> None:
     assert_learned_alike(saved_weights(tmp_path / "model.pt", "student", "autoencoder"), parameters(*learned), initial)
     if chosen is not None:
         assert any(0 < share < 1 for share in reading.inside_margin), "the constraint did not act"
+    with (tmp_path / "training_curve.csv").open(newline="") as stream:
+        seen = [float(row["inside_margin"]) for row in csv.DictReader(stream) if "inside_margin" in row]
+    assert seen == pytest.approx(reading.inside_margin, abs=1e-3)
 
 
 def test_calibration_and_scoring(scene: Prepared, tmp_path: Path) -> None:
