@@ -26,6 +26,7 @@ from dfsc.report.figures.plotting import COLOURS
 from dfsc.report.tables import Context
 from dfsc.settings.grid import Grid
 from support.command_line import dfsc
+from support.models import save_network
 
 SIZES, CATEGORIES, ALL = ["S", "M"], ["coin_tray", "picture_wall"], "mean of categories"
 COLUMNS = ("logical_anomalies", "structural_anomalies", "mean")
@@ -350,7 +351,7 @@ def save_model(path: Path, seed: int) -> EfficientAD:
     torch.manual_seed(seed)
     model = EfficientAD("tiny", 64).eval()
     model.feature_mean.fill_(seed / 100)
-    torch.save({"size": "tiny", "image_size": 64, "weights": model.state_dict()}, path)
+    save_network(path, model)
     return model
 
 
