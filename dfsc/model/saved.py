@@ -1,7 +1,7 @@
 """Weights as files: saved whole or not at all, loaded without pickle, refused by name where they do not fit."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,8 @@ class TrainedModel(NamedTuple):
     """A trained model as its file holds it: all that it takes to judge an image, and where it is from."""
 
     network: EfficientAD
-    validation_scores: Mapping[str, Tensor]  # padding -> image scores of the validation images, float32 [n]
+    validation_images: Sequence[str]  # their paths, 'validation/good/000.png'
+    validation_scores: Mapping[str, Tensor]  # padding -> their image scores, float32 [n]
     origin: Mapping[str, str]  # what it was trained on, with what settings; a key of ORIGIN each
 
 
@@ -55,6 +56,7 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "size": network.size_name,
         "image_size": network.image_size,
         "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+        "validation_images": list(model.validation_images),
         "validation_scores": {name: model.validation_scores[name] for name in PADDING_MODES},
         "origin": {name: model.origin[name] for name in ORIGIN},
     }
@@ -67,13 +69,16 @@ def load_model(path: Path) -> TrainedModel:
     try:
         network = EfficientAD(state["size"], state["image_size"])
         network.load_state_dict(state["weights"])
+        images = [str(path) for path in state["validation_images"]]
         scores = {name: state["validation_scores"][name].float() for name in PADDING_MODES}
         origin = {name: str(state["origin"][name]) for name in ORIGIN}
-        if any(values.ndim != 1 or len(values) == 0 or not values.isfinite().all() for values in scores.values()):
-            raise ValueError("validation scores")
+        if not images or not all(
+            values.shape == (len(images),) and values.isfinite().all() for values in scores.values()
+        ):
+            raise ValueError("each validation image has one score")
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is not a trained model of this version of the package; train it again") from error
-    return TrainedModel(network.eval().requires_grad_(False), scores, origin)
+    return TrainedModel(network.eval().requires_grad_(False), images, scores, origin)
 
 
 def load_teacher(path: Path, size: str) -> dict[str, Tensor]:

@@ -251,7 +251,9 @@ def run_training(
         "teacher_digest": inputs["teacher_digest"],
         **shown,
     }
-    save_model(files.model, TrainedModel(learner.model, validation_scores(maps, listed["validation/good"]), origin))
+    good = listed["validation/good"]
+    paths = [record.path for record in good]
+    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin))
     with written_whole(files.distances) as temporary:
         shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)

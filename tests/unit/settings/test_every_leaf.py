@@ -68,7 +68,7 @@ def score(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
     )
     assert outcome.code == 0, outcome.errors
     with (output / "scores.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 9
+        assert len(list(csv.DictReader(stream))) == 12  # 3 of validation images
     return (output / "scores.csv").read_bytes()
 
 
