@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from dfsc.settings.leaves import Count, Leaves, Seed
 
-CategoryName = Literal["coin_tray", "picture_wall"]
+CategoryName = Literal["coin_tray", "picture_wall", "dahlia_row", "cable_panel"]
 CATEGORIES: tuple[CategoryName, ...] = get_args(CategoryName)
 
 
