@@ -9,7 +9,7 @@ from typing import Any
 from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.grid import GRID_KEYS, Grid
-from dfsc.settings.synthetic import CATEGORIES
+from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
 # The backbones whose ImageNet weights config/sources.yaml lists.
@@ -70,7 +70,7 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
     if pretraining["images"] == "generated":
         if dataset["source"] != "generated":
             yield "pretraining.images: generated needs dataset.source generated, which draws them"
-        folder = Path(dataset["folder"], "pretraining")
+        folder = Path(dataset["folder"], PRETRAINING)
         if Path(pretraining["folder"]) != folder:
             yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
 

@@ -7,6 +7,8 @@ from dfsc.settings.leaves import Count, Leaves, Seed
 
 CategoryName = Literal["coin_tray", "picture_wall", "dahlia_row", "cable_panel"]
 CATEGORIES: tuple[CategoryName, ...] = get_args(CategoryName)
+PRETRAINING = "pretraining"  # the folder of photographs beside those of the categories
+PARTS = (*CATEGORIES, PRETRAINING)  # of the generated data set
 
 
 @dataclass(frozen=True)
