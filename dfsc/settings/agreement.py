@@ -12,8 +12,6 @@ from dfsc.settings.grid import GRID_KEYS, Grid
 from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
-# The backbones whose ImageNet weights config/sources.yaml lists.
-FETCHED_BACKBONES = ("wide_resnet101_2",)
 PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a-z_]*pass[a-z]*=)", re.IGNORECASE)
 
 
@@ -77,11 +75,6 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _teacher(config: Mapping[str, Any]) -> Iterator[str]:
     teacher, sizes = config["teacher"], config["training"]["sizes"]
-    if teacher["backbone_weights"] == "imagenet" and teacher["backbone"] not in FETCHED_BACKBONES:
-        yield (
-            f"teacher.backbone: the ImageNet weights that are fetched are those of {', '.join(FETCHED_BACKBONES)}, not "
-            f"of {teacher['backbone']}; set teacher.backbone to it, or teacher.backbone_weights to random"
-        )
     for size in teacher.get("published", {}):
         if size not in sizes:
             yield f"teacher.published.{size}: training.sizes ({', '.join(sizes)}) does not ask for size {size}"

@@ -38,8 +38,8 @@ def images_in_use():
     yield {"index_pretraining", "pretrain_teacher", "train"}, Path(PRETRAINING_FOLDER), marker_of(
         PRETRAINING_SOURCE, PRETRAINING
     ) or ""
-    if FROM_IMAGENET:
-        yield {"pretrain_teacher"}, Path(BACKBONE_WEIGHTS), marker_of("wide_resnet101_2")
+    if FETCHES_BACKBONE:
+        yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
 
 
 def bring_back():

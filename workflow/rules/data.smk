@@ -11,8 +11,11 @@ from pathlib import Path
 
 from dfsc.data import changes
 from dfsc.files import digest_of
-from dfsc.data.sources import read_source
+from dfsc.data.sources import place_of, read_source
+from dfsc.model.packaged_weights import PACKAGED
 from dfsc.settings.synthetic import PRETRAINING
+
+SOURCES = Path("config/sources.yaml")
 
 SOURCE = config["dataset"]["source"]
 ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout
@@ -21,8 +24,11 @@ PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
 LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
 LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
+# The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
+BACKBONE = config["teacher"]["backbone"]
+FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
-FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
+FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else [])]
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"
@@ -40,7 +46,7 @@ def marker_of(source, category="{category}"):
 def digest_of_source(wildcards):
     """The SHA-256 that config/sources.yaml gives."""
     with stopping_in_one_line():
-        return read_source(wildcards.source, Path("config/sources.yaml")).sha256
+        return read_source(wildcards.source, SOURCES).sha256
 
 
 rule fetch:

@@ -32,6 +32,7 @@ SETTINGS: dict[type, dict[str, Any]] = {
 ON_CUDA_ALONE = {"precision", "compiled"}  # a CPU computes the same, whatever they are
 ELSEWHERE = {
     (TrainingSettings, "size"): "refused beside a teacher of another size",
+    (TeacherSettings, "backbone"): "no other name is made by a formula: test_backbone.py",
     (TeacherSettings, "backbone_weights"): "needs a file of weights: test_digests.py, test_second_reading.py",
 }
 Run = Callable[[Prepared, Path, dict[str, Any]], bytes]
