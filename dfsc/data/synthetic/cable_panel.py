@@ -1,6 +1,5 @@
 """The category cable_panel: three cables, each with one colour at both ends. The relation is between far ends."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -21,7 +20,8 @@ CABLE_WIDTH = 10  # pixels
 SHIFT: Span = (-3, 3)  # pixels
 TURN: Span = (-5, 5)  # degrees
 SAG: Span = (-10, 10)  # pixels: how far a cable leaves the straight line in the middle
-TONES: dict[str, Tones] = {  # of plugs
+# Of plugs, in their order from above, which begins anywhere and goes round: no colour is wrong by itself.
+TONES: dict[str, Tones] = {
     "red": ((70, 4, 4), (240, 62, 48)),
     "yellow": ((90, 62, 0), (255, 216, 50)),
     "blue": ((4, 16, 70), (66, 132, 240)),
@@ -35,7 +35,8 @@ def _panel(random: Generator) -> Image.Image:
 
 def _wiring(random: Generator) -> list[Part]:
     """The cables, from above, then the plugs at their left ends, then those at their right ends."""
-    colours = [str(colour) for colour in random.permutation(list(TONES))]
+    first, order = int(random.integers(LINES)), list(TONES)
+    colours = order[first:] + order[:first]
     cables = [_cable(random, line, line) for line in range(LINES)]
     return cables + [_plug(random, colour, place) for place, colour in enumerate(colours * 2)]
 
@@ -87,10 +88,13 @@ def _mismatched_ends(random: Generator, parts: list[Part]) -> Edited:
 def _swapped_ends(random: Generator, parts: list[Part]) -> Edited:
     """The right plugs of two cables have exchanged their places."""
     first, second = (2 * LINES + int(line) for line in random.choice(LINES, 2, replace=False))
-    centres = parts[first].centre, parts[second].centre
-    return exchanged(
-        parts, {first: replace(parts[second], centre=centres[0]), second: replace(parts[first], centre=centres[1])}
-    )
+    return scene.swapped(parts, [(first, second)])
+
+
+def _swapped_cables(random: Generator, parts: list[Part]) -> Edited:
+    """Both plugs of two cables have exchanged their places: the ends match, but the order is broken."""
+    first, second = (LINES + int(line) for line in random.choice(LINES, 2, replace=False))
+    return scene.swapped(parts, [(first, second), (first + LINES, second + LINES)])
 
 
 def _repeated_colour(random: Generator, parts: list[Part]) -> Edited:
@@ -112,7 +116,7 @@ PLUG_AREA = int(0.8 * PLUG[0] * PLUG[1])
 CABLE_PANEL = Category(
     name="cable_panel",
     size=SIZE,
-    rule="Three cables: red, yellow and blue in any order, the same colour at both ends.",
+    rule="Cables have one colour at both ends. From above: red, yellow, blue, then red again; any may be the first.",
     ground=_panel,
     arrange=_wiring,
     logical=(
@@ -120,6 +124,7 @@ CABLE_PANEL = Category(
         Defect("mismatched_ends", PLUG_AREA, _mismatched_ends),
         Defect("repeated_colour", PLUG_AREA, _repeated_colour),
         Defect("swapped_ends", PLUG_AREA, _swapped_ends),
+        Defect("swapped_cables", PLUG_AREA, _swapped_cables),
     ),
     structural=damage_defects(
         "plug", broken="broken", bent="bent", discoloured="melted", tones=MELTED, kinds=tuple(TONES)

@@ -1,5 +1,6 @@
 """The category dahlia_row: five flowers, each larger than the one before. The relation is an order."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import pi
@@ -10,17 +11,17 @@ from PIL import Image
 from dfsc.data.synthetic import scene
 from dfsc.data.synthetic.damage import damage_defects
 from dfsc.data.synthetic.photographs import Tones, photograph, random_crop, toned
-from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Point, Span, exchanged
+from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Point, Span
 
 SIZE = (352, 176)
-DIAMETERS = (34, 46, 58, 70, 82)  # pixels, from the left
-MARGIN, GAP = 11, 10  # pixels: at the left and right edge, and between two flowers
+DIAMETERS = (40, 49, 58, 67, 76)  # pixels, from the left
 FLOWER = (305, 228, 130, 136)  # in its photograph: centre x, centre y, radius x, radius y, in pixels
 
 # How much normal images vary: more hides anomalies better.
 SHIFT: Span = (-3, 3)  # pixels
+GAP: Span = (4, 11)  # pixels between two flowers
 TURN: Span = (0, 360)  # degrees
-SCALE: Span = (0.92, 1.04)  # of all flowers of an image, so that a diameter alone does not tell the place
+SCALE: Span = (0.88, 1.06)  # of all flowers of an image, so that a diameter alone does not tell the place
 TONES: dict[str, Tones] = {  # each flower's, at random
     "orange": ((120, 20, 8), (255, 214, 150)),
     "pink": ((110, 8, 60), (255, 196, 226)),
@@ -38,12 +39,14 @@ def _flowers(random: Generator) -> list[Part]:
     return _row(random, [str(colour) for colour in random.choice(list(TONES), 5)], DIAMETERS)
 
 
-def _row(random: Generator, colours: list[str], diameters: tuple[int, ...]) -> list[Part]:
-    """Flowers side by side in this order."""
-    scale, left, flowers = random.uniform(*SCALE), float(MARGIN), []
+def _row(random: Generator, colours: list[str], diameters: Sequence[int]) -> list[Part]:
+    """Flowers side by side in this order, in the middle of the image."""
+    scale, gap = random.uniform(*SCALE), random.uniform(*GAP)
+    left, flowers = SIZE[0] / 2 - (sum(diameters) * scale + 4 * gap) / 2, list[Part]()
     for colour, diameter in zip(colours, diameters, strict=True):
-        flowers.append(_flower(random, colour, diameter * scale, (left + diameter / 2, SIZE[1] / 2)))
-        left += diameter + GAP
+        width = diameter * scale
+        flowers.append(_flower(random, colour, width, (left + width / 2, SIZE[1] / 2)))
+        left += width + gap
     return flowers
 
 
@@ -64,22 +67,27 @@ def _flower_picture(colour: str) -> Image.Image:
     return flower
 
 
-def _swapped(random: Generator, parts: list[Part], first: int, second: int) -> Edited:
-    order = list(range(5))
-    order[first], order[second] = order[second], order[first]
-    changed = _row(random, [parts[place].kind for place in order], tuple(DIAMETERS[place] for place in order))
-    return changed, [[changed[first]], [changed[second]]]
+def _with_sizes(random: Generator, parts: list[Part], order: list[int]) -> list[Part]:
+    """The row laid anew, with the size of each of these places in turn."""
+    return _row(random, [part.kind for part in parts], [DIAMETERS[place] for place in order])
 
 
 def _swapped_neighbours(random: Generator, parts: list[Part]) -> Edited:
-    """A flower is smaller than the one to its left."""
-    place = int(random.integers(4))
-    return _swapped(random, parts, place, place + 1)
+    """A flower is smaller than the one to its left. Either may be the wrong one, so the region covers both."""
+    left = int(random.integers(4))
+    order = [*range(left), left + 1, left, *range(left + 2, 5)]
+    changed = _with_sizes(random, parts, order)
+    return changed, [changed[left : left + 2]]
 
 
-def _swapped_ends(random: Generator, parts: list[Part]) -> Edited:
-    """The smallest and the largest flower have exchanged their places."""
-    return _swapped(random, parts, 0, 4)
+def _moved_flower(random: Generator, parts: list[Part]) -> Edited:
+    """The smallest flower lies among larger ones, or the largest among smaller ones."""
+    place = int(random.integers(1, 4))
+    order = (
+        [*range(1, place + 1), 0, *range(place + 1, 5)] if random.integers(2) else [*range(place), 4, *range(place, 4)]
+    )
+    changed = _with_sizes(random, parts, order)
+    return changed, [[changed[place]]]
 
 
 def _reversed_row(random: Generator, parts: list[Part]) -> Edited:
@@ -89,12 +97,15 @@ def _reversed_row(random: Generator, parts: list[Part]) -> Edited:
 
 
 def _equal_sizes(random: Generator, parts: list[Part]) -> Edited:
-    """A flower is as small as the one to its left. Either may be the wrong one: the region covers both."""
-    place = int(random.integers(1, 5))
-    width = parts[place - 1].picture.width
-    twin = replace(parts[place], picture=parts[place].picture.resize((width, width), Image.Resampling.LANCZOS))
-    changed, _ = exchanged(parts, {place: twin})
-    return changed, [changed[place - 1 : place + 1]]
+    """Two neighbours have one size. Either may be the wrong one, so the region covers both."""
+    left = int(random.integers(4))
+    order = (
+        [*range(left + 1), left, *range(left + 2, 5)]
+        if random.integers(2)
+        else [*range(left), left + 1, *range(left + 1, 5)]
+    )
+    changed = _with_sizes(random, parts, order)
+    return changed, [changed[left : left + 2]]
 
 
 FLOWER_AREA = int(pi / 4 * DIAMETERS[0] ** 2)
@@ -107,7 +118,7 @@ DAHLIA_ROW = Category(
     arrange=_flowers,
     logical=(
         Defect("swapped_neighbours", FLOWER_AREA, _swapped_neighbours),
-        Defect("swapped_ends", FLOWER_AREA, _swapped_ends),
+        Defect("moved_flower", FLOWER_AREA, _moved_flower),
         Defect("reversed_row", FLOWER_AREA, _reversed_row),
         Defect("equal_sizes", FLOWER_AREA, _equal_sizes),
     ),

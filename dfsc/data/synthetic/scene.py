@@ -1,7 +1,7 @@
 """A scene: photographed parts on a photographed ground, and the edits that turn a normal one into an anomaly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -98,6 +98,15 @@ def _lit(random: Generator, scene: Image.Image) -> Image.Image:
 def exchanged(parts: list[Part], new: dict[int, Part]) -> Edited:
     """The parts with those at some places exchanged; each new one is a region."""
     return [new.get(place, part) for place, part in enumerate(parts)], [[part] for part in new.values()]
+
+
+def swapped(parts: list[Part], pairs: list[tuple[int, int]]) -> Edited:
+    """The parts at each pair of places have exchanged them; each is a region."""
+    new = dict[int, Part]()
+    for one, other in pairs:
+        new[one] = replace(parts[other], centre=parts[one].centre)
+        new[other] = replace(parts[one], centre=parts[other].centre)
+    return exchanged(parts, new)
 
 
 def missing(random: Generator, parts: list[Part]) -> Edited:
