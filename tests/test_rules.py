@@ -110,7 +110,12 @@ EXPECTED: dict[Key, str] = {
     ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
     ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
     ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
-    ("drawn", "synthesize", of()): f"dfsc synthesize --output data/drawn --settings {as_json(COUNTS)}",
+    **{
+        ("drawn", "synthesize", of(category=part)): (
+            f"dfsc synthesize --output data/drawn --only {part} --settings {as_json(COUNTS)}"
+        )
+        for part in ("coin_tray", "pretraining")
+    },
     ("ad", "arrange", of(category="bolts")): (
         "dfsc arrange --folder 'their images'/bolts --output arranged/bolts --mask-threshold 128"
     ),

@@ -121,7 +121,7 @@ class Own:
         generated = self.settings["dataset"]["generated"]
         self.settings["benchmark"] = "own"
         self.lie_in(disk / self.NAME)
-        synthesize(self.folder, SyntheticSettings(**generated))
+        synthesize(self.folder, SyntheticSettings(**generated), ["coin_tray", "pretraining"])
 
     def lie_in(self, folder: Path) -> None:
         """Name another folder in the configuration."""

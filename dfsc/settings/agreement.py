@@ -10,7 +10,7 @@ from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.building import build
 from dfsc.settings.grid import Grid
-from dfsc.settings.synthetic import CATEGORIES
+from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 from dfsc.settings.training import DfscSettings
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
@@ -78,7 +78,7 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
     if pretraining["images"] == "generated":
         if dataset["source"] != "generated":
             yield "pretraining.images: generated needs dataset.source generated, which draws them"
-        folder = Path(dataset["folder"], "pretraining")
+        folder = Path(dataset["folder"], PRETRAINING)
         if Path(pretraining["folder"]) != folder:
             yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
 

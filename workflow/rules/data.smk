@@ -13,6 +13,7 @@ from dfsc.data import changes
 from dfsc.files import digest_of
 from dfsc.data.sources import place_of, read_source
 from dfsc.model.packaged_weights import PACKAGED
+from dfsc.settings.synthetic import PRETRAINING
 
 SOURCES = Path("config/sources.yaml")
 
@@ -33,12 +34,12 @@ TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for
 INDEX = f"{RESULTS}/pretraining.index"
 
 
-def marker_of(source):
-    """What says that a source is in place: nothing, for a folder of the user's own."""
+def marker_of(source, category="{category}"):
+    """What says that a source is in place, of a category if it comes so: nothing, for a folder of the user's own."""
     if source == "generated":
-        return f"{RESULTS}/synthesized.json"
+        return f"{RESULTS}/synthesized/{category}.json"
     if source == "mvtec_ad":
-        return f"{RESULTS}/arranged/{{category}}"
+        return f"{RESULTS}/arranged/{category}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
 
@@ -70,17 +71,20 @@ if SOURCE == "generated":
 
     rule synthesize:
         output:
-            f"{RESULTS}/synthesized.json",
+            marker_of("generated"),
         log:
-            f"{LOGS}/synthesize.log",
+            f"{LOGS}/synthesize/{{category}}.log",
+        wildcard_constraints:
+            category="|".join([*CATEGORIES, PRETRAINING]),
         priority: 100
         params:
             settings=as_json(config["dataset"]["generated"]),
             code=code_digest("synthesize"),
         message:
-            "synthesize the generated data set in {DATASET}"
+            "draw {wildcards.category} of the generated data set"
         shell:
-            "dfsc synthesize --output {DATASET:q} --settings {params.settings:q} > {log} 2>&1 && "
+            "dfsc synthesize --output {DATASET:q} --only {wildcards.category} --settings {params.settings:q} "
+            "> {log} 2>&1 && "
             "printf '%s\n' {params.settings:q} > {output}"
 
 
@@ -133,7 +137,7 @@ rule manifest:
 
 rule index_pretraining:
     input:
-        marker_of(PRETRAINING_SOURCE),
+        marker_of(PRETRAINING_SOURCE, PRETRAINING),
     output:
         INDEX,
     log:

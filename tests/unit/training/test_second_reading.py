@@ -72,7 +72,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     torch.manual_seed(5)
     torch.save(resnet18().state_dict(), weights)
     steps: list[list[object]] = [
-        ["synthesize", "--output", scene.dataset, "--settings", json.dumps({**GENERATED, "validation": 18})],
+        [
+            *("synthesize", "--output", scene.dataset, "--settings", json.dumps({**GENERATED, "validation": 18})),
+            *("--only", scene.category, "--only", "pretraining"),
+        ],
         [*("manifest", "--dataset", scene.dataset, "--category", scene.category), *("--output", scene.manifest())],
         [
             *("index", "--folder", scene.dataset / "pretraining", "--source", "generated"),
