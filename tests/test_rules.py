@@ -15,6 +15,7 @@ TEACHER = {
     "weight_decay": 3e-5, "grey_probability": 0.15, "normalisation_images": 17, "precision": "bfloat16", "seed": 6,
 }  # fmt: skip
 FROM_IMAGENET = {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}
+FROM_PACKAGE = {"backbone": "tf_efficientnet_lite0", "backbone_weights": "imagenet"}
 TRAINING = {
     "image_size": 96, "steps": 11, "batch_size": 2, "learning_rate": 5e-4, "weight_decay": 7e-5,
     "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
@@ -38,7 +39,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
                                "categories": ["bolts"], "mask_threshold": 128}},
     "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
                                   "generated": COUNTS},
-              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"}},
+              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
+              "teacher": {**TEACHER, **FROM_PACKAGE}},
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
              "teacher": {**TEACHER, **FROM_IMAGENET},
              "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
@@ -143,11 +145,16 @@ EXPECTED: dict[Key, str] = {
         "--record results/own/teachers/tiny/teacher.json --checkpoints results/own/checkpoints "
         "--progress logs/own/teachers/tiny/teacher.progress.json --threads 2 --workers 2"
     ),
+    ("drawn", "pretrain_teacher", of(size="S")): (
+        f"dfsc teacher pretrain --settings {as_json({**TEACHER, **FROM_PACKAGE, 'size': 'S', 'image_size': 96})} "
+        "--pretraining-index results/drawn/pretraining.index --pretraining-folder data/drawn/pretraining "
+        "--output results/drawn/teachers/S/teacher.pt --curve results/drawn/teachers/S/teacher.csv "
+        "--record results/drawn/teachers/S/teacher.json --checkpoints results/drawn/checkpoints "
+        "--progress logs/drawn/teachers/S/teacher.progress.json --threads 2 --workers 2"
+    ),
     ("loco", "pretrain_teacher", of(size="S")): (
         "dfsc teacher pretrain --settings "
-        + as_json(
-            {**TEACHER, "backbone": "wide_resnet101_2", "backbone_weights": "imagenet", "size": "S", "image_size": 96}
-        )
+        + as_json({**TEACHER, **FROM_IMAGENET, "size": "S", "image_size": 96})
         + " --pretraining-index results/loco/pretraining.index --pretraining-folder data/imagenette "
         "--backbone-weights data/backbone/wide_resnet101_2-32ee1156.pth "
         "--output results/loco/teachers/S/teacher.pt --curve results/loco/teachers/S/teacher.csv "

