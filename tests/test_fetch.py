@@ -24,7 +24,9 @@ from dfsc.data.download import download
 from dfsc.data.sources import fetch_source, place_of, read_source
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import sha256_of
+from dfsc.model.published_teachers import KNOWN
 from dfsc.model.saved import save_tensors
+from dfsc.settings.teacher import PUBLISHED_SOURCES
 from support.checkout import CHECKOUT
 from support.http_server import CONTENT, Server, running_server
 from support.prepared import Prepared
@@ -483,6 +485,13 @@ def test_the_key_that_asks_for_what_is_not_listed_is_named() -> None:
         place_of("resnet50", "teacher.backbone", sources)
     assert "\n" not in str(error.value)
     assert place_of("wide_resnet101_2", "teacher.backbone", sources).name == "wide_resnet101_2-32ee1156.pth"
+
+
+@pytest.mark.parametrize("size", ["S", "M"])
+def test_the_listed_teachers_are_those_that_are_known(size: str) -> None:
+    source = read_source(PUBLISHED_SOURCES[size], CHECKOUT / "config/sources.yaml")
+    assert KNOWN[source.sha256] == f"nelson1425/EfficientAD {source.output.name}"
+    assert {"S": "small", "M": "medium"}[size] in source.output.name and source.address.endswith(source.output.name)
 
 
 @pytest.mark.parametrize("name", ["mvtec_loco", "wide_resnet101_2", "imagenette"])

@@ -42,7 +42,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
               "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
               "teacher": {**TEACHER, **FROM_PACKAGE}},
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
-             "teacher": {**TEACHER, **FROM_IMAGENET},
+             "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
+             "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
              "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
@@ -111,6 +112,7 @@ EXPECTED: dict[Key, str] = {
     ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
     ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
     ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
+    ("loco", "fetch", of(source="teacher_medium")): "dfsc fetch teacher_medium --dvc",
     ("drawn", "synthesize", of()): f"dfsc synthesize --output data/drawn --settings {as_json(COUNTS)}",
     ("ad", "arrange", of(category="bolts")): (
         "dfsc arrange --folder 'their images'/bolts --output arranged/bolts --mask-threshold 128"
@@ -164,6 +166,11 @@ EXPECTED: dict[Key, str] = {
     ("own", "import_teacher", of(size="S")): (
         "dfsc teacher import given/small.pth --size S --output results/own/teachers/S/teacher.pt "
         "--record results/own/teachers/S/teacher.json"
+    ),
+    ("loco", "import_teacher", of(size="M")): (
+        "dfsc teacher import data/teachers/teacher_medium.pth --size M "
+        "--sha256 a66e1513cbc252e7907531ef4536155e338a48e8edf3a5e6a66498f661414b9c "
+        "--output results/loco/teachers/M/teacher.pt --record results/loco/teachers/M/teacher.json"
     ),
     **{
         ("own", "train", of(**cell)): (
