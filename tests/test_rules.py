@@ -21,7 +21,7 @@ TRAINING = {
     "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
     "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
 }  # fmt: skip
-READING = {"margin": 1.5, "novel_weight": 0.7, "split_unit": "position", "distance": "root",
+READING = {"margin": 1.5, "margin_unit": "threshold", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
            "autoencoder_loss_over": "all"}  # fmt: skip
 GRID: dict[str, Any] = {
     "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
