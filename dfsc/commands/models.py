@@ -38,7 +38,7 @@ def pretrain(
     curve: Curve,
     record: Record,
     checkpoints: Checkpoints,
-    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
+    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random or of a package.")] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,
