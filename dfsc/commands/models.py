@@ -217,7 +217,7 @@ def predict(
     """Judge new images: accept or reject each. Exit code 0: all accepted; 3: some rejected or unreadable."""
     from dfsc.inference.detector import Detector
     from dfsc.inference.predict import listed_images, run_prediction
-    from dfsc.model.saved import load_model
+    from dfsc.model.trained import load_model
     from dfsc.training.device import choose_device
 
     listed = listed_images(images)

@@ -18,7 +18,7 @@ from dfsc.errors import UserError
 from dfsc.inference.score import anomaly_maps
 from dfsc.inference.threshold import SMALLEST_SCORE, percentile_of, threshold_of
 from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
-from dfsc.model.saved import TrainedModel, load_model
+from dfsc.model.trained import TrainedModel, load_model
 from dfsc.settings.leaves import DeviceName
 from dfsc.training.device import choose_device
 

@@ -23,7 +23,8 @@ from dfsc.errors import UserError
 from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
 from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
-from dfsc.model.saved import TrainedModel, load_teacher, save_model
+from dfsc.model.saved import load_teacher
+from dfsc.model.trained import TrainedModel, save_model
 from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores

@@ -19,7 +19,7 @@ from dfsc.inference.overlay import overlay
 from dfsc.inference.score import anomaly_maps
 from dfsc.model.maps import pad_map, resize_map
 from dfsc.model.networks import EfficientAD
-from dfsc.model.saved import load_model
+from dfsc.model.trained import load_model
 from support.command_line import dfsc
 from support.models import save_network
 
