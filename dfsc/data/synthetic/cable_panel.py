@@ -11,14 +11,14 @@ from dfsc.data.synthetic.damage import damage_defects
 from dfsc.data.synthetic.photographs import Tones, photograph, random_crop, toned
 from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Point, Span, exchanged
 
-SIZE = (320, 208)
+SIZE = (336, 216)
 LINES = 3
-PLUG, INSET = (54, 36), 40  # pixels: a plug's width and height, and how far from the edge its centre is
+PLUG, INSET = (96, 60), 56  # pixels: a plug's width and height, and how far from the edge its centre is
 CABLE_WIDTH = 10  # pixels
 
 # How much normal images vary: more hides anomalies better.
 SHIFT: Span = (-3, 3)  # pixels
-TURN: Span = (-5, 5)  # degrees
+TURN: Span = (-3, 3)  # degrees
 SAG: Span = (-10, 10)  # pixels: how far a cable leaves the straight line in the middle
 # Of plugs, in their order from above, which begins anywhere and goes round: no colour is wrong by itself.
 TONES: dict[str, Tones] = {
@@ -66,14 +66,15 @@ def _plug(random: Generator, colour: str, place: int) -> Part:
 
 @lru_cache
 def _plug_picture(colour: str) -> Image.Image:
-    """A left plug: a rounded body, lit from above, that tapers towards the cable."""
+    """A left plug, lit from above, that tapers towards the cable; each colour has a grip of its own."""
     width, height = PLUG
-    light = np.sin(np.linspace(0.15, 1, height) * np.pi)[:, None] * np.full(width, 235.0)
-    light[:, 10:34:6] *= 0.6  # grooves of the grip
+    y, x = np.mgrid[:height, :width]
+    groove = {"red": x % 12 < 4, "yellow": (x % 12 < 6) & (y % 12 < 6), "blue": y % 12 < 4}[colour]
+    grip = (x > 12) & (x < 62) & (y > 8) & (y < height - 8)
+    light = 245 * np.sin(np.pi * (0.15 + 0.75 * y / height)) * np.where(groove & grip, 0.45, 1)
     body = ImageOps.colorize(Image.fromarray(light.astype(np.uint8)), *TONES[colour])
-    taper = [(2, 2), (38, 2), (52, 11), (52, 25), (38, 34), (2, 34)]
-    outline = scene.shape(PLUG, "polygon", [(float(x), float(y)) for x, y in taper])
-    body.putalpha(outline)
+    taper = [(0.04, 0.04), (0.72, 0.04), (0.96, 0.3), (0.96, 0.7), (0.72, 0.96), (0.04, 0.96)]
+    body.putalpha(scene.shape(PLUG, "polygon", [(width * across, height * down) for across, down in taper]))
     return body
 
 
