@@ -9,7 +9,7 @@ from PIL import Image
 from dfsc.data.synthetic import scene
 from dfsc.data.synthetic.damage import damage_defects
 from dfsc.data.synthetic.photographs import Tones, photograph, random_crop, toned, wood
-from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Span, exchanged
+from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Span
 
 SIZE = (320, 240)
 RAIL = 8  # pixels between and around the two rows
