@@ -15,12 +15,13 @@ TEACHER = {
     "weight_decay": 3e-5, "grey_probability": 0.15, "normalisation_images": 17, "precision": "bfloat16", "seed": 6,
 }  # fmt: skip
 FROM_IMAGENET = {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}
+FROM_PACKAGE = {"backbone": "tf_efficientnet_lite0", "backbone_weights": "imagenet"}
 TRAINING = {
     "image_size": 96, "steps": 11, "batch_size": 2, "learning_rate": 5e-4, "weight_decay": 7e-5,
     "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
     "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
 }  # fmt: skip
-READING = {"margin": 1.5, "novel_weight": 0.7, "split_unit": "position", "distance": "root",
+READING = {"margin": 1.5, "margin_unit": "threshold", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
            "autoencoder_loss_over": "all"}  # fmt: skip
 GRID: dict[str, Any] = {
     "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
@@ -38,9 +39,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
                                "categories": ["bolts"], "mask_threshold": 128}},
     "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
                                   "generated": COUNTS},
-              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"}},
+              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
+              "teacher": {**TEACHER, **FROM_PACKAGE}},
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
-             "teacher": {**TEACHER, **FROM_IMAGENET},
+             "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
+             "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
              "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
@@ -78,6 +81,7 @@ PLACE = {"declared": "dfsc-tiny-q0.9", "category": "01"}
 MODEL = "results/own/01/dfsc-tiny-q0.9-margin_2.0/seed7"
 FIRST, SECOND = (f"results/own/01/{method}/seed3" for method in ("efficientad-tiny", "dfsc-tiny-q0.9"))
 LABELS = shlex.join(["--label=EfficientAD-tiny", "--label=DFSC-tiny τ'=0.9"])
+CURVES = f"--curve={FIRST}/training_curve.csv --curve={SECOND}/training_curve.csv"
 MANIFESTS = " ".join(f"--manifest=results/own/manifests/01/{part}.csv" for part in ("training", "test", "ground_truth"))
 TRACKED = " ".join(
     f"{MODEL}/{name}"
@@ -109,6 +113,7 @@ EXPECTED: dict[Key, str] = {
     ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
     ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
     ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
+    ("loco", "fetch", of(source="teacher_medium")): "dfsc fetch teacher_medium --dvc",
     **{
         ("drawn", "synthesize", of(category=part)): (
             f"dfsc synthesize --output data/drawn --only {part} --settings {as_json(COUNTS)}"
@@ -148,11 +153,16 @@ EXPECTED: dict[Key, str] = {
         "--record results/own/teachers/tiny/teacher.json --checkpoints results/own/checkpoints "
         "--progress logs/own/teachers/tiny/teacher.progress.json --threads 2 --workers 2"
     ),
+    ("drawn", "pretrain_teacher", of(size="S")): (
+        f"dfsc teacher pretrain --settings {as_json({**TEACHER, **FROM_PACKAGE, 'size': 'S', 'image_size': 96})} "
+        "--pretraining-index results/drawn/pretraining.index --pretraining-folder data/drawn/pretraining "
+        "--output results/drawn/teachers/S/teacher.pt --curve results/drawn/teachers/S/teacher.csv "
+        "--record results/drawn/teachers/S/teacher.json --checkpoints results/drawn/checkpoints "
+        "--progress logs/drawn/teachers/S/teacher.progress.json --threads 2 --workers 2"
+    ),
     ("loco", "pretrain_teacher", of(size="S")): (
         "dfsc teacher pretrain --settings "
-        + as_json(
-            {**TEACHER, "backbone": "wide_resnet101_2", "backbone_weights": "imagenet", "size": "S", "image_size": 96}
-        )
+        + as_json({**TEACHER, **FROM_IMAGENET, "size": "S", "image_size": 96})
         + " --pretraining-index results/loco/pretraining.index --pretraining-folder data/imagenette "
         "--backbone-weights data/backbone/wide_resnet101_2-32ee1156.pth "
         "--output results/loco/teachers/S/teacher.pt --curve results/loco/teachers/S/teacher.csv "
@@ -162,6 +172,11 @@ EXPECTED: dict[Key, str] = {
     ("own", "import_teacher", of(size="S")): (
         "dfsc teacher import given/small.pth --size S --output results/own/teachers/S/teacher.pt "
         "--record results/own/teachers/S/teacher.json"
+    ),
+    ("loco", "import_teacher", of(size="M")): (
+        "dfsc teacher import data/teachers/teacher_medium.pth --size M "
+        "--sha256 a66e1513cbc252e7907531ef4536155e338a48e8edf3a5e6a66498f661414b9c "
+        "--output results/loco/teachers/M/teacher.pt --record results/loco/teachers/M/teacher.json"
     ),
     **{
         ("own", "train", of(**cell)): (
@@ -218,11 +233,11 @@ EXPECTED: dict[Key, str] = {
         f"--source other --output {FIGURES}/worst_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty", of(**PLACE)): (
-        f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {IMAGES} --quantiles 0.95,0.9 "
+        f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {CURVES} {IMAGES} --quantiles 0.95,0.9 "
         f"--source other --output {FIGURES}/novelty_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty_over_training", of(**PLACE)): (
-        f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} "
+        f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} {CURVES} "
         f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_dfsc-tiny-q0.9_01 "
         "--title '01 (pretraining images: other)'"
     ),

@@ -51,6 +51,12 @@ READINGS = [
     }
     for ((unit, distance), margin), over in product(MARGINS.items(), ("similar", "all"))
 ]
+RELATIVE = {"margin_unit": "threshold", "novel_weight": 0.7}
+READINGS += [
+    {**DFSC, **RELATIVE, "margin": 1.5},
+    {**DFSC, **RELATIVE, "margin": 1.1, "split_unit": "position", "distance": "norm", "autoencoder_loss_over": "all"},
+    {**DFSC, "margin": 14.0, "split_unit": "position", "distance": "norm"},
+]
 
 
 def images(folder: Path) -> list[Path]:
@@ -178,6 +184,9 @@ def test_training(scene: Prepared, tmp_path: Path, number: int) -> None:
     assert_learned_alike(saved_weights(tmp_path / "model.pt", "student", "autoencoder"), parameters(*learned), initial)
     if chosen is not None:
         assert any(0 < share < 1 for share in reading.inside_margin), "the constraint did not act"
+    with (tmp_path / "training_curve.csv").open(newline="") as stream:
+        seen = [float(row["inside_margin"]) for row in csv.DictReader(stream) if "inside_margin" in row]
+    assert seen == pytest.approx(reading.inside_margin, abs=1e-3)
 
 
 def test_calibration_and_scoring(scene: Prepared, tmp_path: Path) -> None:
@@ -203,6 +212,9 @@ def test_calibration_and_scoring(scene: Prepared, tmp_path: Path) -> None:
         scores = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
     maps = dict(np.load(tmp_path / "maps.npz"))
     assert maps.pop("padding") == "zero"
+    for path in images(category / "validation/good"):
+        score = scores.pop(path.relative_to(category).as_posix())
+        assert score == pytest.approx(float(reading.map_of(path, quantiles)[1].max()), rel=1e-4, abs=1e-5)
     tested = sorted((category / "test").rglob("*.png"))
     assert scores.keys() == maps.keys() == {path.relative_to(category).as_posix() for path in tested}
     for path in tested:
