@@ -20,10 +20,12 @@ CABLE_WIDTH = 10  # pixels
 SHIFT: Span = (-3, 3)  # pixels
 TURN: Span = (-3, 3)  # degrees
 SAG: Span = (-10, 10)  # pixels: how far a cable leaves the straight line in the middle
-TONES: dict[str, Tones] = {  # of plugs; each is anywhere, so that none is wrong by itself
+# Of plugs, in their order from above, which begins anywhere and goes round: no colour is wrong by itself.
+TONES: dict[str, Tones] = {
     "red": ((70, 4, 4), (240, 62, 48)),
     "yellow": ((90, 62, 0), (255, 216, 50)),
     "blue": ((4, 16, 70), (66, 132, 240)),
+    "green": ((2, 46, 16), (70, 200, 96)),
 }
 MELTED: Tones = ((20, 16, 14), (120, 104, 92))
 
@@ -34,7 +36,8 @@ def _panel(random: Generator) -> Image.Image:
 
 def _wiring(random: Generator) -> list[Part]:
     """The cables, from above, then the plugs at their left ends, then those at their right ends."""
-    colours = [str(colour) for colour in random.permutation(list(TONES))]
+    first, order = int(random.integers(len(TONES))), list(TONES)
+    colours = [order[(first + line) % len(order)] for line in range(LINES)]
     cables = [_cable(random, line, line) for line in range(LINES)]
     return cables + [_plug(random, colour, place) for place, colour in enumerate(colours * 2)]
 
@@ -67,7 +70,9 @@ def _plug_picture(colour: str) -> Image.Image:
     """A left plug, lit from above, that tapers towards the cable; each colour has a grip of its own."""
     width, height = PLUG
     y, x = np.mgrid[:height, :width]
-    groove = {"red": x % 12 < 4, "yellow": (x % 12 < 6) & (y % 12 < 6), "blue": y % 12 < 4}[colour]
+    groove = {"red": x % 12 < 4, "yellow": (x % 12 < 6) & (y % 12 < 6), "blue": y % 12 < 4, "green": (x + y) % 16 < 6}[
+        colour
+    ]
     grip = (x > 12) & (x < 62) & (y > 8) & (y < height - 8)
     light = 245 * np.sin(np.pi * (0.15 + 0.75 * y / height)) * np.where(groove & grip, 0.45, 1)
     body = ImageOps.colorize(Image.fromarray(light.astype(np.uint8)), *TONES[colour])
@@ -90,6 +95,12 @@ def _swapped_ends(random: Generator, parts: list[Part]) -> Edited:
     return scene.swapped(parts, [(first, second)])
 
 
+def _swapped_cables(random: Generator, parts: list[Part]) -> Edited:
+    """Both plugs of two cables have exchanged their places: the ends match, but the order is broken."""
+    first, second = (LINES + int(line) for line in random.choice(LINES, 2, replace=False))
+    return scene.swapped(parts, [(first, second), (first + LINES, second + LINES)])
+
+
 def _repeated_colour(random: Generator, parts: list[Part]) -> Edited:
     """Two cables have one colour. Either may be the wrong one, so the region covers all four ends."""
     first, second = (int(line) for line in random.choice(LINES, 2, replace=False))
@@ -98,25 +109,19 @@ def _repeated_colour(random: Generator, parts: list[Part]) -> Edited:
     return changed, [[changed[LINES + end] for end in (first, LINES + first, *ends)]]
 
 
-def _missing_plug(random: Generator, parts: list[Part]) -> Edited:
-    """A cable ends without its plug."""
-    plugs, regions = scene.missing(random, parts[LINES:])
-    return [*parts[:LINES], *plugs], regions
-
-
 PLUG_AREA = int(0.8 * PLUG[0] * PLUG[1])
 
 CABLE_PANEL = Category(
     name="cable_panel",
     size=SIZE,
-    rule="Three cables, red, yellow and blue in any order, each with one colour at both ends.",
+    rule="Both ends of a cable match. From above: red, yellow, blue, green, then red again; any may be the first.",
     ground=_panel,
     arrange=_wiring,
     logical=(
-        Defect("missing_plug", PLUG_AREA, _missing_plug),
         Defect("mismatched_ends", PLUG_AREA, _mismatched_ends),
         Defect("repeated_colour", PLUG_AREA, _repeated_colour),
         Defect("swapped_ends", PLUG_AREA, _swapped_ends),
+        Defect("swapped_cables", PLUG_AREA, _swapped_cables),
     ),
     structural=damage_defects(
         "plug", broken="broken", bent="bent", discoloured="melted", tones=MELTED, kinds=tuple(TONES)

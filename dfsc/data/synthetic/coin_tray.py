@@ -1,5 +1,6 @@
 """The category coin_tray: as many small coins below as large ones above. The relation is a count equal to another."""
 
+from dataclasses import replace
 from functools import lru_cache
 from math import pi
 
@@ -9,7 +10,7 @@ from PIL import Image
 from dfsc.data.synthetic import scene
 from dfsc.data.synthetic.damage import damage_defects
 from dfsc.data.synthetic.photographs import Tones, photograph, random_crop, toned, wood
-from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Span
+from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Span, exchanged
 
 SIZE = (320, 240)
 RAIL = 8  # pixels between and around the two rows
@@ -90,6 +91,16 @@ def _extra_coin(random: Generator, parts: list[Part]) -> Edited:
     return [*parts, extra], [[extra]]
 
 
+def _strayed_coin(random: Generator, parts: list[Part]) -> Edited:
+    """A coin lies in the other row, between two others. It is missing in the one, and too many in the other."""
+    row, count = int(random.integers(2)), len(parts) // 2
+    place = row * count + int(random.integers(count))
+    others = parts[(1 - row) * count :][: int(random.integers(1, count)) + 1][-2:]
+    centre = sum(part.centre[0] for part in others) / 2, others[0].centre[1]
+    changed, _ = exchanged(parts, {place: replace(parts[place], centre=centre)})
+    return changed, [[parts[place]], [changed[place]]]
+
+
 def _swapped_coins(random: Generator, parts: list[Part]) -> Edited:
     """A large coin and the small one below it have exchanged their places."""
     above = int(random.integers(len(parts) // 2))
@@ -120,6 +131,7 @@ COIN_TRAY = Category(
     logical=(
         Defect("missing_coin", COIN_AREA, scene.missing),
         Defect("extra_coin", COIN_AREA, _extra_coin),
+        Defect("strayed_coin", COIN_AREA, _strayed_coin),
         Defect("uneven_rows", COIN_AREA, _uneven_rows),
         Defect("swapped_coins", COIN_AREA, _swapped_coins),
     ),

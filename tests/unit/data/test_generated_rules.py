@@ -41,10 +41,11 @@ def dahlia_row(parts: list[Part]) -> bool:
 
 
 def cable_panel(parts: list[Part]) -> bool:
-    """Both ends of a cable have one colour, which no other cable has."""
+    """Both ends of a cable have one colour; the colours are in an order that goes round."""
     plugs = sorted((part for part in parts if part.kind != "cable"), key=lambda part: part.centre[1])
     ends = [[part.kind for part in plugs if (part.centre[0] > 160) == right] for right in (False, True)]
-    return ends[0] == ends[1] and sorted(ends[0]) == ["blue", "red", "yellow"]
+    order = ["red", "yellow", "blue", "green", "red", "yellow"]
+    return ends[0] == ends[1] and ends[0] in [order[first : first + 3] for first in range(4)]
 
 
 def across(part: Part) -> float:
