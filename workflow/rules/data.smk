@@ -10,11 +10,11 @@
 from pathlib import Path
 
 from dfsc.data import changes
-from dfsc.files import digest_of
+from dfsc.settings.agreement import ARRANGED
 from dfsc.data.sources import read_source
 
 SOURCE = config["dataset"]["source"]
-ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout
+ORIGINAL = config["dataset"].get("original")  # of a public data set in a layout of its own
 PRETRAINING_SOURCE = config["pretraining"]["images"]
 PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
@@ -31,7 +31,7 @@ def marker_of(source):
     """What says that a source is in place: nothing, for a folder of the user's own."""
     if source == "generated":
         return f"{RESULTS}/synthesized.json"
-    if source == "mvtec_ad":
+    if source in ARRANGED:
         return f"{RESULTS}/arranged/{{category}}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
@@ -78,16 +78,26 @@ if SOURCE == "generated":
             "printf '%s\n' {params.settings:q} > {output}"
 
 
-if SOURCE == "mvtec_ad":
+def described(category):
+    """Options that say where the images of a category are, and what each is."""
+    if SOURCE == "images":
+        return ["--images", as_json(config["dataset"]["images"][category])]
+    return ["--layout", SOURCE, "--folder", f"{ORIGINAL}/{category}"]
+
+
+if SOURCE in ARRANGED:
 
     rule arrange:
         output:
-            touch(marker_of("mvtec_ad")),
+            touch(marker_of(SOURCE)),
         log:
             f"{LOGS}/arrange/{{category}}.log",
         priority: 100
         params:
-            content=lambda wildcards: digest_of(content(wildcards.category)),
+            content=lambda wildcards: arranged_content(wildcards.category),
+            # As a function of `output`, this param is not tracked: folders may move.
+            described=lambda wildcards, output: described(wildcards.category),
+            split=as_json(config["dataset"]["split"]),
             threshold=(
                 f"--mask-threshold {config['dataset']['mask_threshold']}"
                 if config["dataset"].get("mask_threshold")
@@ -98,7 +108,7 @@ if SOURCE == "mvtec_ad":
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
-            "dfsc arrange --folder {ORIGINAL:q}/{wildcards.category} --output {DATASET:q}/{wildcards.category} "
+            "dfsc arrange {params.described:q} --split {params.split:q} --output {DATASET:q}/{wildcards.category} "
             "{params.threshold} {params.large_masks} > {log} 2>&1"
 
 
