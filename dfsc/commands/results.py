@@ -8,6 +8,7 @@ import typer
 from dfsc.commands.options import (
     Category,
     Configfile,
+    Curves,
     Dataset,
     Labels,
     MoreConfigfiles,
@@ -152,12 +153,14 @@ def novelty(
     quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     label: Labels = None,
+    curve: Curves = None,
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
 ) -> None:
     """Draw the feature distance of teacher and autoencoder with the novel sets that the quantiles split off."""
     from dfsc.report.figures.novelty import draw_novelty
 
-    draw_novelty(labelled(models, label), dataset / category, quantiles_of(quantiles), output, source)
+    curves = labelled(curve, label) if curve else None
+    draw_novelty(labelled(models, label), dataset / category, quantiles_of(quantiles), output, source, curves)
 
 
 @app.command()
@@ -167,11 +170,13 @@ def novelty_over_training(
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     title: Annotated[str, typer.Option(help="Title of the figure.")],
     label: Labels = None,
+    curve: Curves = None,
 ) -> None:
     """Draw how the feature distance of teacher and autoencoder, and its novel sets, change over training."""
     from dfsc.report.figures.novelty import draw_novelty_over_training
 
-    draw_novelty_over_training(labelled(distances, label), quantiles_of(quantiles), output, title)
+    curves = labelled(curve, label) if curve else None
+    draw_novelty_over_training(labelled(distances, label), quantiles_of(quantiles), output, title, curves)
 
 
 @app.command()

@@ -186,12 +186,13 @@ class EfficientAD(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised local and global maps, [n, 2, h, w]; their mean over dim 1 is the anomaly map.
+        """Normalised local and global maps, [n, 2, h, w]; their mean over dim 1 is the anomaly map."""
+        return self.scaled(self.raw_maps(images))
 
-        Scaled so that the validation images' 0.9 quantile maps to 0 and their 0.995 quantile to 0.1.
-        """
-        lower, upper = self.map_quantiles.to(images.dtype).reshape(2, 2, 1, 1).unbind(1)
-        return 0.1 * (self.raw_maps(images) - lower) / (upper - lower)
+    def scaled(self, raw: Tensor) -> Tensor:
+        """Raw maps, [n, 2, h, w], scaled: the validation images' 0.9 quantile becomes 0, their 0.995 quantile 0.1."""
+        lower, upper = self.map_quantiles.to(raw).reshape(2, 2, 1, 1).unbind(1)
+        return 0.1 * (raw - lower) / (upper - lower)
 
 
 def normalise_images(images: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-from dfsc.report.compare import KEYS, SAME, compare, receipts_below, runs_frame
+from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.table_files import page, write_tables
-from dfsc.report.tables import Context, build_tables
+from dfsc.report.tables import Context, build_tables, inactive_in
 from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
 
@@ -34,7 +34,8 @@ def write_paper_tables(
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
-    context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), not complete, reference)
+    images = ", ".join(sorted(frame["pretraining_images"].unique()))
+    context = Context(grid, images, not complete, reference, inactive_in(comparison))
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     write_text(folder / "grid.json", grid.as_text())
@@ -80,9 +81,9 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
     comparison = read_table(
         folder / "comparison.csv",
         "the comparison",
-        ["metric", "baseline", "category", "method", "anomaly_type", "value"],
-        ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
+        [*TEXT_COLUMNS, "value"],
+        [name for name in COMPARED if name not in TEXT_COLUMNS],
     )
     grid = Grid.read(folder / "grid.json")
     images = ", ".join(sorted(runs["pretraining_images"].unique()))
-    return runs, comparison, Context(grid, images, "status" in runs)
+    return runs, comparison, Context(grid, images, "status" in runs, inactive=inactive_in(comparison))

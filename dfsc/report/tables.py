@@ -12,6 +12,7 @@ from dfsc.files import reading
 from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL, COLUMNS
+from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import Grid, Method
 
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
@@ -22,6 +23,8 @@ REFERENCE_HEADINGS = ("logical", "structural", "mean")  # of others' results, al
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
+CONSTRAINT_INACTIVE = "constraint inactive"
+INSIDE = "inside margin"  # heading of `inside_margin`
 RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
 
 
@@ -33,11 +36,22 @@ class Context:
     pretraining_images: str
     partial: bool
     reference: Path | None = None  # others' results, for `main_table`
+    inactive: frozenset[tuple[str, str]] = frozenset()  # (category or ALL, method) whose constraint did not act
 
     @property
     def mark(self) -> dict[str, str]:
         """The column that marks every line of a partial table."""
         return {"status": PARTIAL} if self.partial else {}
+
+    def label(self, method: Method, category: str) -> str:
+        """What a method is called where its numbers of a category, or of their mean, stand."""
+        return f"{method.label} ({CONSTRAINT_INACTIVE})" if (category, method.name) in self.inactive else method.label
+
+
+def inactive_in(comparison: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """(category or ALL, method) of a comparison whose novel elements hardly ever lay inside the margin."""
+    chosen = comparison[comparison["inside_margin"] < INACTIVE_BELOW]
+    return frozenset(zip(chosen["category"], chosen["method"], strict=True))
 
 
 def per_cent(row: pd.Series) -> str:
@@ -67,6 +81,10 @@ def probability(row: pd.Series) -> str:
     return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
 
 
+def _share(share: float) -> str:
+    return "" if pd.isna(share) else f"{100 * share:.1f} %"
+
+
 def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
     """Heading -> what is shown of an anomaly type or the mean."""
     cells = of_method.set_index("anomaly_type")
@@ -76,9 +94,9 @@ def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict
 
 
 def _without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the column of an anomaly type that none of its rows has."""
-    types = [heading for heading in HEADINGS.values() if heading != "mean" and heading in table]
-    return table.drop(columns=[name for name in types if table[name].isin(["", NOT_MEASURED]).all()])
+    """The table without the column of an anomaly type, or of novel elements, of which no row has a number."""
+    names = [name for name in (*HEADINGS.values(), INSIDE) if name != "mean" and name in table]
+    return table.drop(columns=[name for name in names if table[name].isin(["", NOT_MEASURED]).all()])
 
 
 def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
@@ -98,6 +116,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
                 continue
             for method, label, shown in lines:
                 numbers = _numbers(group[group["method"] == method.name], shown)
+                label = context.label(method, str(category)) if label == method.label else label
                 rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
     table = pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
     return _without_unmeasured(table)
@@ -159,10 +178,11 @@ def method_table(
                 {
                     **context.mark,
                     "category": category,
-                    "": method.label,
+                    "": context.label(method, category),
                     **_numbers(of_method, per_cent),
                     "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
                     CHANCE: _numbers(of_method, probability)["mean"],
+                    INSIDE: _share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
                     "note": ", ".join(filter(None, notes)),
                 }
             )
@@ -188,6 +208,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     readings = [method for method in grid.methods if method in pairs or method.changed]
     both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in grid.pairs)
     stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
+    acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
     none = "" if len(readings) > len(pairs) else " No other reading was run: config/ablations.yaml has them ready."
@@ -208,7 +229,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
         numbers = comparison[of_methods].assign(pretraining_images=context.pretraining_images)
         family = (numbers["metric"] == auroc) == (metric == auroc)
         numbers = numbers[family] if number < 4 else numbers
-        text = caption(metric, context) + more + not_measured(comparison, metric, context)
+        text = caption(metric, context) + more + acted + not_measured(comparison, metric, context)
         tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
     return tables
 
@@ -227,6 +248,16 @@ def caption(metric: str, context: Context) -> str:
         f"paired by category and seed, with its 95 % interval ({source}). "
         f"Pretraining and penalty images: {context.pretraining_images}."
         + (f" {RUNS_MISSING}." if context.partial else "")
+    )
+
+
+def inactive_note(context: Context) -> str:
+    """Says what a mark at a method means; empty if none has it."""
+    if not context.inactive:
+        return ""
+    return (
+        f" {CONSTRAINT_INACTIVE.capitalize()}: over training, fewer than {INACTIVE_BELOW:.0%} of the novel elements "
+        "lay inside the margin, so that the constraint acted on hardly any."
     )
 
 

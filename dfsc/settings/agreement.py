@@ -9,9 +9,10 @@ from typing import Any
 from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.building import build
-from dfsc.settings.grid import GRID_KEYS, Grid
+from dfsc.settings.grid import Grid
 from dfsc.settings.own_images import OwnImages
 from dfsc.settings.synthetic import CATEGORIES
+from dfsc.settings.training import DfscSettings
 
 UNPACKED = ("mvtec_ad", "mvtec_ad_2", "visa", "btad")  # public data sets in a layout of their own
 ARRANGED = ("images", *UNPACKED)  # in LOCO's layout, before anything reads them
@@ -47,12 +48,20 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
             "declare one of them"
         )
         return
-    grid, readings = Grid.from_config(config), {key: section[key] for key in section if key not in GRID_KEYS}
-    changed = [{**readings, **changes} for changes in section["ablations"]]
-    for number, ablation in enumerate(changed):
-        if ablation in (readings, *changed[:number]):
-            other = grid.headlines[0] if ablation == readings else f"dfsc.ablations.{changed.index(ablation)}"
-            yield f"dfsc.ablations.{number}: is the same model as {other}; leave it out, or change another key"
+    grid = Grid.from_config(config)
+    of_one_size = [method for method in grid.methods if method.size == grid.methods[0].size]
+    first = len(of_one_size) - len(section["ablations"])
+    for number, method in enumerate(of_one_size[first:]):
+        where = f"dfsc.ablations.{number}"
+        try:
+            build(DfscSettings, method.dfsc, where)
+        except UserError as fault:
+            yield str(fault)
+            return
+        twins = [place for place, other in enumerate(of_one_size[: first + number]) if other.dfsc == method.dfsc]
+        if twins:
+            other = of_one_size[twins[0]].name if twins[0] < first else f"dfsc.ablations.{twins[0] - first}"
+            yield f"{where}: is the same model as {other}; leave it out, or change another key"
             return
     for method, twin in combinations(grid.methods, 2):
         if method.label == twin.label:

@@ -183,9 +183,11 @@ class Reading:
             squared = squared.mean(1)
         novel = squared >= torch.quantile(squared, dfsc["quantile"])
         kept = squared if dfsc["autoencoder_loss_over"] == "all" else squared[~novel]
-        distance = squared[novel] if dfsc["distance"] == "squared" else squared[novel].sqrt()
-        self.inside_margin.append(float((distance < dfsc["margin"]).float().mean()))
-        loss: Tensor = kept.mean() + dfsc["novel_weight"] * F.relu(dfsc["margin"] - distance).mean()
+        power, factor = {"squared": (1, 1), "root": (0.5, 1), "norm": (0.5, CHANNELS)}[dfsc["distance"]]
+        distance = (factor * squared[novel]) ** power
+        margin = dfsc["margin"] * (distance.min().detach() if dfsc["margin_unit"] == "threshold" else 1)
+        self.inside_margin.append(float((distance < margin).float().mean()))
+        loss: Tensor = kept.mean() + dfsc["novel_weight"] * F.relu(margin - distance).mean()
         return loss
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import pytest
 
 from dfsc.data.synthetic import synthesize
 from dfsc.files import sha256_of
+from dfsc.model.saved import load_model
 from dfsc.settings.building import build
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
@@ -38,10 +39,11 @@ Run = Callable[[Prepared, Path, dict[str, Any]], bytes]
 
 
 def train(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
-    """The model's bytes."""
+    """The model's weights, as bytes; the file says its settings too."""
     outcome = dfsc(*prepared.train_arguments(output, **settings))
     assert outcome.code == 0, outcome.errors
-    return (output / "model.pt").read_bytes()
+    weights = load_model(output / "model.pt").network.state_dict()
+    return b"".join(value.numpy().tobytes() for value in weights.values())
 
 
 def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:

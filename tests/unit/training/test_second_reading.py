@@ -164,6 +164,10 @@ def test_calibration_and_scoring(scene: Prepared, tmp_path: Path) -> None:
     (found,) = saved_weights(tmp_path / "model.pt", "map_quantiles")
     torch.testing.assert_close(found, quantiles, rtol=1e-5, atol=0)
 
+    validation = torch.load(tmp_path / "model.pt", weights_only=True)["validation_scores"]["zero"]
+    good = [float(reading.map_of(path, quantiles)[1].max()) for path in images(category / "validation/good")]
+    assert validation.tolist() == pytest.approx(good, rel=1e-4)
+
     with (tmp_path / "scores.csv").open(newline="") as stream:
         scores = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
     maps = dict(np.load(tmp_path / "maps.npz"))
