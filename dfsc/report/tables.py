@@ -93,6 +93,11 @@ def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict
     }
 
 
+def _of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
+    """What is shown beside the mean; empty where that was not measured."""
+    return "".join(shown(row) for _, row in of_method[of_method["anomaly_type"] == "mean"].iterrows())
+
+
 def _without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
     """The table without the column of an anomaly type, or of novel elements, of which no row has a number."""
     names = [name for name in (*HEADINGS.values(), INSIDE) if name != "mean" and name in table]
@@ -180,8 +185,8 @@ def method_table(
                     "category": category,
                     "": context.label(method, category),
                     **_numbers(of_method, per_cent),
-                    "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
-                    CHANCE: _numbers(of_method, probability)["mean"],
+                    "difference of mean [95 %]": _of_mean(of_method, lambda row: gain(row, spread)),
+                    CHANCE: _of_mean(of_method, probability),
                     INSIDE: _share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
                     "note": ", ".join(filter(None, notes)),
                 }
