@@ -76,7 +76,7 @@ def test_both_kinds_of_saturation_occur(generated: Path, category: str) -> None:
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_some_images_have_several_masks(generated: Path, category: str) -> None:
     truth = generated / category / "ground_truth"
-    folders = [folder for anomaly_type in ANOMALY_TYPES for folder in (truth / anomaly_type).iterdir()]
+    folders = [folder for anomaly_type in LOCO_TYPES for folder in (truth / anomaly_type).iterdir()]
     assert {len(list(folder.iterdir())) for folder in folders} == {1, 2}
 
 

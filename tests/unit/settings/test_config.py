@@ -174,9 +174,10 @@ def test_a_category_that_yaml_takes_for_something_else_is_to_be_quoted(category:
 
 @pytest.mark.parametrize("category", ["01", "null", "NA", "all", "1e5", "nan", "true"])
 def test_any_name_is_a_category_where_it_is_text(category: str) -> None:
-    dataset = {"source": "folder", "folder": "images", "categories": yaml.safe_load(f"['{category}']")}
+    config = merged("demo.yaml")
+    changes = {"source": "folder", "folder": "images", "categories": yaml.safe_load(f"['{category}']")}
     images = {"images": "other", "folder": "images"}
-    check({**merged("demo.yaml"), "dataset": dataset, "pretraining": images})
+    check({**config, "dataset": {**config["dataset"], **changes}, "pretraining": images})
 
 
 def test_the_schema_for_editors_is_the_description() -> None:
