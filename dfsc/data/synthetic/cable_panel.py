@@ -13,7 +13,7 @@ from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Point, Spa
 
 SIZE = (336, 216)
 LINES = 3
-PLUG, INSET = (88, 56), 54  # pixels: a plug's width and height, and how far from the edge its centre is
+PLUG, INSET = (92, 58), 55  # pixels: a plug's width and height, and how far from the edge its centre is
 CABLE_WIDTH = 10  # pixels
 
 # How much normal images vary: more hides anomalies better.
