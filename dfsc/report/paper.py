@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 
 from dfsc.errors import UserError
-from dfsc.files import write_text
+from dfsc.files import MADE_ANEW, reading, write_text
 from dfsc.report.compare import KEYS, SAME, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.table_files import page, write_tables
 from dfsc.report.tables import Context, build_tables
 from dfsc.report.tracking import read_runs, read_scores
-from dfsc.settings.grid import Grid
+from dfsc.settings.grid import Grid, seed_of
 
 
 def write_paper_tables(
@@ -34,7 +34,7 @@ def write_paper_tables(
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
-    context = Context(grid, ", ".join(sorted(frame["pretraining_images"].unique())), not complete, reference)
+    context = Context(grid, _images_of(frame), not complete, reference)
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     write_text(folder / "grid.json", grid.as_text())
@@ -54,29 +54,33 @@ def provenance(runs: list[dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of (what, value): each value that the runs have of what they were made from."""
     rows = [("runs", str(len(frame)))]
     for name in ("commit", "hardware", "teacher", *(tag for tag in SAME if tag != "data_digest")):
-        rows += [(name.replace("_", " "), value) for value in sorted({run["tags"].get(name, "") for run in runs})]
+        of_runs = {run["tags"].get(name, "") for run in runs if name in run["tags"] or not _is_outside(run)}
+        rows += [(name.replace("_", " "), value) for value in sorted(of_runs)]
     for category, group in frame.groupby("category"):
         rows.append((f"data digest of {category}", ", ".join(group["data_digest"].unique())))
     versions = dict.fromkeys(tag for run in runs for tag in run["tags"] if tag.startswith("version."))
     for tag in versions:
-        values = sorted({run["tags"].get(tag, "unknown") for run in runs})
+        values = sorted({run["tags"].get(tag, "unknown") for run in runs if not _is_outside(run)})
         rows.append((f"version of {tag.removeprefix('version.')}", ", ".join(values)))
     return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _is_outside(run: dict[str, Any]) -> bool:
+    """Whether a run is of a method from outside, which has its own packages and no teacher."""
+    return not run["tags"].get("size")
 
 
 def read_image_scores(folder: Path) -> pd.DataFrame:
     """Every image score, as `write_paper_tables` wrote them. Raises UserError naming the file."""
     columns = [*KEYS, "path", "image_score"]
-    return read_table(folder / "scores.csv", "the image scores", columns, ["seed", "image_score"])
+    return read_table(folder / "scores.csv", "the image scores", columns, ["image_score"])
 
 
 def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
     """Runs, comparison and context of a folder of tables. Raises UserError naming what is missing or damaged."""
     if not (folder / "comparison.csv").exists():
         raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
-    runs = read_table(
-        folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["seed", "quantile", "seconds"]
-    )
+    runs = read_table(folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["quantile", "seconds"])
     comparison = read_table(
         folder / "comparison.csv",
         "the comparison",
@@ -84,5 +88,11 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
         ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
     )
     grid = Grid.read(folder / "grid.json")
-    images = ", ".join(sorted(runs["pretraining_images"].unique()))
-    return runs, comparison, Context(grid, images, "status" in runs)
+    with reading(folder / "runs.csv", "the table of runs", MADE_ANEW):
+        runs["seed"] = [seed_of(text) for text in runs["seed"]]
+    return runs, comparison, Context(grid, _images_of(runs), "status" in runs)
+
+
+def _images_of(runs: pd.DataFrame) -> str:
+    """The sources of pretraining images; methods from outside name none."""
+    return ", ".join(sorted({*runs["pretraining_images"]} - {""}))

@@ -15,6 +15,7 @@ from dfsc.report.tables import (
     RUNS_MISSING,
     Context,
     caption,
+    from_outside,
     gain,
     method_table,
     not_measured,
@@ -31,7 +32,8 @@ def print_tables(folder: Path) -> None:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
         if not table.empty:  # without masks, nothing is localised
-            _print(table.drop(columns="note"), caption(metric, context) + not_measured(comparison))
+            text = caption(metric, context) + from_outside(context) + not_measured(comparison)
+            _print(table.drop(columns="note"), text)
 
 
 def print_comparison(folder: Path, metric: str, name: str | None) -> None:
@@ -58,7 +60,8 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
         baseline, _ = context.grid.pair(method.name)
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
-            f"{method.label} against {baseline.label}. {caption(metric, context)}{not_measured(comparison)}",
+            f"{method.label} against {baseline.label}. {caption(metric, context)}{from_outside(context)}"
+            f"{not_measured(comparison)}",
         )
 
 
@@ -69,7 +72,7 @@ def _pair_rows(
     for row in shown.to_dict("records"):
         start = {**context.mark, "category": row["category"]}
         for seed in context.grid.seeds if row["category"] != ALL else ():
-            pair = [values.get(Cell(row["category"], one.name, seed)) for one in (baseline, method)]
+            pair = [values.get(context.grid.cell(row["category"], one, seed)) for one in (baseline, method)]
             if (before := pair[0]) is not None and (after := pair[1]) is not None:
                 both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
                 yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
