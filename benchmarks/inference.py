@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.plain import plain_scores
 from benchmarks.timing import Row, circumstances, in_turn, table
-from dfsc.inference.maps import pad_map, resize_map
 from dfsc.inference.score import anomaly_maps
+from dfsc.model.maps import pad_map, resize_map
 from dfsc.model.networks import EfficientAD, standardise
 from dfsc.settings.leaves import Precision
 from dfsc.training.device import choose_device, computing, placed

@@ -28,8 +28,8 @@ from benchmarks.timing import CPU, Row, circumstances, seconds, table
 from dfsc.data.ground_truth import LabelledImage, read_regions
 from dfsc.data.layout import Defect
 from dfsc.inference.evaluate import evaluate, read_official_map
-from dfsc.inference.maps import pad_map, resize_map
 from dfsc.metrics.spro import FPR_LIMITS, au_spro
+from dfsc.model.maps import pad_map, resize_map
 
 DEFECTS = {255: Defect("missing", 255, 0.5, True), 254: Defect("scratch", 254, 1.0, True)}
 MEMORY_MAPS = 100, 1024, 1024  # number, width, height

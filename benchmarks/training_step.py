@@ -127,7 +127,7 @@ def measure(
         plain.end()
         stepping.close()
         with FlopCounterMode(display=False) as counter:
-            sum(ours.losses(*ours.views(drawn)).values(), torch.zeros((), device=device)).backward()
+            sum(ours.losses(*ours.views(drawn))[0].values(), torch.zeros((), device=device)).backward()
     theirs, mine = ([time / block for time in each] for each in zip(*pairs, strict=True))
     flops, step = counter.get_total_flops(), statistics.median(mine)
     share = flops / step / peak_flops(device, precision)

@@ -20,6 +20,7 @@ from dfsc.settings.synthetic import SyntheticSettings
 from support.checkout import Checkout, job_counts
 from support.http_server import running_server
 
+PARTS = ["coin_tray", "pretraining"]
 COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
 CONFIG = """
 benchmark: fetched
@@ -38,7 +39,7 @@ def packed(folder: Path, name: str, mode: Literal["w:gz", "w:xz"]) -> bytes:
 
 def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS))
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     archives = {
         "mvtec_loco": packed(tmp_path / "made/coin_tray", "coin_tray", "w:xz"),
@@ -71,7 +72,7 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
@@ -97,7 +98,7 @@ def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_published_counts_are_checked(tmp_path: Path) -> None:
-    synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,4,3,3\n")
@@ -114,7 +115,7 @@ def test_published_counts_are_checked(tmp_path: Path) -> None:
 
 
 def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **{**COUNTS, "train": 10}))
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **{**COUNTS, "train": 10}), PARTS)
     made, original = tmp_path / "made/coin_tray", tmp_path / "mvtec_ad/coins"
     for folder in ("train/good", "test/good"):
         shutil.copytree(made / folder, original / folder)

@@ -78,6 +78,7 @@ PLACE = {"declared": "dfsc-tiny-q0.9", "category": "01"}
 MODEL = "results/own/01/dfsc-tiny-q0.9-margin_2.0/seed7"
 FIRST, SECOND = (f"results/own/01/{method}/seed3" for method in ("efficientad-tiny", "dfsc-tiny-q0.9"))
 LABELS = shlex.join(["--label=EfficientAD-tiny", "--label=DFSC-tiny τ'=0.9"])
+CURVES = f"--curve={FIRST}/training_curve.csv --curve={SECOND}/training_curve.csv"
 MANIFESTS = " ".join(f"--manifest=results/own/manifests/01/{part}.csv" for part in ("training", "test", "ground_truth"))
 TRACKED = " ".join(
     f"{MODEL}/{name}"
@@ -109,7 +110,12 @@ EXPECTED: dict[Key, str] = {
     ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
     ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
     ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
-    ("drawn", "synthesize", of()): f"dfsc synthesize --output data/drawn --settings {as_json(COUNTS)}",
+    **{
+        ("drawn", "synthesize", of(category=part)): (
+            f"dfsc synthesize --output data/drawn --only {part} --settings {as_json(COUNTS)}"
+        )
+        for part in ("coin_tray", "pretraining")
+    },
     ("ad", "arrange", of(category="bolts")): (
         "dfsc arrange --folder 'their images'/bolts --output arranged/bolts --mask-threshold 128"
     ),
@@ -213,11 +219,11 @@ EXPECTED: dict[Key, str] = {
         f"--source other --output {FIGURES}/worst_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty", of(**PLACE)): (
-        f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {IMAGES} --quantiles 0.95,0.9 "
+        f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {CURVES} {IMAGES} --quantiles 0.95,0.9 "
         f"--source other --output {FIGURES}/novelty_dfsc-tiny-q0.9_01"
     ),
     ("own", "draw_novelty_over_training", of(**PLACE)): (
-        f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} "
+        f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} {CURVES} "
         f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_dfsc-tiny-q0.9_01 "
         "--title '01 (pretraining images: other)'"
     ),

@@ -90,7 +90,8 @@ def test_a_second_run_executes_nothing(checkout: Checkout) -> None:
         ("model/losses", '"""The losses.', '"""All losses.', set()),
         ("model/losses", "student.square().mean()", "student.abs().mean()", {"train", "score", "evaluate", "track"}),
         ("report/tables", " ± {100", " +- {100", {"tables", "draw_auroc_over_quantile", "draw_histograms"}),
-        ("inference/maps", "PADDING = 4", "PADDING = 5", {"score", "evaluate"}),
+        ("model/maps", "PADDING = 4", "PADDING = 5", {"train", "score", "evaluate"}),
+        ("inference/maps", '"padding"  # in', '"padded"  # in', {"score", "evaluate"}),
     ],
 )
 def test_an_edit_of_code_reruns_the_results_it_shapes(
@@ -120,7 +121,7 @@ class Own:
         generated = self.settings["dataset"]["generated"]
         self.settings["benchmark"] = "own"
         self.lie_in(disk / self.NAME)
-        synthesize(self.folder, SyntheticSettings(**generated))
+        synthesize(self.folder, SyntheticSettings(**generated), ["coin_tray", "pretraining"])
 
     def lie_in(self, folder: Path) -> None:
         """Name another folder in the configuration."""

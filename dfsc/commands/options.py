@@ -25,6 +25,9 @@ Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
 Configfile = Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")]
 MoreConfigfiles = Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="What a method is called; once for each file.")]
+Curves = Annotated[
+    list[Path] | None, typer.Option("--curve", help="Training curve, once for each file: what is seen of the margin.")
+]
 Quantiles = Annotated[str, typer.Option(help="Quantiles whose novel sets are drawn, with commas: 0.9,0.99")]
 
 

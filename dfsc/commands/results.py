@@ -8,6 +8,7 @@ import typer
 from dfsc.commands.options import (
     Category,
     Configfile,
+    Curves,
     Dataset,
     Labels,
     MoreConfigfiles,
@@ -89,6 +90,31 @@ def tables(
 
 
 @app.command()
+def study(
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    kept: Annotated[Path, typer.Option(help="Folder of all runs of the study so far.")] = Path("docs/stand_in"),
+    page: Annotated[Path, typer.Option(help="Markdown to write, from template.md in --kept.")] = Path(
+        "docs/stand_in.md"
+    ),
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Print the receipts of runs that are not kept yet.")
+    ] = False,
+) -> None:
+    """Add the runs in a benchmark's tables to those kept of a study of readings, and write its page."""
+    from dfsc.report.study import missing_cells, write_study
+    from dfsc.settings.grid import CELL_FILES, Grid
+
+    grid = Grid.from_config(configuration(configfile, more))
+    results = Path("results", grid.benchmark)
+    if missing:
+        for cell in missing_cells(grid, kept):
+            print(results / cell.path / CELL_FILES["track"]["receipt"])
+    else:
+        write_study(grid, results / "tables", kept, page)
+
+
+@app.command()
 def compare(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",
@@ -152,12 +178,14 @@ def novelty(
     quantiles: Quantiles,
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     label: Labels = None,
+    curve: Curves = None,
     source: Annotated[str, typer.Option(help="Name of the pretraining images.")] = "",
 ) -> None:
     """Draw the feature distance of teacher and autoencoder with the novel sets that the quantiles split off."""
     from dfsc.report.figures.novelty import draw_novelty
 
-    draw_novelty(labelled(models, label), dataset / category, quantiles_of(quantiles), output, source)
+    curves = labelled(curve, label) if curve else None
+    draw_novelty(labelled(models, label), dataset / category, quantiles_of(quantiles), output, source, curves)
 
 
 @app.command()
@@ -167,11 +195,13 @@ def novelty_over_training(
     output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
     title: Annotated[str, typer.Option(help="Title of the figure.")],
     label: Labels = None,
+    curve: Curves = None,
 ) -> None:
     """Draw how the feature distance of teacher and autoencoder, and its novel sets, change over training."""
     from dfsc.report.figures.novelty import draw_novelty_over_training
 
-    draw_novelty_over_training(labelled(distances, label), quantiles_of(quantiles), output, title)
+    curves = labelled(curve, label) if curve else None
+    draw_novelty_over_training(labelled(distances, label), quantiles_of(quantiles), output, title, curves)
 
 
 @app.command()

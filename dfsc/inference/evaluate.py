@@ -18,9 +18,10 @@ from dfsc.data.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.data.images import is_hidden
 from dfsc.data.layout import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
-from dfsc.inference.maps import SmallMaps, check_maps, pad_map, resize_map
+from dfsc.inference.maps import SmallMaps, check_maps
 from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
 from dfsc.metrics.summary import Evaluation, summarise
+from dfsc.model.maps import pad_map, resize_map
 
 Progress = Callable[[int, int], None]
 

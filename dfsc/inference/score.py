@@ -12,7 +12,8 @@ from dfsc.data.layout import FileRecord, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import written_whole
 from dfsc.inference.image_scores import write_scores
-from dfsc.inference.maps import SmallMaps, pad_map, resize_map, write_maps
+from dfsc.inference.maps import SmallMaps, write_maps
+from dfsc.model.maps import image_score, pad_map, resize_map
 from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.model.saved import load_model
 from dfsc.settings.leaves import Precision
@@ -64,8 +65,7 @@ def score_images(
                     "trained and calibrated on, and train it again"
                 )
             maps[record.path] = small
-            full = resize_map(pad_map(small, settings.padding), record.height, record.width)
-            scores[record.path] = float(full.max())
+            scores[record.path] = image_score(small, settings.padding, record.height, record.width)
         progress(len(maps), len(records))
     return maps, scores
 
@@ -94,12 +94,17 @@ def run_scoring(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
+    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
+
+    The validation images' scores, which the model file has, are written too.
+    """
     records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
     if not records:
         raise UserError(f"{manifest}: lists no test image")
-    small, image_scores = score_images(load_model(model_path), folder, records, settings, device, workers, progress)
+    model = load_model(model_path)
+    small, image_scores = score_images(model.network, folder, records, settings, device, workers, progress)
     if full_size_maps is not None:
         write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
-    write_scores(scores, image_scores)
+    good = dict(zip(model.validation_images, model.validation_scores[settings.padding].tolist(), strict=True))
+    write_scores(scores, {**good, **image_scores})
     write_maps(maps, SmallMaps(small, settings.padding))

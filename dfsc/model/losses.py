@@ -10,30 +10,44 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from dfsc.settings.training import DfscSettings
+from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD, DfscSettings
 
-AutoencoderLoss = Callable[[Tensor, Tensor], Tensor]  # (T', A), each [n, channels, h, w] -> scalar
+Watched = dict[str, Tensor]  # what the constraint acts on, scalars by name: see `WATCHED`
+AutoencoderLoss = Callable[[Tensor, Tensor], tuple[Tensor, Watched]]  # (T', A), each [n, channels, h, w] -> scalar
 
 
 def autoencoder_loss(settings: DfscSettings | None) -> AutoencoderLoss:
-    """L_AE of the baseline (None), or DFSC's similar and novel parts in its place."""
+    """L_AE of the baseline (None), or DFSC's similar and novel parts in its place; and what is watched of DFSC's."""
 
-    def efficientad(teacher: Tensor, autoencoder: Tensor) -> Tensor:
-        return (teacher - autoencoder).square().mean()
+    def efficientad(teacher: Tensor, autoencoder: Tensor) -> tuple[Tensor, Watched]:
+        return (teacher - autoencoder).square().mean(), {}
 
-    def dfsc(teacher: Tensor, autoencoder: Tensor) -> Tensor:
+    def dfsc(teacher: Tensor, autoencoder: Tensor) -> tuple[Tensor, Watched]:
         assert settings is not None
         squared = (teacher - autoencoder).square()
         loss = squared.mean()
         if settings.split_unit == "position":
             squared = squared.mean(dim=1)
-        novel = squared.detach() >= quantile_threshold(squared, settings.quantile)
+        threshold = quantile_threshold(squared, settings.quantile)
+        novel = squared.detach() >= threshold
         if settings.autoencoder_loss_over == "similar":
             loss = masked_mean(squared, ~novel)
-        distance = squared if settings.distance == "squared" else squared.clamp_min(1e-12).sqrt()
-        return loss + settings.novel_weight * masked_mean((settings.margin - distance).relu(), novel)
+        distance, threshold = (_distance(settings, values, teacher.shape[1]) for values in (squared, threshold))
+        margin = settings.margin * (threshold if settings.margin_unit == "threshold" else 1)
+        hinge = (margin - distance).relu()
+        watched = {INSIDE_MARGIN: masked_mean((hinge.detach() > 0).float(), novel), NOVEL_THRESHOLD: threshold}
+        return loss + settings.novel_weight * masked_mean(hinge, novel), watched
 
     return efficientad if settings is None else dfsc
+
+
+def _distance(settings: DfscSettings, squared: Tensor, channels: int) -> Tensor:
+    """What the margin is compared with, of squared feature distances: of elements, or channel means of positions."""
+    if settings.distance == "squared":
+        return squared
+    if settings.distance == "norm":  # the L2 norm over the channels, of positions alone
+        squared = channels * squared
+    return squared.clamp_min(1e-12).sqrt()  # at 0, the root has no gradient
 
 
 def hard_elements(teacher: Tensor, student: Tensor, quantile: float) -> Tensor:

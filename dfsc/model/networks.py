@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Statistics = tuple[float, float, float]  # of red, green and blue, in 0..1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STRIDE = 4  # pixels of the image per position of a feature map
@@ -186,22 +187,21 @@ class EfficientAD(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised local and global maps, [n, 2, h, w]; their mean over dim 1 is the anomaly map.
+        """Normalised local and global maps, [n, 2, h, w]; their mean over dim 1 is the anomaly map."""
+        return self.scaled(self.raw_maps(images))
 
-        Scaled so that the validation images' 0.9 quantile maps to 0 and their 0.995 quantile to 0.1.
-        """
-        lower, upper = self.map_quantiles.to(images.dtype).reshape(2, 2, 1, 1).unbind(1)
-        return 0.1 * (self.raw_maps(images) - lower) / (upper - lower)
-
-
-def normalise_images(images: Tensor) -> Tensor:
-    """uint8 [n, size, size, 3] to float32 [n, 3, size, size], normalised with ImageNet's statistics."""
-    return standardise(images.permute(0, 3, 1, 2).float() / 255)
+    def scaled(self, raw: Tensor) -> Tensor:
+        """Raw maps, [n, 2, h, w], scaled: the validation images' 0.9 quantile becomes 0, their 0.995 quantile 0.1."""
+        lower, upper = self.map_quantiles.to(raw).reshape(2, 2, 1, 1).unbind(1)
+        return 0.1 * (raw - lower) / (upper - lower)
 
 
-def standardise(images: Tensor) -> Tensor:
-    """Float images [n, 3, h, w] in 0..1, normalised with ImageNet's mean and standard deviation."""
-    mean, std = (
-        torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    return (images - mean) / std
+def normalise_images(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD) -> Tensor:
+    """uint8 [n, size, size, 3] to float32 [n, 3, size, size], normalised with the statistics of each channel."""
+    return standardise(images.permute(0, 3, 1, 2).float() / 255, mean, std)
+
+
+def standardise(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD) -> Tensor:
+    """Float images [n, 3, h, w] in 0..1, normalised with the mean and standard deviation of each channel."""
+    means, stds = (torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (mean, std))
+    return (images - means) / stds

@@ -1,15 +1,21 @@
 """Weights as files: saved whole or not at all, loaded without pickle, refused by name where they do not fit."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dfsc.errors import UserError
 from dfsc.files import written_whole
+from dfsc.model.maps import PADDING_MODES
 from dfsc.model.networks import SIZES, EfficientAD, pdn
+
+# Of a trained model: its category, its settings as JSON, digests of all that shaped it, of its manifest and of its
+# teacher, and in words which images it was pretrained on, and how.
+ORIGIN = ("category", "settings", "fingerprint", "data_digest", "teacher_digest", "pretraining_images", "teacher")
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
@@ -34,21 +40,45 @@ def load_tensors(path: Path, what: str) -> dict[str, Any]:
     return state
 
 
-def model_state(model: EfficientAD) -> dict[str, object]:
-    """The model as it is saved: self-contained, equal bits for equal weights."""
-    weights = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-    return {"size": model.size_name, "image_size": model.image_size, "weights": weights}
+class TrainedModel(NamedTuple):
+    """A trained model as its file holds it: all that it takes to judge an image, and where it is from."""
+
+    network: EfficientAD
+    validation_images: Sequence[str]  # their paths, 'validation/good/000.png'
+    validation_scores: Mapping[str, Tensor]  # padding -> their image scores, float32 [n]
+    origin: Mapping[str, str]  # what it was trained on, with what settings; a key of ORIGIN each
 
 
-def load_model(path: Path) -> EfficientAD:
-    """Load a trained model in evaluation mode. Raises UserError naming the file."""
+def save_model(path: Path, model: TrainedModel) -> None:
+    """Save a trained model, on any device; equal bytes for equal models."""
+    network = model.network
+    state = {
+        "size": network.size_name,
+        "image_size": network.image_size,
+        "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+        "validation_images": list(model.validation_images),
+        "validation_scores": {name: model.validation_scores[name] for name in PADDING_MODES},
+        "origin": {name: model.origin[name] for name in ORIGIN},
+    }
+    save_tensors(path, state)
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Load a trained model on the CPU, its network in evaluation mode. Raises UserError naming the file."""
     state = load_tensors(path, "a trained model")
     try:
-        model = EfficientAD(state["size"], state["image_size"])
-        model.load_state_dict(state["weights"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is not a trained model of this package") from error
-    return model.eval().requires_grad_(False)
+        network = EfficientAD(state["size"], state["image_size"])
+        network.load_state_dict(state["weights"])
+        images = [str(path) for path in state["validation_images"]]
+        scores = {name: state["validation_scores"][name].float() for name in PADDING_MODES}
+        origin = {name: str(state["origin"][name]) for name in ORIGIN}
+        if not images or not all(
+            values.shape == (len(images),) and values.isfinite().all() for values in scores.values()
+        ):
+            raise ValueError("each validation image has one score")
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is not a trained model of this version of the package; train it again") from error
+    return TrainedModel(network.eval().requires_grad_(False), images, scores, origin)
 
 
 def load_teacher(path: Path, size: str) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ from dfsc.errors import UserError
 from dfsc.files import digest_of, sha256_of, write_json
 from dfsc.inference.evaluate import read_official_map
 from dfsc.inference.image_scores import write_scores
-from dfsc.inference.maps import NOT_PADDED, SmallMaps, resize_map, write_maps
+from dfsc.inference.maps import SmallMaps, write_maps
+from dfsc.model.maps import NOT_PADDED, image_score
 from dfsc.provenance import code_digest, provenance
 
 
@@ -67,7 +68,7 @@ def write_cell(
     """Write scores, maps and the record. Without `scores`, those are the maxima of the maps at the images' sizes."""
     if scores is None:
         scores = {
-            record.path: float(resize_map(maps[record.path], record.height, record.width).max()) for record in records
+            record.path: image_score(maps[record.path], NOT_PADDED, record.height, record.width) for record in records
         }
     settings = {key: made.pop(key) for key in ("origin", "command", "control") if key in made} | {"seed": seed}
     fingerprint = digest_of([settings, made["code"], made.get("content")])

@@ -10,7 +10,8 @@ from dfsc.data.manifest import scan_category
 from dfsc.data.synthetic import synthesize
 from dfsc.errors import RunFailed
 from dfsc.inference.evaluate import evaluate_small_maps
-from dfsc.inference.maps import NOT_PADDED, SmallMaps
+from dfsc.inference.maps import SmallMaps
+from dfsc.model.maps import NOT_PADDED
 from dfsc.outside.blinding import neutral_names, write_blinded
 from dfsc.outside.method import output_of
 from dfsc.outside.output import Output

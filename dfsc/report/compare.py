@@ -20,6 +20,7 @@ from dfsc.errors import UserError, listed
 from dfsc.metrics.auroc import auroc
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
+from dfsc.report.runs import SHARE_INSIDE
 from dfsc.report.tracking import TRACK_AGAIN
 from dfsc.settings.grid import Cell, Grid, Method, seed_of
 
@@ -27,9 +28,10 @@ KEYS = ["category", "method", "seed"]  # of a cell
 COLUMNS = (*ANOMALY_TYPES, "mean")
 ALL = "mean of categories"
 # Columns of a comparison.
+TEXT_COLUMNS = ["metric", "baseline", "category", "method", "anomaly_type"]
 COMPARED = [
-    *("metric", "baseline", "category", "method", "anomaly_type", "value", "value_std", "seeds", "pairs"),
-    *("difference", "difference_std", "low", "high", "probability"),
+    *(*TEXT_COLUMNS, "value", "value_std", "seeds", "pairs"),
+    *("difference", "difference_std", "low", "high", "probability", "inside_margin"),
 ]
 # What runs must have in common, and within what: the methods trained here together, each one from outside by itself.
 SAME = {
@@ -74,7 +76,7 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
     frame = pd.DataFrame(rows)
     frame["seed"] = [seed_of(text) for text in frame["seed"]]
     _refuse_duplicates_and_gaps(frame, grid, partial)
-    _refuse_unlike(frame.assign(made_by=[name * grid.method(name).is_outside for name in frame["method"]]))
+    refuse_unlike(frame, [*SAME, "settings"])
     frame.insert(4, "quantile", [grid.method(name).quantile for name in frame["method"]])
     frame.insert(5, "ablation", [grid.method(name).changed for name in frame["method"]])
     return frame.drop(columns="settings")
@@ -105,9 +107,14 @@ def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) 
         )
 
 
-def _refuse_unlike(frame: pd.DataFrame) -> None:
-    for tag, within in {**SAME, "settings": ["made_by"]}.items():
-        for _, group in frame.groupby(within):
+def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str]) -> None:
+    """Raise UserError naming two runs that differ in a tag of SAME, or in their settings, where they must not.
+
+    Methods that are trained here must agree among each other, one from outside, which has no size, by itself.
+    """
+    frame = frame.assign(made_by=frame["method"].where(frame["size"] == "", ""))
+    for tag in tags:
+        for _, group in frame.groupby(SAME.get(tag, ["made_by"])):
             first = group.iloc[0]
             for _, other in group[group[tag] != first[tag]].iterrows():
                 raise UserError(
@@ -194,12 +201,14 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
 
     Columns beside those: baseline (that the method is paired with), value and value_std (over `seeds` seeds),
     difference, difference_std, low, high and probability (over `pairs` pairs, as `dfsc.metrics.statistics.interval`;
-    empty for the baseline). Metrics in 0..1.
+    empty for the baseline), inside_margin (share of DFSC's novel elements inside the margin over training, mean over
+    the runs). Metrics in 0..1.
     A mean of categories is over all of the grid's, and of the seeds that all of them have. What was not measured has no
     row: an anomaly type that a category lacks, and its mean of categories.
     """
     check_scores(frame, scores)
     resampled = resample_differences(frame, scores, grid)
+    inside = dict(zip(_cells(frame), frame.reindex(columns=[SHARE_INSIDE])[SHARE_INSIDE], strict=True))
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
         measured = frame.reindex(columns=[f"{metric}.{column}" for column in COLUMNS]).to_numpy(float)
@@ -210,6 +219,8 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
                 categories = grid.categories if name == ALL else [name]
                 for method in grid.paired_with(baseline):
                     row = {"metric": metric, "baseline": baseline, "category": name, "method": method.name}
+                    shares = [inside.get(Cell(each, method.name, seed)) for each in categories for seed in grid.seeds]
+                    row["inside_margin"] = pd.Series(shares, dtype=float).mean()
                     summary = _summary(values, images, categories, method, grid)
                     rows += [row | {"anomaly_type": kind} | numbers for kind, numbers in summary.items()]
     return pd.DataFrame(rows, columns=COMPARED)

@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 
 from dfsc.errors import UserError
-from dfsc.files import MADE_ANEW, reading, write_text
-from dfsc.report.compare import KEYS, SAME, compare, receipts_below, runs_frame
+from dfsc.files import write_text
+from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.table_files import page, write_tables
-from dfsc.report.tables import Context, build_tables
+from dfsc.report.tables import Context, build_tables, inactive_in
 from dfsc.report.tracking import read_runs, read_scores
-from dfsc.settings.grid import Grid, seed_of
+from dfsc.settings.grid import Grid
 
 
 def write_paper_tables(
@@ -34,7 +34,7 @@ def write_paper_tables(
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
-    context = Context(grid, _images_of(frame), not complete, reference)
+    context = Context(grid, _images_of(frame), not complete, reference, inactive_in(comparison))
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     write_text(folder / "grid.json", grid.as_text())
@@ -73,24 +73,24 @@ def _is_outside(run: dict[str, Any]) -> bool:
 def read_image_scores(folder: Path) -> pd.DataFrame:
     """Every image score, as `write_paper_tables` wrote them. Raises UserError naming the file."""
     columns = [*KEYS, "path", "image_score"]
-    return read_table(folder / "scores.csv", "the image scores", columns, ["image_score"])
+    return read_table(folder / "scores.csv", "the image scores", columns, ["seed", "image_score"])
 
 
 def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context]:
     """Runs, comparison and context of a folder of tables. Raises UserError naming what is missing or damaged."""
     if not (folder / "comparison.csv").exists():
         raise UserError(f"{folder / 'comparison.csv'}: no tables yet; run the workflow first")
-    runs = read_table(folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["quantile", "seconds"])
+    runs = read_table(
+        folder / "runs.csv", "the table of runs", [*KEYS, "pretraining_images"], ["seed", "quantile", "seconds"]
+    )
     comparison = read_table(
         folder / "comparison.csv",
         "the comparison",
-        ["metric", "baseline", "category", "method", "anomaly_type", "value"],
-        ["value", "value_std", "seeds", "pairs", "difference", "difference_std", "low", "high", "probability"],
+        [*TEXT_COLUMNS, "value"],
+        [name for name in COMPARED if name not in TEXT_COLUMNS],
     )
     grid = Grid.read(folder / "grid.json")
-    with reading(folder / "runs.csv", "the table of runs", MADE_ANEW):
-        runs["seed"] = [seed_of(text) for text in runs["seed"]]
-    return runs, comparison, Context(grid, _images_of(runs), "status" in runs)
+    return runs, comparison, Context(grid, _images_of(runs), "status" in runs, inactive=inactive_in(comparison))
 
 
 def _images_of(runs: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """A trained model's files, gathered into what MLflow is told of it."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.metrics.summary import flat_metrics
 from dfsc.report.tracking import TrackedRun, track_run
+from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import CELL_FILES, Cell, teacher_path
+from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD
 
 ARTIFACT_FOLDERS = {"model.pt": "model", "curves.csv": "curves", "curves.png": "curves"}  # in MLflow; others: the top
 RECORD, CURVE = CELL_FILES["train"]["record"], CELL_FILES["train"]["curve"]
@@ -25,6 +27,8 @@ RECORDED = {
     ),
     OUTSIDE_RECORD: ("commit", "hardware"),
 }
+SHARE_INSIDE = f"constraint.{INSIDE_MARGIN}"  # metric of a run; and its tag `constraint`:
+ACTIVE, INACTIVE = "active", "inactive"
 TEACHER = "the record of a teacher"
 COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
 
@@ -73,10 +77,13 @@ def track_model(
             **{f"version.{name}": value for name, value in (_versions(made) if record == RECORD else {}).items()},
         }
         costs, times, parameters = costs_of(made), _times(made), _flat(settings)
-        curve = _read_curve(by_name[CURVE], settings["steps"]) if record == RECORD else []
+        curve = read_curve(by_name[CURVE], settings["steps"]) if record == RECORD else []
+        acted = _constraint(curve) if settings.get("dfsc") else {}
+        if acted:
+            tags["constraint"] = ACTIVE if acted[SHARE_INSIDE] >= INACTIVE_BELOW else INACTIVE
     measured = read_json(by_name[METRICS], "metrics", MADE_ANEW)
     with reading(by_name[METRICS], "metrics", MADE_ANEW):
-        metrics = flat_metrics(measured)
+        metrics = {**flat_metrics(measured), **acted}
     run = TrackedRun(
         name=cell.path,
         key=key,
@@ -100,7 +107,7 @@ def track_teacher(teacher: Path, uri: str, benchmark: str, receipt: Path) -> Non
     made = read_json(path, TEACHER, MADE_ANEW)
     with reading(path, TEACHER, MADE_ANEW):
         size, steps = made["settings"]["size"], made["settings"]["steps"]
-        curve = _read_curve(teacher.with_suffix(".csv"), steps)
+        curve = read_curve(teacher.with_suffix(".csv"), steps)
         run = TrackedRun(
             name=f"teacher {size}",
             key=f"{benchmark}/{teacher_path(size)}/{made['fingerprint'][:12]}",
@@ -145,11 +152,20 @@ def costs_of(made: dict[str, Any]) -> dict[str, float]:
     return {name: float(made[name]) for name in COSTS}
 
 
-def _read_curve(path: Path, steps: int) -> list[dict[str, float]]:
+def _constraint(curve: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of DFSC's constraint: the mean share inside the margin over all steps, and the threshold at the end."""
+    steps = [row["step"] for row in curve]
+    spans = [step - before for before, step in zip([0.0, *steps], steps, strict=False)]
+    inside = sum(row[INSIDE_MARGIN] * span for row, span in zip(curve, spans, strict=True)) / steps[-1]
+    return {SHARE_INSIDE: inside, f"constraint.{NOVEL_THRESHOLD}": curve[-1][NOVEL_THRESHOLD]}
+
+
+def read_curve(path: Path, steps: int | None = None) -> list[dict[str, float]]:
+    """The rows of a training curve, `step` and a column per loss. Raises UserError if it does not end at `steps`."""
     with reading(path, "a training curve", MADE_ANEW):
         rows = csv.DictReader(read_lines(path).splitlines())
         curve = [{name: float(value) for name, value in row.items()} for row in rows]
-        if not curve or curve[-1]["step"] != steps:
+        if not curve or (steps is not None and curve[-1]["step"] != steps):
             raise ValueError(f"it does not end at step {steps}")
         return curve
 

@@ -10,6 +10,7 @@ from dfsc.files import reading
 from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL, COLUMNS
+from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import Grid, Method
 
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
@@ -18,6 +19,8 @@ HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
+CONSTRAINT_INACTIVE = "constraint inactive"
+INSIDE = "inside margin"  # heading of `inside_margin`
 RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
 
 
@@ -29,11 +32,22 @@ class Context:
     pretraining_images: str
     partial: bool
     reference: Path | None = None  # others' results, for `main_table`
+    inactive: frozenset[tuple[str, str]] = frozenset()  # (category or ALL, method) whose constraint did not act
 
     @property
     def mark(self) -> dict[str, str]:
         """The column that marks every line of a partial table."""
         return {"status": PARTIAL} if self.partial else {}
+
+    def label(self, method: Method, category: str) -> str:
+        """What a method is called where its numbers of a category, or of their mean, stand."""
+        return f"{method.label} ({CONSTRAINT_INACTIVE})" if (category, method.name) in self.inactive else method.label
+
+
+def inactive_in(comparison: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """(category or ALL, method) of a comparison whose novel elements hardly ever lay inside the margin."""
+    chosen = comparison[comparison["inside_margin"] < INACTIVE_BELOW]
+    return frozenset(zip(chosen["category"], chosen["method"], strict=True))
 
 
 def per_cent(row: pd.Series) -> str:
@@ -63,6 +77,11 @@ def probability(row: pd.Series) -> str:
     return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
 
 
+def share(value: float) -> str:
+    """A share in 0..1 in per cent; empty where there is none."""
+    return "" if pd.isna(value) else f"{100 * value:.1f} %"
+
+
 def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
     """Heading -> what is shown of an anomaly type or the mean; empty for what was not measured."""
     cells = of_method.set_index("anomaly_type")
@@ -83,6 +102,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
         for category, group in comparison[chosen].groupby("category", sort=False):
             for method, label, shown in lines:
                 numbers = _numbers(group[group["method"] == method.name], shown)
+                label = context.label(method, str(category)) if label == method.label else label
                 rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
     return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
 
@@ -126,8 +146,8 @@ def method_table(
     `spread`: with the difference's standard deviation, as `gain`.
     """
     rows = []
-    labels = {method.name: method.label for method in methods}
-    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(labels)]
+    by_name = {method.name: method for method in methods}
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(by_name)]
     for (baseline, category), group in chosen.groupby(["baseline", "category"], sort=False):
         means = group[(group["anomaly_type"] == "mean") & (group["method"] != baseline)]
         best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
@@ -137,16 +157,17 @@ def method_table(
                 {
                     **context.mark,
                     "category": category,
-                    "": labels[str(method)],
+                    "": context.label(by_name[str(method)], str(category)),
                     **_numbers(of_method, per_cent),
                     "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
                     CHANCE: _numbers(of_method, probability)["mean"],
+                    INSIDE: share(of_method["inside_margin"].iloc[0]),
                     "note": ", ".join(filter(None, notes)),
                 }
             )
     table = pd.DataFrame(rows)
     return table.drop(
-        columns=[heading for heading in HEADINGS.values() if heading in table and not any(table[heading])]
+        columns=[heading for heading in (*HEADINGS.values(), INSIDE) if heading in table and not any(table[heading])]
     )
 
 
@@ -174,6 +195,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     all_stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
     all_stated += from_outside(context)
     lacking = not_measured(comparison)
+    acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
     none = (
@@ -198,7 +220,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
         numbers = comparison[of_methods].assign(pretraining_images=context.pretraining_images)
         family = (numbers["metric"] == auroc) == (metric == auroc)
         numbers = numbers[family] if number < 4 else numbers
-        text = caption(metric, context) + more + lacking
+        text = caption(metric, context) + more + acted + lacking
         tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
     return tables
 
@@ -229,6 +251,16 @@ def from_outside(context: Context) -> str:
     if unseeded := [method.label for method in outside if not method.seeded]:
         text += f" Without seeds, so that one run is compared with each of the baseline's: {', '.join(unseeded)}."
     return text
+
+
+def inactive_note(context: Context) -> str:
+    """Says what a mark at a method means; empty if none has it."""
+    if not context.inactive:
+        return ""
+    return (
+        f" {CONSTRAINT_INACTIVE.capitalize()}: over training, fewer than {INACTIVE_BELOW:.0%} of the novel elements "
+        "lay inside the margin, so that the constraint acted on hardly any."
+    )
 
 
 def not_measured(comparison: pd.DataFrame) -> str:

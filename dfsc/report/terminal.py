@@ -12,11 +12,13 @@ from dfsc.report.paper import read_paper_tables
 from dfsc.report.table_files import starts_block
 from dfsc.report.tables import (
     CHANCE,
+    INSIDE,
     RUNS_MISSING,
     Context,
     caption,
     from_outside,
     gain,
+    inactive_note,
     method_table,
     not_measured,
     points,
@@ -32,8 +34,8 @@ def print_tables(folder: Path) -> None:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
         if not table.empty:  # without masks, nothing is localised
-            text = caption(metric, context) + from_outside(context) + not_measured(comparison)
-            _print(table.drop(columns="note"), text)
+            text = caption(metric, context) + inactive_note(context) + from_outside(context) + not_measured(comparison)
+            _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
 
 
 def print_comparison(folder: Path, metric: str, name: str | None) -> None:
@@ -60,8 +62,8 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
         baseline, _ = context.grid.pair(method.name)
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
-            f"{method.label} against {baseline.label}. {caption(metric, context)}{from_outside(context)}"
-            f"{not_measured(comparison)}",
+            f"{context.label(method, ALL)} against {baseline.label}. {caption(metric, context)}"
+            f"{inactive_note(context)}{from_outside(context)}{not_measured(comparison)}",
         )
 
 
@@ -78,7 +80,8 @@ def _pair_rows(
                 yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
         both = {baseline.label: "", method.label: ""}
         summary = {"seed": "all", **both, "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
-        yield {**start, **summary}
+        mark = {"constraint": "inactive"} if (row["category"], method.name) in context.inactive else {}
+        yield {**start, **summary, **mark}
 
 
 def _print(table: pd.DataFrame, text: str) -> None:

@@ -11,6 +11,7 @@ from dfsc.errors import UserError, listed
 from dfsc.files import digest_of, read_record, reading
 from dfsc.inference.image_scores import read_scores as read_image_scores
 from dfsc.report.store import artifact_place, artifacts_of, is_writable, masked, tracking_client
+from dfsc.settings.training import WATCHED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +24,7 @@ EXPERIMENT_TAGS = {
     "mlflow.note.content": "One run per (category, method, seed). Each compared run has `difference.*` metrics: its "
     "own minus those of its baseline, the run in its tag `paired_baseline`. Tick both and press Compare.",
 }
-UNDIGESTED = ("loss/", "difference.", "cost.")  # metrics that are no result of the run by itself
+UNDIGESTED = ("loss/", "constraint/", "difference.", "cost.")  # metrics that are no result of the run by itself
 SCORES = "scores.csv"
 # Tracks what is missing or changed, of all runs at once, and nothing else: what is there as it should be is kept.
 TRACK_AGAIN = (
@@ -113,10 +114,10 @@ def _write(client: "MlflowClient", uri: str, experiment_id: str, run: TrackedRun
     tags = {**run.tags, "key": run.key}
     run_id = str(client.create_run(experiment_id, run.started, tags, run.name).info.run_id)
     values = [
-        Metric(f"loss/{loss}", value, 0, int(row["step"]))
+        Metric(f"{'constraint' if name in WATCHED else 'loss'}/{name}", value, 0, int(row["step"]))
         for row in run.curve
-        for loss, value in row.items()
-        if loss != "step"
+        for name, value in row.items()
+        if name != "step"
     ]
     results = {**run.metrics, **{f"cost.{name}": value for name, value in run.costs.items()}}
     values += [Metric(name, value, 0, 0) for name, value in results.items()]

@@ -8,12 +8,12 @@ from typing import Any
 
 from dfsc.errors import UserError
 from dfsc.files import expanded
-from dfsc.settings.grid import CONTROLS, GRID_KEYS, Grid
-from dfsc.settings.synthetic import CATEGORIES
+from dfsc.settings.building import build
+from dfsc.settings.grid import CONTROLS, Grid
+from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
+from dfsc.settings.training import DfscSettings
 
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
-# The backbones whose ImageNet weights config/sources.yaml lists.
-FETCHED_BACKBONES = ("wide_resnet101_2",)
 PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a-z_]*pass[a-z]*=)", re.IGNORECASE)
 
 
@@ -44,12 +44,20 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
             "declare one of them"
         )
         return
-    grid, readings = Grid.from_config(config), {key: section[key] for key in section if key not in GRID_KEYS}
-    changed = [{**readings, **changes} for changes in section["ablations"]]
-    for number, ablation in enumerate(changed):
-        if ablation in (readings, *changed[:number]):
-            other = grid.headlines[0] if ablation == readings else f"dfsc.ablations.{changed.index(ablation)}"
-            yield f"dfsc.ablations.{number}: is the same model as {other}; leave it out, or change another key"
+    grid = Grid.from_config(config)
+    of_one_size = [method for method in grid.methods if method.size == grid.methods[0].size]
+    first = len(of_one_size) - len(section["ablations"])
+    for number, method in enumerate(of_one_size[first:]):
+        where = f"dfsc.ablations.{number}"
+        try:
+            build(DfscSettings, method.dfsc, where)
+        except UserError as fault:
+            yield str(fault)
+            return
+        twins = [place for place, other in enumerate(of_one_size[: first + number]) if other.dfsc == method.dfsc]
+        if twins:
+            other = of_one_size[twins[0]].name if twins[0] < first else f"dfsc.ablations.{twins[0] - first}"
+            yield f"{where}: is the same model as {other}; leave it out, or change another key"
             return
     for method, twin in combinations(grid.methods, 2):
         if method.label == twin.label:
@@ -101,18 +109,13 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
     if pretraining["images"] == "generated":
         if dataset["source"] != "generated":
             yield "pretraining.images: generated needs dataset.source generated, which draws them"
-        folder = Path(dataset["folder"], "pretraining")
+        folder = Path(dataset["folder"], PRETRAINING)
         if Path(pretraining["folder"]) != folder:
             yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
 
 
 def _teacher(config: Mapping[str, Any]) -> Iterator[str]:
     teacher, sizes = config["teacher"], config["training"]["sizes"]
-    if teacher["backbone_weights"] == "imagenet" and teacher["backbone"] not in FETCHED_BACKBONES:
-        yield (
-            f"teacher.backbone: the ImageNet weights that are fetched are those of {', '.join(FETCHED_BACKBONES)}, not "
-            f"of {teacher['backbone']}; set teacher.backbone to it, or teacher.backbone_weights to random"
-        )
     for size in teacher.get("published", {}):
         if size not in sizes:
             yield f"teacher.published.{size}: training.sizes ({', '.join(sizes)}) does not ask for size {size}"

@@ -78,6 +78,8 @@ def _adapter(kind: Any) -> Any:
 def _in_words(kind: Any, fault: Mapping[str, Any]) -> str:
     place = [part for part in fault["loc"] if part != "[key]"]
     key = ".".join(map(str, place)) or "top level"
+    if fault["type"] == "value_error":  # of several keys together, which it names
+        return str(fault["ctx"]["error"])
     if fault["type"] == UNKNOWN:
         allowed = ", ".join(leaf.name for leaf in fields(_kind_at(kind, place[:-1])))
         return f"{key}: unknown key; the keys there are {allowed}"

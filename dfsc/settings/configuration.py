@@ -5,17 +5,21 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from dfsc.settings.leaves import FilePath, Leaves, MaskThreshold, Name, Pattern, Quantile, Seed, Size
+from dfsc.settings.leaves import FilePath, Label, Leaves, MaskThreshold, Name, Pattern, Quantile, Seed, Size
 from dfsc.settings.outside import OutsideMethod
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.teacher import PublishedSize, TeacherRecipe
 from dfsc.settings.training import DfscReading, TrainingRecipe
 
-# Some of the leaves of DfscReading.
+# Some of the leaves of DfscReading; the quantile, if it is not the headline's; and what people call the reading.
 Ablation = make_dataclass(
     "Ablation",
-    [(leaf.name, leaf.type, field(default=None)) for leaf in fields(DfscReading)],
+    [
+        *((leaf.name, leaf.type, field(default=None)) for leaf in fields(DfscReading)),
+        ("quantile", Quantile, field(default=None)),
+        ("label", Label, field(default=None)),
+    ],
     bases=(Leaves,),
     frozen=True,
 )

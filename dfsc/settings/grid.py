@@ -198,13 +198,15 @@ def _methods(section: Mapping[str, Any], size: str) -> Iterator[Method]:
     for quantile in section["quantiles"]:
         label = f"{family} τ'={quantile:g}"
         yield Method(_dfsc_name(size, quantile), label, family, baseline, size, {**shared, "quantile": quantile})
-    quantile = section["headline_quantile"]
-    for changes in section["ablations"]:
+    for ablation in section["ablations"]:
+        quantile = ablation.get("quantile", section["headline_quantile"])
+        changes = {key: value for key, value in ablation.items() if key not in ("quantile", "label")}
         parts = [f"{key}_{_in_name(value)}" for key, value in changes.items()]
         changed = ", ".join(parts).replace("_", " ")
+        label = f" {ablation['label']}:" if "label" in ablation else ""
         yield Method(
             "-".join([_dfsc_name(size, quantile), *parts]),
-            f"{family} τ'={quantile:g}, {changed}",
+            f"{family}{label} τ'={quantile:g}, {changed}",
             family,
             baseline,
             size,

@@ -40,4 +40,5 @@ NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 Quantile = Annotated[float, Gt(0), Lt(1)]
 Name = Annotated[str, Pattern("^[A-Za-z0-9_]+$")]  # part of file names and of Snakemake's wildcards
+Label = Annotated[str, Pattern(r"^[A-Za-z0-9][A-Za-z0-9 .,'+()/-]{0,39}$")]  # shown in tables and figures
 FilePath = Annotated[str, Pattern(r"^[^\x00-\x1f\x7f]+$"), Expanded()]

@@ -5,9 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from dfsc.settings.leaves import Count, FilePath, Leaves, Pattern
-
-Label = Annotated[str, Pattern(r"^[^\x00-\x1f\x7f]+$")]
+from dfsc.settings.leaves import Count, FilePath, Label, Leaves
 
 
 @dataclass(frozen=True)

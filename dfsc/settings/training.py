@@ -18,16 +18,26 @@ from dfsc.settings.leaves import (
     TrainingPrecision,
 )
 
+# What is watched of DFSC's constraint at each step, as columns of a training curve.
+INSIDE_MARGIN = "inside_margin"  # share of the novel elements (or positions) whose distance is below the margin, 0..1
+NOVEL_THRESHOLD = "novel_threshold"  # where the novel set begins, in the unit of the distance
+WATCHED = (INSIDE_MARGIN, NOVEL_THRESHOLD)
+
 
 @dataclass(frozen=True)
 class DfscReading(Leaves):
     """How the parts of DFSC that its paper leaves open are read. All inferred."""
 
-    margin: Positive  # m, in normalised units of the distance
+    margin: Positive  # m
+    margin_unit: Literal["absolute", "threshold"]  # of the distance, or times the novel set's threshold
     novel_weight: NotNegative  # w, of the margin's part of the loss
     split_unit: Literal["element", "position"]  # position: the mean over channels is split
-    distance: Literal["squared", "root"]  # what the margin is compared with
+    distance: Literal["squared", "root", "norm"]  # compared with the margin; norm: L2 over a position's channels
     autoencoder_loss_over: Literal["similar", "all"]  # the elements that L_AE averages
+
+    def __post_init__(self) -> None:
+        if self.distance == "norm" and self.split_unit != "position":
+            raise ValueError("distance: norm is over the channels of a position, so split_unit must be position")
 
 
 @dataclass(frozen=True)

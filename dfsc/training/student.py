@@ -3,6 +3,7 @@
 Source: Batzner et al. 2024, algorithm 1, and its widely used re-implementation.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -20,21 +21,28 @@ from dfsc.data.layout import images_of, read_manifest
 from dfsc.data.pretraining_images import PretrainingImages
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
-from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.losses import (
+    Watched,
+    autoencoder_loss,
+    hard_elements,
+    hard_loss,
+    penalty_loss,
+    student_autoencoder_loss,
+)
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
-from dfsc.model.saved import load_teacher, model_state, save_tensors
+from dfsc.model.saved import TrainedModel, load_teacher, save_model
 from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingSettings
+from dfsc.training.calibration import calibrate, validation_scores
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.device import compiled, computing, describe_device, placed
 from dfsc.training.feature_distance import DistanceLog
-from dfsc.training.loop import LoopOptions, TrainingLog, run_steps
+from dfsc.training.loop import LoopOptions, run_steps
 from dfsc.training.randomness import generator, shuffled_index, torch_seed
 from dfsc.training.record import cost, write_curve
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
-MAP_QUANTILES = (0.9, 0.995)  # of the validation maps, scaled to 0 and 0.1 (Batzner et al. 2024)
-SMALLEST_SPREAD = 1e-6  # of features or maps, relative to their size: below, float32 holds nothing but rounding
+SMALLEST_SPREAD = 1e-6  # of features, relative to their size: below, float32 holds nothing but rounding
 INFERENCE_BATCH = 16
 KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
 
@@ -127,19 +135,21 @@ class ModelLearner:
         numbered = zip(drawn.numbers, views.chunk(3)[1], strict=True)
         return views, torch.cat([self._teacher_features(number, image[None]) for number, image in numbered])
 
-    def losses(self, views: Tensor, teacher: Tensor) -> dict[str, Tensor]:
-        """The four losses of one batch, as `views` gives it, whose sum is minimised."""
+    def losses(self, views: Tensor, teacher: Tensor) -> tuple[dict[str, Tensor], Watched]:
+        """The four losses of one batch, as `views` gives it, whose sum is minimised; and what is watched beside."""
         model, jittered = self.model, views.chunk(3)[0]
         teacher_jittered = model.teacher_features(jittered).float()
         autoencoder = model.autoencoder(jittered).float()
         trunk_jittered, trunk, trunk_penalty = model.student.trunk(views).chunk(3)
         student_jittered = model.student.autoencoder_half(trunk_jittered).float()
-        return {
+        of_autoencoder, watched = self.autoencoder_loss(teacher_jittered, autoencoder)
+        losses = {
             "hard": self._hard_loss(teacher, trunk),
             "penalty": penalty_loss(model.student.teacher_half(trunk_penalty).float()),
-            "autoencoder": self.autoencoder_loss(teacher_jittered, autoencoder),
+            "autoencoder": of_autoencoder,
             "student_autoencoder": student_autoencoder_loss(autoencoder, student_jittered),
         }
+        return losses, watched
 
     def _teacher_features(self, number: int, image: Tensor) -> Tensor:
         """T' of a training image as it is, [1, channels, h, w], computed once and kept while there is room."""
@@ -168,7 +178,7 @@ class ModelLearner:
         return hard_loss(teacher, student.teacher_half_at(trunk, at), hard)
 
     def update(self, step: int, drawn: Draw) -> dict[str, Tensor]:
-        """One step of Adam on the sum of the losses."""
+        """One step of Adam on the sum of the losses; returns these, and what is watched."""
         settings = self.settings
         dropped = step >= int(settings.learning_rate_drop_after * settings.steps)
         for group in self.optimizer.param_groups:
@@ -177,37 +187,10 @@ class ModelLearner:
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
         self.optimizer.zero_grad()
         with computing(self.device, settings.precision):
-            losses = self._compute(views, teacher)
+            losses, watched = self._compute(views, teacher)
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
-        return {name: loss.detach() for name, loss in losses.items()}
-
-
-def train(
-    learner: ModelLearner, validation: NDArray[np.uint8], checkpoint: Checkpoint, options: LoopOptions
-) -> TrainingLog:
-    """Train the learner's model and set its map quantiles from `validation`, uint8 [n, size, size, 3].
-
-    The model is then `learner.model`, in evaluation mode.
-    """
-    log = run_steps(learner, learner.settings.steps, checkpoint, options)
-    model = learner.model.eval()
-    with computing(learner.device, learner.settings.precision):
-        maps = torch.cat(
-            [
-                model.raw_maps(normalise_images(batch.to(learner.device))).float().cpu()
-                for batch in torch.from_numpy(validation).split(INFERENCE_BATCH)
-            ]
-        )
-    quantiles = np.quantile(maps.transpose(0, 1).flatten(1).double().numpy(), MAP_QUANTILES, axis=1).T
-    lower, upper = quantiles.T
-    if not (upper - lower > SMALLEST_SPREAD * np.abs(upper)).all():
-        raise UserError(
-            "validation images: the anomaly maps of them are the same everywhere, so that scores cannot be scaled by "
-            f"their quantiles {MAP_QUANTILES}; are they all of one colour? replace them and train again"
-        )
-    model.map_quantiles.copy_(torch.from_numpy(quantiles))
-    return log
+        return {name: value.detach() for name, value in {**losses, **watched}.items()}
 
 
 class ModelFiles(NamedTuple):
@@ -252,13 +235,25 @@ def run_training(
         "penalty_digest": penalty.digest,
         "code": code_digest("train"),
     }
+    shown = {"pretraining_images": f"{penalty.source} ({len(penalty)} images)", "teacher": made["teacher"]}
     fingerprint = digest_of(inputs)
     checkpoint = Checkpoint(checkpoints, fingerprint)
     learner = ModelLearner(settings, images, penalty, load_teacher(teacher, settings.size), device)
     distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
     options = replace(options, progress=DistanceLog(learner.model, images[0], distances, options.progress))
-    log = train(learner, validation, checkpoint, options)
-    save_tensors(files.model, model_state(learner.model))
+    log = run_steps(learner, settings.steps, checkpoint, options)
+    maps = calibrate(learner.model, validation, device)
+    origin = {
+        "category": folder.name,
+        "settings": json.dumps(inputs["settings"]),
+        "fingerprint": fingerprint,
+        "data_digest": inputs["data_digest"],
+        "teacher_digest": inputs["teacher_digest"],
+        **shown,
+    }
+    good = listed["validation/good"]
+    paths = [record.path for record in good]
+    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin))
     with written_whole(files.distances) as temporary:
         shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)
@@ -268,8 +263,7 @@ def run_training(
             "fingerprint": fingerprint,
             **inputs,
             "model_digest": sha256_of(files.model),
-            "pretraining_images": f"{penalty.source} ({len(penalty)} images)",
-            "teacher": made["teacher"],
+            **shown,
             **cost(log, device),
             **provenance(describe_device(device)),
         },

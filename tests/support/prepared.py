@@ -25,6 +25,7 @@ TEACHER = {
 DFSC = {
     "quantile": 0.9,
     "margin": 1.0,
+    "margin_unit": "absolute",
     "novel_weight": 1.0,
     "split_unit": "element",
     "distance": "squared",

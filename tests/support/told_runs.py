@@ -13,6 +13,7 @@ import numpy as np
 
 from dfsc.provenance import RECORDED_VERSIONS
 from dfsc.settings.grid import Grid
+from dfsc.settings.training import WATCHED
 from support.command_line import dfsc
 from support.prepared import DFSC, GENERATED
 
@@ -160,6 +161,29 @@ def told_loss(cell: Cell, loss: str, step: int) -> float:
     return cell.number + LOSSES.index(loss) / 10 + step / 10_000
 
 
+def watched_of(cell: Cell) -> tuple[str, ...]:
+    """What the training curve has beside the losses."""
+    return WATCHED if place_of(cell.method) else ()
+
+
+def told_watched(cell: Cell, name: str, step: int) -> float:
+    """A column of the training curve beside the losses; the last method's constraint never acts in one category."""
+    if name == "novel_threshold":
+        return 3 + cell.number / 10 + step / 1000
+    return 0.0 if is_inactive(cell.method, cell.category) else 0.2 + cell.number / 100 + step / 10_000
+
+
+def is_inactive(method: str, category: str) -> bool:
+    """Whether the constraint of a method is to be marked in a category."""
+    return place_of(method) == 3 and category == CATEGORIES[0]
+
+
+def told_inside(cell: Cell) -> float:
+    """The share inside the margin, mean over all steps; each point of the curve is of the steps since the last."""
+    spans = (1, 39, 260)
+    return sum(told_watched(cell, "inside_margin", step) * span for step, span in zip(STEPS, spans, strict=True)) / 300
+
+
 def told_settings(cell: Cell) -> dict[str, Any]:
     """Settings of a training: what DFSC has beside the baseline is under `dfsc`."""
     place = place_of(cell.method)
@@ -238,8 +262,13 @@ def write_model(cell: Cell, root: Path) -> Path:
     (folder / "metrics.json").write_text(json.dumps(told_metrics(cell)))
     scores = "".join(f"{path},{score!r}\n" for path, score in told_scores(cell).items())
     (folder / "scores.csv").write_text(f"path,image_score\n{scores}")
-    losses = [",".join([str(step), *(repr(told_loss(cell, loss, step)) for loss in LOSSES)]) for step in STEPS]
-    (folder / "training_curve.csv").write_text("\n".join([",".join(("step", *LOSSES)), *losses, ""]))
+    watched = watched_of(cell)
+    points = [
+        [step, *(told_loss(cell, name, step) for name in LOSSES), *(told_watched(cell, name, step) for name in watched)]
+        for step in STEPS
+    ]
+    lines = [",".join(map(repr, row)) for row in points]
+    (folder / "training_curve.csv").write_text("\n".join([",".join(("step", *LOSSES, *watched)), *lines, ""]))
     for name in ("model.pt", "curves.csv", "curves.png", "curves.pdf", "heatmaps.png", "feature_distances.npz"):
         (folder / name).write_text(f"{name} of {cell.path}")
     return folder

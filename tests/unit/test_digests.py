@@ -125,7 +125,7 @@ def test_a_teachers_checkpoint_too(
     elif changed == "images":
         one_pretraining_image_has_another_size(copy.root)
     elif changed == "code":
-        edit(package / "model/backbone.py", "POOLED = 1024", "POOLED = 1023")
+        edit(package / "model/target.py", "POOLED = 1024", "POOLED = 1023")
         monkeypatch.setattr(provenance, "PACKAGE", package)
         forget_code()
     after = kept_checkpoints()
@@ -144,10 +144,10 @@ def test_every_setting_has_a_checkpoint_of_its_own(prepared: Prepared, tmp_path:
 @pytest.mark.parametrize(
     ("module", "old", "new", "same"),
     [
-        ("training/student", "MAP_QUANTILES = (0.9, 0.995)", "MAP_QUANTILES = (0.9, 0.99)", False),
+        ("training/calibration", "MAP_QUANTILES = (0.9, 0.995)", "MAP_QUANTILES = (0.9, 0.99)", False),
         ("model/networks", "nn.Dropout(0.2)", "nn.Dropout(0.3)", False),
         ("training/randomness", "[seed, ", "[seed + 1, ", False),  # imported by an imported module
-        ("training/student", "# of the validation maps", "# other words", True),
+        ("training/calibration", "# of the validation maps", "# other words", True),
         ("model/losses", "averages", "takes the mean of", True),  # in a docstring
         ("report/tables", "import", "import sys\nimport", True),  # of no concern to training
     ],

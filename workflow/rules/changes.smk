@@ -32,15 +32,15 @@ def images_in_use():
     """(the rules that read them, their folder or file, their marker: an empty one for images of one's own)."""
     readers = {"manifest", "train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
     readers |= {"blind", "make_control"}
-    marker = marker_of(SOURCE) or ""
     for category in CATEGORIES:
-        whole = SOURCE in (*FETCHED, "generated")
-        yield readers, Path(DATASET) if whole else Path(DATASET, category), marker.format(category=category)
+        yield readers, Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category), marker_of(
+            SOURCE, category
+        ) or ""
     yield {"index_pretraining", "pretrain_teacher", "train"}, Path(PRETRAINING_FOLDER), marker_of(
-        PRETRAINING_SOURCE
+        PRETRAINING_SOURCE, PRETRAINING
     ) or ""
-    if FROM_IMAGENET:
-        yield {"pretrain_teacher"}, Path(BACKBONE_WEIGHTS), marker_of("wide_resnet101_2")
+    if FETCHES_BACKBONE:
+        yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
 
 
 def bring_back():

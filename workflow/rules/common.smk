@@ -13,6 +13,7 @@ from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
 from dfsc.settings import grid
+from dfsc.settings.constraint import equal_models
 from dfsc.settings.reading import check, normalised
 
 settle_environment()  # of the jobs' commands too
@@ -39,6 +40,9 @@ RESULTS = f"results/{BENCHMARK}"
 LOGS = f"logs/{BENCHMARK}"
 DATASET = config["dataset"]["folder"]
 GRID = grid.Grid.from_config(config)
+if workflow.is_main_process:
+    for warning in equal_models(GRID):
+        print(f"dfsc: warning: {warning}", file=sys.stderr)
 CATEGORIES, SEEDS = GRID.categories, GRID.seeds
 TABLES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
 SIZES = config["training"]["sizes"]

@@ -35,6 +35,7 @@ rule draw_heatmaps:
 rule draw_novelty:
     input:
         models=of_pair("model"),
+        curves=of_pair("curve"),
         images=[TRAINING, TEST],
         ground_truth=GROUND_TRUTH,
     output:
@@ -50,19 +51,21 @@ rule draw_novelty:
     params:
         stem=f"{RESULTS}/figures/novelty_{{declared}}_{{category}}",
         labels=labels,
+        curves=lambda wildcards, input: [f"--curve={path}" for path in input.curves],
         quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
         source=config["pretraining"]["images"],
         code=code_digest("novelty"),
     message:
         "draw what the constraint acts on, {wildcards.category}, {wildcards.declared}"
     shell:
-        "dfsc novelty {input.models} {params.labels:q} --dataset {DATASET:q} --category {wildcards.category} "
+        "dfsc novelty {input.models} {params.labels:q} {params.curves} --dataset {DATASET:q} --category {wildcards.category} "
         "--quantiles {params.quantiles} --source {params.source} --output {params.stem} > {log} 2>&1"
 
 
 rule draw_novelty_over_training:
     input:
-        of_pair("distances"),
+        distances=of_pair("distances"),
+        curves=of_pair("curve"),
     output:
         f"{RESULTS}/figures/novelty_over_training_{{declared}}_{{category}}.pdf",
         report(
@@ -76,13 +79,14 @@ rule draw_novelty_over_training:
     params:
         stem=f"{RESULTS}/figures/novelty_over_training_{{declared}}_{{category}}",
         labels=labels,
+        curves=lambda wildcards, input: [f"--curve={path}" for path in input.curves],
         quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
         source=config["pretraining"]["images"],
         code=code_digest("novelty-over-training"),
     message:
         "draw what the constraint acts on over training, {wildcards.category}, {wildcards.declared}"
     shell:
-        "dfsc novelty-over-training {input} {params.labels:q} --quantiles {params.quantiles} --output {params.stem} "
+        "dfsc novelty-over-training {input.distances} {params.labels:q} {params.curves} --quantiles {params.quantiles} --output {params.stem} "
         "--title '{wildcards.category} (pretraining images: {params.source})' > {log} 2>&1"
 
 

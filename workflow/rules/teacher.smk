@@ -1,8 +1,8 @@
 # Reads:  the index of the pretraining images and the backbone's weights, or a published teacher.
 # Writes: teachers/<size>/teacher.pt and teacher.json, which says where it is from; of a pretrained one, its curve too.
 
-BACKBONE_WEIGHTS = "data/backbone/wide_resnet101_2-32ee1156.pth"
-FROM_IMAGENET = config["teacher"]["backbone_weights"] == "imagenet"
+with stopping_in_one_line():
+    BACKBONE_WEIGHTS = place_of(BACKBONE, "teacher.backbone", SOURCES) if FETCHES_BACKBONE else None
 PUBLISHED = config["teacher"].get("published", {})
 PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 
@@ -10,7 +10,7 @@ PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 rule pretrain_teacher:
     input:
         index=INDEX,
-        backbone=marker_of("wide_resnet101_2") if FROM_IMAGENET else [],
+        backbone=marker_of(BACKBONE),
     output:
         teacher=f"{TEACHER}/teacher.pt",
         curve=f"{TEACHER}/teacher.csv",
@@ -29,7 +29,8 @@ rule pretrain_teacher:
         runtime=1440,
     params:
         settings=lambda wildcards: as_json(grid.teacher_settings(config, wildcards.size)),
-        weights=f"--backbone-weights {BACKBONE_WEIGHTS}" if FROM_IMAGENET else "",
+        # As a function of `output`, this param is not tracked: weights at another place are the same weights.
+        weights=lambda wildcards, output: ["--backbone-weights", BACKBONE_WEIGHTS] if BACKBONE_WEIGHTS else [],
         checkpoints=f"{RESULTS}/checkpoints",
         progress=f"{TEACHER_LOG}/teacher.progress.json",  # not declared: it outlives an attempt
         code=code_digest("teacher pretrain"),
@@ -37,7 +38,7 @@ rule pretrain_teacher:
         "pretrain teacher {wildcards.size}"
     shell:
         "dfsc teacher pretrain --settings {params.settings:q} --pretraining-index {input.index} "
-        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights} --output {output.teacher} "
+        "--pretraining-folder {PRETRAINING_FOLDER:q} {params.weights:q} --output {output.teacher} "
         "--curve {output.curve} --record {output.record} --checkpoints {params.checkpoints} --progress {params.progress} --threads 2 --workers {threads} "
         + SHOWN_AND_KEPT
 

@@ -13,8 +13,7 @@ from dfsc.data.layout import TEST_FOLDERS
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import COLUMNS
 from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure
-from dfsc.report.tables import HEADINGS, RUNS_MISSING, Context
-from dfsc.settings.grid import Grid
+from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, RUNS_MISSING, Context
 
 # Told apart without colour, too.
 HISTOGRAMS: dict[str, dict[str, Any]] = {
@@ -57,7 +56,7 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         for row, name in zip(axes, names, strict=True):
             of_type = shown[shown["anomaly_type"] == name]
             for axis, category in zip(row, categories, strict=True):
-                _draw_panel(axis, of_type[of_type["category"] == category], quantiles, context.grid)
+                _draw_panel(axis, of_type[of_type["category"] == category], quantiles, context)
             values = 100 * of_type["value"]
             row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
             row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
@@ -74,14 +73,14 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
     return figures
 
 
-def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], grid: Grid) -> None:
+def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
     """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
     if summary.empty:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
         return
     is_baseline = summary["method"] == summary["baseline"]
     for value in 100 * summary.loc[is_baseline, "value"]:
-        label = grid.method(summary["baseline"].iloc[0]).family
+        label = context.grid.method(summary["baseline"].iloc[0]).family
         axis.axhline(value, color=BLACK, linestyle="--", linewidth=1, label=label)
     compared = summary[~is_baseline].sort_values("quantile")
     places = np.searchsorted(quantiles, compared["quantile"])
@@ -89,13 +88,21 @@ def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], grid:
     start = value - 100 * compared["difference"]
     low, high = start + 100 * compared["low"], start + 100 * compared["high"]
     for name in compared["method"].iloc[:1]:
-        axis.plot(places, value, color=BLUE, marker="o", markersize=4, label=grid.method(name).family)
+        axis.plot(places, value, color=BLUE, marker="o", markersize=4, label=context.grid.method(name).family)
     axis.errorbar(places, value, yerr=[value - low, high - value], fmt="none", color=BLUE, linewidth=0.7)
     axis.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of the difference")
-    declared = np.flatnonzero(compared["method"].isin(grid.headlines))
+    declared = np.flatnonzero(compared["method"].isin(context.grid.headlines))
     axis.plot(
         places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK
     )
+    inactive = [
+        place
+        for place, (method, category) in enumerate(zip(compared["method"], compared["category"], strict=True))
+        if (category, method) in context.inactive
+    ]
+    if inactive:
+        style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 10, "color": BLACK}
+        axis.plot(places[inactive], value.iloc[inactive], label=CONSTRAINT_INACTIVE, **style)
     axis.set_xticks(range(len(quantiles)), [f"{quantile:g}" for quantile in quantiles], fontsize=8)
     axis.set_xlim(-0.5, max(len(quantiles), 1) - 0.5)
     axis.grid(axis="y", linewidth=0.3)
@@ -130,6 +137,8 @@ def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) ->
                         continue
                     axis.hist(chosen["image_score"], bins, density=True, log=True, **style)
                 axis.set_yticks([])
+                if (str(category), method.name) in context.inactive:
+                    axis.set_title(CONSTRAINT_INACTIVE, fontsize=7, loc="right", y=0.88)
             column[0].set_title(str(category).replace("_", " "), fontsize=10)
         for axis, method in zip(axes[:, 0], pair, strict=True):
             axis.set_ylabel(f"{method.label}\ndensity (log)")

@@ -13,7 +13,8 @@ from dfsc.data.images import decode_grey, decode_image
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError
 from dfsc.inference.image_scores import read_scores
-from dfsc.inference.maps import pad_map, read_maps, resize_map
+from dfsc.inference.maps import read_maps
+from dfsc.model.maps import pad_map, resize_map
 from dfsc.report.figures.plotting import save_figure
 
 

@@ -15,25 +15,33 @@ from dfsc.errors import UserError
 from dfsc.model.saved import load_model
 from dfsc.report.figures.heatmaps import ground_truth
 from dfsc.report.figures.plotting import save_figure
+from dfsc.report.runs import read_curve
+from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD
 from dfsc.training.feature_distance import feature_distance, novel_share, read_distances, read_logged_image
 
 GREYS = "Greys"
 
 
 def draw_novelty(
-    models: Mapping[str, Path], category_folder: Path, quantiles: list[float], output: Path, source: str
+    models: Mapping[str, Path],
+    category_folder: Path,
+    quantiles: list[float],
+    output: Path,
+    source: str,
+    curves: Mapping[str, Path] | None = None,
 ) -> Figure:
     """Draw a training image and a test image of each type: image, ground truth, feature distance, novel sets.
 
-    `models`: label of a method -> its model.pt, a row each per image. Darker is more; the distance's grey runs from 0
-    to its largest channel mean in any model, the novel share's to its own largest.
+    `models`: label of a method -> its model.pt, a row each per image. `curves`: label -> its training curve, of which
+    the end is written beside the row, see `constraint_at`. Darker is more; the distance's grey runs from 0 to its
+    largest channel mean in any model, the novel share's to its own largest.
     Returns the figure as saved.
     """
     folders = ["train/good", *(f"test/{kind}" for kind in ANOMALY_TYPES)]
     paths = [f"{folder}/{file.name}" for folder in folders for file in image_files(category_folder / folder)[:1]]
     if not paths:
         raise UserError(f"{category_folder}: holds no image in {', '.join(folders)}")
-    loaded = [load_model(path) for path in models.values()]
+    loaded = [load_model(path).network for path in models.values()]
     images = load_images([category_folder / path for path in paths], loaded[0].image_size, 1)
     distances = [feature_distance(model, images) for model in loaded]
     rows, columns = len(paths) * len(models), 3 + len(quantiles)
@@ -46,7 +54,7 @@ def draw_novelty(
         for which, (label, of_model) in enumerate(zip(models, distances, strict=True)):
             row = axes[len(models) * number + which]
             row[0].imshow(images[number])
-            row[0].set_ylabel(f"{label}\n{Path(path).parent}", fontsize=7)
+            row[0].set_ylabel(f"{label}\n{Path(path).parent}{constraint_at(curves, label)}", fontsize=7)
             row[1].imshow(ground_truth(category_folder, path, shape), cmap="gray", vmin=0, vmax=1)
             row[2].imshow(of_model[number].mean(dim=0).numpy(), cmap=GREYS, vmin=0, vmax=highest)
             for axis, quantile in zip(row[3:], quantiles, strict=True):
@@ -58,10 +66,13 @@ def draw_novelty(
     return figure
 
 
-def draw_novelty_over_training(logs: Mapping[str, Path], quantiles: list[float], output: Path, title: str) -> Figure:
+def draw_novelty_over_training(
+    logs: Mapping[str, Path], quantiles: list[float], output: Path, title: str, curves: Mapping[str, Path] | None = None
+) -> Figure:
     """Draw what `DistanceLog` kept of a training image: a row per method and step, as in `draw_novelty`.
 
-    `logs`: label of a method -> what was kept of its training. Each row's distance runs from 0 to its own largest.
+    `logs`: label of a method -> what was kept of its training; `curves`: its training curve, of which the step is
+    written beside the row, see `constraint_at`. Each row's distance runs from 0 to its own largest.
     Returns the figure as saved.
     """
     kept = [(name, step, squared) for name, path in logs.items() for step, squared in read_distances(path).items()]
@@ -73,7 +84,7 @@ def draw_novelty_over_training(logs: Mapping[str, Path], quantiles: list[float],
     for row, (name, step, squared) in zip(axes, kept, strict=True):
         elements = torch.from_numpy(squared).float()
         row[0].imshow(image)
-        row[0].set_ylabel(f"{name}\nstep {step}", fontsize=7)
+        row[0].set_ylabel(f"{name}\nstep {step}{constraint_at(curves, name, step)}", fontsize=7)
         for axis, shown in zip(
             row[1:],
             [elements.mean(dim=0).numpy(), *(novel_share(elements, quantile) for quantile in quantiles)],
@@ -84,6 +95,19 @@ def draw_novelty_over_training(logs: Mapping[str, Path], quantiles: list[float],
     figure.suptitle(title.replace("_", " "), fontsize=9)
     save_figure(figure, output)
     return figure
+
+
+def constraint_at(curves: Mapping[str, Path] | None, label: str, step: int | None = None) -> str:
+    """A line with the share of novel elements inside the margin and the novel set's threshold at a step, or the last.
+
+    Of the steps since the curve's point before. Empty for a baseline, whose curve has no such columns, and without
+    `curves`. Raises UserError naming the curve.
+    """
+    rows = read_curve(curves[label]) if curves else [{"step": 0.0}]
+    row = next((row for row in rows if step is not None and row["step"] >= step), rows[-1])
+    if INSIDE_MARGIN not in row:
+        return ""
+    return f"\ninside margin {row[INSIDE_MARGIN]:.1%}\nnovel from {row[NOVEL_THRESHOLD]:.2g}"
 
 
 def _finish(axes: Any, titles: list[str]) -> None:

@@ -16,11 +16,11 @@ from dfsc.inference.image_scores import read_scores, write_scores
 from dfsc.inference.maps import SmallMaps, read_maps, write_maps
 from dfsc.inference.score import score_images
 from dfsc.model.networks import EfficientAD
-from dfsc.model.saved import model_state
 from dfsc.report.figures.heatmaps import worst_examples
 from dfsc.settings.scoring import ScoringSettings
 from support.command_line import Outcome, dfsc
 from support.figures import check_figure
+from support.models import save_network
 from support.prepared import TRAINING, Prepared, model_files
 from support.small_sets import Pixels, loco_category, save_as_it_is
 
@@ -139,7 +139,7 @@ def test_scores_that_are_no_numbers_are_refused(prepared: Prepared, tmp_path: Pa
     torch.manual_seed(0)
     model = EfficientAD("tiny", 64)
     model.map_quantiles.fill_(0.5)
-    torch.save(model_state(model), tmp_path / "model.pt")
+    save_network(tmp_path / "model.pt", model)
     outcome = dfsc(
         *("score", "--model", tmp_path / "model.pt", "--manifest", prepared.manifest(), "--settings", SETTINGS),
         *("--dataset", prepared.dataset, "--category", prepared.category, "--device", "cpu"),

@@ -18,9 +18,10 @@ import dfsc.inference.evaluate
 from dfsc.data.images import decode_grey
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
-from dfsc.inference.maps import PADDING_MODES, SmallMaps, pad_map, read_maps, resize_map, write_maps
+from dfsc.inference.maps import SmallMaps, read_maps, write_maps
 from dfsc.metrics.spro import FPR_LIMITS
 from dfsc.metrics.summary import Evaluation
+from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
 from support.figures import check_figure

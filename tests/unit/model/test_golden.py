@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfsc.inference.maps import pad_map, resize_map
-from dfsc.model.backbone import TeacherTarget
 from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
+from dfsc.model.maps import pad_map, resize_map
 from dfsc.model.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
+from dfsc.model.target import TeacherTarget
 from support.checkout import CHECKOUT
 
 GOLDEN: dict[str, Any] = json.loads((CHECKOUT / "tests/golden/efficientad/expected.json").read_text())
@@ -92,7 +92,7 @@ def test_losses(model: EfficientAD) -> None:
     found = {
         "loss_hard": hard_loss(*features, hard_elements(*features, 0.999)),
         "loss_penalty": penalty_loss(model.student(penalty)[:, :384]),
-        "loss_ae": autoencoder_loss(None)(model.teacher_features(jittered), model.autoencoder(jittered)),
+        "loss_ae": autoencoder_loss(None)(model.teacher_features(jittered), model.autoencoder(jittered))[0],
         "loss_stae": student_autoencoder_loss(model.autoencoder(jittered), model.student(jittered)[:, 384:]),
     }
     for name, value in found.items():

@@ -12,7 +12,8 @@ from PIL import Image
 
 from dfsc.data.layout import read_manifest
 from dfsc.inference.image_scores import read_scores
-from dfsc.inference.maps import read_maps, resize_map
+from dfsc.inference.maps import read_maps
+from dfsc.model.maps import resize_map
 from dfsc.outside.blinding import neutral_names
 from dfsc.settings.grid import CELL_FILES
 from support.command_line import Outcome, dfsc

@@ -70,18 +70,22 @@ from support.told_runs import (
     TRACKED,
     Cell,
     baseline_of,
+    is_inactive,
     place_of,
     size_of,
     told,
     told_cost,
     told_defect,
+    told_inside,
     told_loss,
     told_provenance,
     told_scores,
     told_settings,
     told_versions,
+    told_watched,
     track_told_runs,
     track_told_teacher,
+    watched_of,
 )
 
 LABELS = {
@@ -94,6 +98,7 @@ LABELS = {
     "dfsc-tiny-q0.9": "DFSC-tiny τ'=0.9",
     "dfsc-tiny-q0.9-margin_0.5": "DFSC-tiny τ'=0.9, margin 0.5",
 }
+INACTIVE = " (constraint inactive)"
 BOTH, SWEEP, READINGS = ([[of_size[place] for place in places] for of_size in METHODS_OF.values()]
                          for places in ((0, 2), (0, 1, 2), (0, 2, 3)))  # fmt: skip
 BEATS = "DFSC-S τ'=0.9 beat EfficientAD-S and DFSC-tiny τ'=0.9 beat EfficientAD-tiny"
@@ -121,6 +126,11 @@ LACKING = {
     *(Cell("picture_wall", "dfsc-tiny-q0.99", seed) for seed in SEEDS),
     *(Cell("coin_tray", "dfsc-tiny-q0.9-margin_0.5", seed) for seed in SEEDS[1:]),
 }
+
+
+def label_in(method: str, category: str) -> str:
+    """What a method is called where its numbers stand."""
+    return LABELS[method] + (INACTIVE if is_inactive(method, category) else "")
 
 
 class Tables(NamedTuple):
@@ -218,6 +228,16 @@ def values_at(tables: Tables, place: Place) -> list[float]:
     return [value_of(metric, column, category, method, seed) for seed in seeds]
 
 
+def inside_at(tables: Tables, category: str, method: str) -> float:
+    """The told share inside the margin, mean over the runs; NaN of a baseline."""
+    shares = [
+        told_inside(cell)
+        for cell in tables.cells
+        if cell.method == method and cell.category in (CATEGORIES if category == ALL else [category])
+    ]
+    return math.nan if method in BASELINES else statistics.fmean(shares)
+
+
 def gains_at(tables: Tables, place: Place) -> list[float]:
     """The told differences of a place, by pair."""
     metric, category, method, column = place
@@ -267,6 +287,8 @@ def test_every_number_of_the_comparison(tables: Tables) -> None:
         assert row["value_std"] == pytest.approx(deviation(values), abs=1e-12, nan_ok=True), place
         assert (row["seeds"], row["pairs"]) == (len(values), len(gains)), place
         assert row["baseline"] == baseline_of(place[2]), place
+        wanted = inside_at(tables, place[1], place[2])
+        assert row["inside_margin"] == pytest.approx(wanted, abs=1e-12, nan_ok=True), place
         assert row.get("status") == (tables.mark[0] if tables.mark else None)
         if gains:
             assert row["difference"] == pytest.approx(statistics.fmean(gains), abs=1e-12), place
@@ -436,7 +458,9 @@ def test_every_cell_of_the_tables_of_many_methods(tables: Tables, name: str) -> 
             if not seeds_of(tables.cells, category, method):
                 continue
             row = next(rows)
-            assert [row[name] for name in ("category", "")] == [category, LABELS[method]]
+            assert [row[name] for name in ("category", "")] == [category, label_in(method, category)]
+            inside = inside_at(tables, category, method)
+            assert row["inside margin"] == ("" if math.isnan(inside) else f"{100 * inside:.1f} %")
             for column, heading in HEADINGS.items():
                 check_value(row[heading], values_at(tables, (metric, category, method, column)))
             place = (metric, category, method, "mean")
@@ -509,7 +533,8 @@ def test_every_number_that_show_prints(
     heading = r" +logical +structural +mean +difference of mean \[95 %\] +P\(better\)"
     assert sum(bool(re.fullmatch(heading, line)) for line in lines) == 2
     assert sum(line.strip() == "PARTIAL: runs of the grid are missing" for line in lines) == 2 * len(tables.mark)
-    row = re.compile(rf"({'|'.join(LABELS.values())}) +((?:{VALUE} +){{2}}{VALUE})(?: +({GAIN}))?(?: +(\S.*))?")
+    labels = [label + mark for label in LABELS.values() for mark in ("", INACTIVE)]
+    row = re.compile(rf"({'|'.join(map(re.escape, labels))}) +((?:{VALUE} +){{2}}{VALUE})(?: +({GAIN}))?(?: +(\S.*))?")
     captions = ("Image AUROC in per cent", "AU-sPRO up to FPR 0.05 in per cent")
     told_lines = (line for line in lines if line in NAMES or row.fullmatch(line) or line.startswith(captions))
     comparison = comparison_of(tables)
@@ -518,7 +543,7 @@ def test_every_number_that_show_prints(
             assert next(told_lines) == category
             for method in filter(lambda method: seeds_of(tables.cells, category, method), methods):
                 cells = row.fullmatch(next(told_lines))
-                assert cells and cells[1] == LABELS[method]
+                assert cells and cells[1] == label_in(method, category)
                 for column, shown in zip(COLUMNS, re.findall(VALUE, cells[2]), strict=True):
                     check_value(shown, values_at(tables, (metric, category, method, column)))
                 place = (metric, category, method, "mean")
@@ -547,10 +572,13 @@ def test_every_number_that_compare_prints(
     assert sum(line.strip() == "PARTIAL: runs of the grid are missing" for line in lines) == len(
         methods * len(tables.mark)
     )
-    told_lines = (line for line in lines if line in NAMES or re.match(r"(seed|\d+|all) |\S+ τ'=.* against ", line))
+    told_lines = (
+        line for line in lines if line in NAMES or re.match(r"(seed|\d+|all) +[\dE+−]|\S+ τ'=.* against ", line)
+    )
     for method in methods:
         names = (baseline_of(method), method)
-        heading = rf"seed +{LABELS[names[0]]} +{LABELS[method]} +difference +P\(better\)"
+        marked = is_inactive(method, CATEGORIES[0])
+        heading = rf"seed +{LABELS[names[0]]} +{LABELS[method]} +difference +P\(better\){' +constraint' * marked}"
         assert re.fullmatch(heading, next(told_lines))
         for category in NAMES:
             if not seeds_of(tables.cells, category, method):
@@ -564,8 +592,8 @@ def test_every_number_that_compare_prints(
                 assert [number_of(text) for text in shown[1:]] == pytest.approx(wanted, abs=0.0501), (category, seed)
                 assert shown[3][0] in "+−"
             place = (metric, category, method, "mean")
-            cells = re.fullmatch(rf"all(?: +({GAIN}))?(?: +(\S.*))?", next(told_lines))
-            assert cells
+            cells = re.fullmatch(rf"all(?: +({GAIN}))?(?: +([<>0-9][<> .0-9]*?))?( +inactive)?", next(told_lines))
+            assert cells and bool(cells[3]) == is_inactive(method, category)
             check_gain(cells[1] or "", gains_at(tables, place), comparison[place])
             check_probability(cells[2] or "", comparison[place])
         assert next(told_lines).startswith(f"{LABELS[method]} against {LABELS[names[0]]}. ")
@@ -666,7 +694,7 @@ def test_every_run_in_mlflow(root: Path, pairs: dict[str, Any]) -> None:
         flat |= {f"dfsc.{name}": str(value) for name, value in (settings["dfsc"] or {}).items()}
         assert run.data.params == flat
         assert {
-            name: value for name, value in run.data.metrics.items() if not name.startswith("loss/")
+            name: value for name, value in run.data.metrics.items() if not name.startswith(("loss/", "constraint/"))
         } == pytest.approx(told_numbers(cell), abs=1e-12)
 
 
@@ -702,6 +730,8 @@ def check_tags(cell: Cell, tags: dict[str, str], by_name: dict[str, Any]) -> Non
     }
     assert {name: tags.get(name) for name in wanted} == wanted
     assert re.fullmatch(rf"{BENCHMARK}/{cell.path}/[0-9a-f]{{12}}", tags["key"]), tags["key"]
+    inactive = {True: "inactive", False: "active"}[is_inactive(cell.method, cell.category)]
+    assert tags.get("constraint") == (inactive if watched_of(cell) else None)
     baseline = cell._replace(method=baseline_of(cell.method))
     paired = None if cell == baseline else by_name[baseline.path].info.run_id
     assert tags.get("paired_baseline") == paired
@@ -715,6 +745,8 @@ def told_numbers(cell: Cell) -> dict[str, float]:
     if cell.method not in BASELINES:
         for metric, column in itertools.product(("image_auroc", "au_spro_0.05"), COLUMNS):
             numbers[f"difference.{metric}.{column}"] = gain_of(metric, column, *cell)
+        numbers["constraint.inside_margin"] = told_inside(cell)
+        numbers["constraint.novel_threshold"] = told_watched(cell, "novel_threshold", STEPS[-1])
     return numbers | {f"cost.{name}": value for name, value in told_cost(cell).items()}
 
 
@@ -730,6 +762,9 @@ def test_a_runs_curve_and_files_in_mlflow(root: Path, whole: Tables, cell: Cell,
         for loss in LOSSES:
             curve = [(point.step, point.value) for point in client.get_metric_history(run_id, f"loss/{loss}")]
             assert sorted(curve) == [(step, told_loss(cell, loss, step)) for step in STEPS]
+        for name in watched_of(cell):
+            curve = [(point.step, point.value) for point in client.get_metric_history(run_id, f"constraint/{name}")]
+            assert sorted(curve) == [(step, told_watched(cell, name, step)) for step in STEPS]
         listed = {file.path for place in (None, "model", "curves") for file in client.list_artifacts(run_id, place)}
         assert listed == {*files, "model", "curves"}
         for path, name in files.items():

@@ -5,6 +5,7 @@ import copy
 import csv
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -18,13 +19,14 @@ from snakemake.utils import update_config
 from dfsc.errors import UserError
 from dfsc.model.networks import SIZES
 from dfsc.settings.building import build
+from dfsc.settings.constraint import equal_models
 from dfsc.settings.grid import Cell, Grid, Method, teacher_settings, training_settings
 from dfsc.settings.leaves import Size
 from dfsc.settings.reading import check, laid_over, normalised, read_configuration
 from dfsc.settings.schema import schema_text
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
-from dfsc.settings.teacher import Backbone, TeacherSettings
+from dfsc.settings.teacher import TeacherSettings
 from dfsc.settings.training import TrainingSettings
 from support.checkout import CHECKOUT
 from support.learners import learner_of
@@ -138,7 +140,9 @@ def test_a_wrong_value_is_refused_by_hand_as_in_the_configuration(key: str, valu
         ("dfsc.split_unit", "pixel", "'element' or 'position'"),
         ("dfsc.ablations", [{"margin": 0}], "dfsc.ablations.0.margin: 0.0 must be greater than 0"),
         ("dfsc.ablations", [{"margin": None}], "dfsc.ablations.0.margin"),
-        ("dfsc.ablations", [{"quantile": 0.5}], "dfsc.ablations.0.quantile: unknown key"),
+        ("dfsc.ablations", [{"seed": 5}], "dfsc.ablations.0.seed: unknown key"),
+        ("dfsc.ablations", [{"margin": 2, "label": "a|b"}], "dfsc.ablations.0.label"),
+        ("dfsc.distance", "norm", "split_unit must be position"),
         ("dataset.categories", [], "dataset.categories: needs an entry"),
         ("dataset.categories", ["a b"], "dataset.categories.0"),
         ("dataset.categories", ["coin_tray\n"], "dataset.categories.0"),
@@ -149,7 +153,7 @@ def test_a_wrong_value_is_refused_by_hand_as_in_the_configuration(key: str, valu
         ("benchmark", "a/b", "benchmark"),
         ("benchmark", 2024, "benchmark: 2024 must be text; put it in quotes"),
         ("teacher.published", {"tiny": "x.pth"}, "teacher.published.tiny"),
-        ("teacher.backbone", "vgg16", "wide_resnet101_2"),
+        ("teacher.backbone", "hf-hub:timm/resnet18", "teacher.backbone"),
         ("inference.padding", "mirror", "'zero', 'minimum' or 'replicate'"),
         ("inference", None, "inference: None must be a mapping"),
         ("tracking.uri", "mlruns", "tracking.uri"),
@@ -207,6 +211,8 @@ DISAGREEMENTS = [
     ({"dfsc.quantiles": [0.99, 0.99999991, 0.99999992]}, ("dfsc-tiny-q0.99999991", "dfsc-tiny-q0.99999992")),
     ({"dfsc.ablations": [{"margin": 1}]}, ("dfsc.ablations.0", "dfsc-tiny-q0.99")),
     ({"dfsc.ablations": [{}]}, ("dfsc.ablations.0", "dfsc-tiny-q0.99")),
+    ({"dfsc.ablations": [{"quantile": 0.9, "label": "twin"}]}, ("dfsc.ablations.0", "dfsc-tiny-q0.9")),
+    ({"dfsc.ablations": [{"margin": 2}, {"distance": "norm"}]}, ("dfsc.ablations.1", "split_unit must be position")),
     ({"dfsc.ablations": [{"margin": 2}, {"margin": "2.0"}]}, ("dfsc.ablations.1", "dfsc.ablations.0")),
     ({"dfsc.ablations": [{"distance": "root"}, {"margin": 1, "distance": "root"}]}, ("dfsc.ablations.1",)),
     ({"dataset.generated": None}, ("dataset.generated", "dataset.source")),
@@ -214,7 +220,6 @@ DISAGREEMENTS = [
     ({"dataset.source": "folder"}, ("pretraining.images", "dataset.source")),
     ({"dataset.categories": ["pushpins"]}, ("dataset.categories", "pushpins", "coin_tray")),
     ({"pretraining.folder": "data/elsewhere"}, ("pretraining.folder", "data/demo/pretraining")),
-    ({"teacher.backbone": "resnet50", "teacher.backbone_weights": "imagenet"}, ("teacher.backbone", "resnet50")),
     ({"teacher.published": {"M": "m.pth"}}, ("teacher.published.M", "training.sizes")),
     ({"dataset.folder": "$NOWHERE/images"}, ("dataset.folder", "$NOWHERE")),
     ({"teacher.published": {"S": "${NOT_SET}.pth"}, "training.sizes": ["S"]}, ("teacher.published.S", "${NOT_SET}")),
@@ -279,13 +284,7 @@ def test_numbers_and_paths_have_one_form(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_names_in_the_description_are_those_of_the_code() -> None:
-    import torchvision
-
-    resnets = {
-        name for name in torchvision.models.list_models(torchvision.models) if name.startswith(("resnet", "wide_"))
-    }
     assert set(get_args(Size)) == set(SIZES)
-    assert set(get_args(Backbone)) == resnets
 
 
 JSON = st.recursive(
@@ -419,6 +418,26 @@ def test_a_name_that_is_no_methods_is_refused_with_those_that_there_are(name: st
     assert grid.method("dfsc-tiny-q0.9") == grid.methods[1]
     with pytest.raises(UserError, match=f"^{name}: is no method of demo; there are {', '.join(grid.names)}$"):
         grid.method(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pairs"),
+    [
+        ([{"margin": 0.5}, {"novel_weight": 0.0}, {"distance": "root"}], []),
+        ([{"novel_weight": 0.0}, {"novel_weight": 0.0, "margin": 2.0}],
+         [("novel_weight_0.0", "novel_weight_0.0-margin_2.0")]),
+        ([{"novel_weight": 0.0, "autoencoder_loss_over": "all"}],
+         [("efficientad-tiny", "novel_weight_0.0-autoencoder_loss_over_all")]),
+        ([{"margin_unit": "threshold"}, {"novel_weight": 0.0, "distance": "root"}],
+         [("margin_unit_threshold", "novel_weight_0.0-distance_root")]),
+        ([{"margin_unit": "threshold", "margin": 1.5}, {"novel_weight": 0.0, "quantile": 0.9}], []),
+    ],
+)  # fmt: skip
+def test_models_that_can_only_be_equal_are_named(changes: list[dict[str, Any]], pairs: list[tuple[str, str]]) -> None:
+    lines = list(equal_models(Grid.from_config(changed("dfsc.ablations", changes))))
+    assert len(lines) == len(pairs)
+    for line, (one, other) in zip(lines, pairs, strict=True):
+        assert re.match(rf"\S+{other} can only equal \S*{one}: ", line), line
 
 
 def test_the_baseline_does_not_depend_on_what_only_dfsc_reads() -> None:

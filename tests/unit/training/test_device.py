@@ -14,10 +14,11 @@ from dfsc.model.backbone import load_backbone
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Precision
 from dfsc.settings.teacher import TeacherSettings
+from dfsc.training.calibration import calibrate
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.device import computing
-from dfsc.training.loop import LoopOptions
-from dfsc.training.student import ModelLearner, train
+from dfsc.training.loop import LoopOptions, run_steps
+from dfsc.training.student import ModelLearner
 from dfsc.training.teacher import pretrain_teacher
 from support.learners import learner_of
 from support.prepared import TEACHER, Prepared
@@ -76,22 +77,33 @@ def test_every_network_computes_in_the_precision_asked_for(
         """As another call in this process may have left it."""
         computing(torch.device("cpu"), "float32" if precision == "tf32" else "tf32")
 
-    device = torch.device("cpu")
+    device, (backbone, _) = torch.device("cpu"), load_backbone("resnet18", None, 0)
     hook = register_module_forward_pre_hook(lambda *call: seen.update(flags()))
     try:
         others()
         settings = build(TeacherSettings, {**TEACHER, "steps": 1, "precision": precision})
-        images, (backbone, _) = prepared.pretraining_images(), load_backbone("resnet18", None, 0)
+        images = prepared.pretraining_images()
         pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), LoopOptions())
         others()
         learner = learner_of(prepared, precision=precision, steps=1)
         others()
-        train(learner, learner.images.numpy(), Checkpoint(tmp_path, "model"), LoopOptions())
+        run_steps(learner, 1, Checkpoint(tmp_path, "model"), LoopOptions())
         others()
         anomaly_maps(learner.model, learner.images.numpy(), device, precision)
     finally:
         hook.remove()
     assert seen == {precision == "tf32"}
+
+
+def test_a_model_is_calibrated_in_float32(prepared: Prepared) -> None:
+    learner, seen = learner_of(prepared, precision="tf32"), set[bool]()
+    computing(torch.device("cpu"), "tf32")
+    hook = register_module_forward_pre_hook(lambda *call: seen.update(flags()))
+    try:
+        calibrate(learner.model, learner.images.numpy(), torch.device("cpu"))
+    finally:
+        hook.remove()
+    assert seen == {False}
 
 
 @pytest.mark.parametrize("chosen", [True, False])

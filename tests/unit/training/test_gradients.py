@@ -52,7 +52,7 @@ def test_gradients_equal_the_plain_ones(size: Size, image_size: int, tmp_path: P
     ours = prepared(tmp_path, size, image_size)
     drawn = a_draw(image_size)
     for _ in range(2):  # the teacher's features computed, and kept
-        losses = ours.losses(*ours.views(drawn))
+        losses, _ = ours.losses(*ours.views(drawn))
         found = gradients(ours, losses)
         image = ours.images[2].permute(2, 0, 1).float() / 255
         views = (image, adjust_contrast(image, 0.9), drawn.penalty[0].permute(2, 0, 1).float() / 255)
@@ -65,7 +65,7 @@ def test_identical_patches_are_all_as_hard(tmp_path: Path) -> None:
     ours.images.fill_(128)
     drawn = a_draw(64)
     views, teacher = ours.views(drawn)
-    losses, plain = ours.losses(views, teacher), plain_losses(ours.model, *(views[[1, 0, 2]][:, None]))
+    losses, plain = ours.losses(views, teacher)[0], plain_losses(ours.model, *(views[[1, 0, 2]][:, None]))
     assert_equal(gradients(ours, losses), gradients(ours, plain), losses, plain)
 
 
@@ -75,7 +75,7 @@ def test_compiled_losses_and_gradients_equal_those_as_written(tmp_path: Path) ->
     plain = plain_losses(ours.model, *(views[[1, 0, 2]][:, None]))
     expected = gradients(ours, plain)
     ours.device = torch.device("cuda")  # as on CUDA: without waiting for how many elements are hard
-    losses = compiled(ours.losses)(views, teacher)
+    losses, _ = compiled(ours.losses)(views, teacher)
     assert_equal(gradients(ours, losses), expected, losses, plain)
 
 

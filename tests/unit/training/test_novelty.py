@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from dfsc.data.images import load_images
 from dfsc.model.networks import EfficientAD, normalise_images
-from dfsc.model.saved import model_state, save_tensors
 from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.feature_distance import DistanceLog, feature_distance, novel_share, read_distances
 from dfsc.training.loop import LoopOptions, run_steps
 from support.figures import check_figure
 from support.learners import learner_of
+from support.models import save_network
 from support.prepared import DFSC, Prepared
 
 
@@ -97,7 +97,7 @@ def test_each_cell_is_of_its_row_and_column(prepared: Prepared, tmp_path: Path, 
     models = [model_of(1), model_of(2)]
     paths = {"EfficientAD": tmp_path / "baseline.pt", "DFSC-tiny τ'=0.9": tmp_path / "dfsc.pt"}
     for model, path in zip(models, paths.values(), strict=True):
-        save_tensors(path, model_state(model))
+        save_network(path, model)
     category = prepared.dataset / prepared.category
     draw_novelty(paths, category, [0.9, 0.99], tmp_path / "figure", "generated")
 
