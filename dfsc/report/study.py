@@ -152,10 +152,9 @@ def halves(grid: Grid) -> tuple[Grid, Grid]:
 def chosen_reading(comparison: pd.DataFrame, grid: Grid) -> Method | None:
     """Of the readings whose constraint acts, the one with the largest difference of mean AUROC from the baseline."""
     means = comparison[(comparison["category"] == ALL) & (comparison["anomaly_type"] == "mean")]
-    inactive = inactive_in(means)
-    names = {m.name for m in grid.methods if m.dfsc and "novel_weight" in acting(m.dfsc)}
-    means = means[means["method"].isin(names) & [(ALL, name) not in inactive for name in means["method"]]]
-    measured = means.dropna(subset=["difference"])
+    constrained = {method.name for method in grid.methods if "novel_weight" in acting(method.dfsc)}
+    active = constrained - {name for _, name in inactive_in(means)}
+    measured = means[means["method"].isin(active)].dropna(subset=["difference"])
     return grid.method(measured.loc[measured["difference"].idxmax(), "method"]) if len(measured) else None
 
 
