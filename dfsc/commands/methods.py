@@ -30,6 +30,15 @@ def named(name: str) -> str:
     return name
 
 
+def seed_given(text: str) -> str:
+    """A seed, or NO_SEED. Raises UserError."""
+    from dfsc.settings.grid import NO_SEED
+
+    if text != NO_SEED and not re.fullmatch("[0-9]{1,10}", text):
+        raise UserError(f"--seed: {text!r} is neither a whole number nor {NO_SEED}")
+    return text
+
+
 @method_app.command()
 def blind(
     dataset: Dataset,
@@ -63,7 +72,7 @@ def run(
     from dfsc.outside.cells import OutsideFiles
     from dfsc.outside.method import run_method
 
-    run_method(command, images, manifest, seed, minutes, gpus, OutsideFiles(scores, maps, record))
+    run_method(command, images, manifest, seed_given(seed), minutes, gpus, OutsideFiles(scores, maps, record))
 
 
 @method_app.command("import")
@@ -78,7 +87,7 @@ def import_made(
     """Take over anomaly maps that were made elsewhere, and keep them as `dfsc score` keeps a model's."""
     from dfsc.outside.cells import OutsideFiles, import_maps
 
-    import_maps(folder, manifest, seed, OutsideFiles(scores, maps, record))
+    import_maps(folder, manifest, seed_given(seed), OutsideFiles(scores, maps, record))
 
 
 @method_app.command()
@@ -96,7 +105,7 @@ def control(
     from dfsc.outside.cells import OutsideFiles
     from dfsc.outside.controls import make_control
 
-    make_control(name, dataset / category, manifest, seed, OutsideFiles(scores, maps, record))
+    make_control(name, dataset / category, manifest, seed_given(seed), OutsideFiles(scores, maps, record))
 
 
 @method_app.command()

@@ -13,6 +13,7 @@ from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.maps import SmallMaps
 from dfsc.model.maps import NOT_PADDED
 from dfsc.outside.blinding import neutral_names, write_blinded
+from dfsc.outside.command import require_executable
 from dfsc.outside.method import output_of
 from dfsc.outside.output import Output
 from dfsc.settings.synthetic import CATEGORIES, SyntheticSettings
@@ -28,8 +29,9 @@ def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
     `work`: an empty folder for what is needed meanwhile. Raises RunFailed and UserError as `output_of` does, and
     RunFailed if the results do not follow the images.
     """
-    synthesize(work / "data", IMAGES)
+    require_executable(command)
     category = CATEGORIES[0]
+    synthesize(work / "data", IMAGES, [category])
     records = scan_category(work / "data" / category)
     start = time.monotonic()
     first, second = (

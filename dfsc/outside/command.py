@@ -30,7 +30,7 @@ def folder_digest(command: Path) -> str:
     Hidden files and folders, such as .venv, do not count, nor does what Python compiles.
     Raises UserError if the command is no executable file, or its folder holds far more than code.
     """
-    _require_executable(command)
+    require_executable(command)
     files: dict[str, str] = {}
     for folder, folders, names in os.walk(command.parent):
         folders[:] = sorted(name for name in folders if not is_hidden(name) and name != "__pycache__")
@@ -42,7 +42,8 @@ def folder_digest(command: Path) -> str:
     return digest_of(files)
 
 
-def _require_executable(command: Path) -> None:
+def require_executable(command: Path) -> None:
+    """Raise UserError if a command is no executable file."""
     if not command.is_file():
         raise UserError(f"{command}: is no file; `command` names an executable file")
     if not os.access(command, os.X_OK):
@@ -57,7 +58,7 @@ def run_command(
     What it prints goes to stdout. Raises RunFailed, with its last lines, if it fails, runs too long, or leaves less
     than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
     """
-    _require_executable(Path(str(command[0])))
+    require_executable(Path(str(command[0])))
     said = _Said()
     try:
         process = subprocess.Popen(

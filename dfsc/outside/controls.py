@@ -11,6 +11,7 @@ from dfsc.data.ground_truth import LabelledImage, read_regions
 from dfsc.data.layout import Defect, FileRecord, read_defects
 from dfsc.outside.cells import OutsideFiles, listed_test_images, measured, write_cell
 from dfsc.provenance import code_digest
+from dfsc.settings.grid import NO_SEED
 
 RANDOM_CELLS = 32  # on each side of a map of `random`
 
@@ -23,7 +24,8 @@ def make_control(name: str, category_folder: Path, manifest: Path, seed: str, fi
     records = listed_test_images(manifest)
     with measured() as cost:
         if name == "random":
-            maps = {record.path: _random_map(record.path, int(seed)) for record in records}
+            number = 0 if seed == NO_SEED else int(seed)
+            maps = {record.path: _random_map(record.path, number) for record in records}
         else:
             defects = read_defects(category_folder / "defects_config.json")
             maps = {record.path: _oracle_map(category_folder, record, defects) for record in records}

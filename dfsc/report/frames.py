@@ -14,7 +14,8 @@ from dfsc.settings.grid import seed_of
 def read_table(path: Path, what: str, required: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
     """Read a table of `what`; columns named in `numbers`, and metrics ('image_auroc.mean'), are numbers, others text.
 
-    So categories 01, null and NA keep their names; an empty number is NaN, and a seed may be NO_SEED. Raises UserError naming the file: missing,
+    So categories 01, null and NA keep their names; an empty number is NaN, and a seed may be NO_SEED.
+    Raises UserError naming the file: missing,
     cut short, lacking one of the columns `required`, or no such table.
     """
     with reading(path, what, MADE_ANEW):
