@@ -81,7 +81,9 @@ def _kept(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     runs = read_table(folder / RUNS, "the kept runs", [*KEYS, *SAME], ["seed", "quantile", "seconds"])
     path = folder / SCORES
     with reading(path, "the kept image scores"), gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
-        return runs, pd.read_csv(io.StringIO(stream.read()), dtype=dict.fromkeys(KEYS[:2], str))
+        columns = [*KEYS, "path", "image_score"]
+        scores = pd.read_csv(io.StringIO(stream.read()), usecols=columns, dtype=dict.fromkeys(KEYS[:2], str))
+        return runs, scores[columns]
 
 
 def _cells(frame: pd.DataFrame) -> list[Cell]:

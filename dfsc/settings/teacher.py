@@ -17,6 +17,9 @@ from dfsc.settings.leaves import (
 )
 
 PublishedSize = Literal["S", "M"]
+# In place of a published teacher's file: to be fetched, as config/sources.yaml lists it.
+FETCH = "fetch"
+PUBLISHED_SOURCES = {"S": "teacher_small", "M": "teacher_medium"}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ def images_in_use():
     ) or ""
     if FETCHES_BACKBONE:
         yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
+    for size, name in FETCHED_TEACHERS.items():
+        yield {"import_teacher"}, PUBLISHED_FILES[size], marker_of(name)
 
 
 def bring_back():

@@ -14,6 +14,7 @@ from dfsc.files import digest_of
 from dfsc.data.sources import place_of, read_source
 from dfsc.model.packaged_weights import PACKAGED
 from dfsc.settings.synthetic import PRETRAINING
+from dfsc.settings.teacher import FETCH, PUBLISHED_SOURCES
 
 SOURCES = Path("config/sources.yaml")
 
@@ -27,8 +28,11 @@ LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
 # The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
 BACKBONE = config["teacher"]["backbone"]
 FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
+# Published teachers, by size: each is a file of the user's, or to be fetched.
+PUBLISHED = config["teacher"]["published"]
+FETCHED_TEACHERS = {size: PUBLISHED_SOURCES[size] for size, file in PUBLISHED.items() if file == FETCH}
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
-FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else [])]
+FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else []), *FETCHED_TEACHERS.values()]
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"

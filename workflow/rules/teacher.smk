@@ -3,7 +3,11 @@
 
 with stopping_in_one_line():
     BACKBONE_WEIGHTS = place_of(BACKBONE, "teacher.backbone", SOURCES) if FETCHES_BACKBONE else None
-PUBLISHED = config["teacher"].get("published", {})
+    PUBLISHED_FILES = PUBLISHED | {
+        size: place_of(name, f"teacher.published.{size}", SOURCES) for size, name in FETCHED_TEACHERS.items()
+    }
+    # A fetched file is the one that SOURCES lists, be it one that dfsc knows or not.
+    VOUCHED = {size: ["--sha256", read_source(name, SOURCES).sha256] for size, name in FETCHED_TEACHERS.items()}
 PRETRAINED = [size for size in SIZES if size not in PUBLISHED]
 
 
@@ -45,7 +49,7 @@ rule pretrain_teacher:
 
 rule import_teacher:
     input:
-        lambda wildcards: PUBLISHED[wildcards.size],
+        lambda wildcards: marker_of(FETCHED_TEACHERS.get(wildcards.size)) or PUBLISHED[wildcards.size],
     output:
         teacher=f"{TEACHER}/teacher.pt",
         record=f"{TEACHER}/teacher.json",
@@ -54,9 +58,12 @@ rule import_teacher:
     wildcard_constraints:
         size="|".join(PUBLISHED) or "none",
     params:
+        # As a function of `output`, this param is not tracked: a file at another place is the same teacher.
+        file=lambda wildcards, output: PUBLISHED_FILES[wildcards.size],
+        vouched=lambda wildcards: VOUCHED.get(wildcards.size, []),
         code=code_digest("teacher import"),
     message:
-        "take over the published teacher {input}"
+        "take over the published teacher {params.file}"
     shell:
-        "dfsc teacher import {input:q} --size {wildcards.size} --output {output.teacher} "
+        "dfsc teacher import {params.file:q} --size {wildcards.size} {params.vouched:q} --output {output.teacher} "
         "--record {output.record} > {log} 2>&1"

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,10 +85,12 @@ def test_the_papers_grid_is_of_the_published_categories_and_varies_one_thing_at_
     with (CONFIG / "mvtec_loco.csv").open(newline="") as stream:
         assert config["dataset"]["categories"] == [row["category"] for row in csv.DictReader(stream)]
     grid = Grid.from_config(config)
-    (pair,) = grid.pairs
-    baseline, *variants = grid.paired_with(pair[0].name)
-    assert [baseline, *variants] == grid.methods and pair[1] in variants and len(variants) > 1
-    for seed in grid.seeds:
+    assert [[method.name for method in pair] for pair in grid.pairs] == [
+        [f"efficientad-{size}", f"dfsc-{size}-q0.99"] for size in ("S", "M")
+    ]
+    assert [method for pair in grid.pairs for method in grid.paired_with(pair[0].name)] == grid.methods
+    for (baseline, *variants), seed in product((grid.paired_with(pair[0].name) for pair in grid.pairs), grid.seeds):
+        assert len(variants) > 1
         expected = training_settings(config, baseline, seed)
         assert expected["dfsc"] is None and (expected["size"], expected["seed"]) == (baseline.size, seed)
         found = [training_settings(config, method, seed) for method in variants]
