@@ -2,6 +2,7 @@
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
 #   make benchmark                 speed, as ratios in one table: benchmarks/RESULTS.md
+#   make stand-in                  the study of DFSC's readings on generated images, an hour or two: docs/stand_in.md
 #   make lock                      requirements.lock from pyproject.toml, by uv; CONTRIBUTING.md
 #   make mutants                   which faults the tests would notice; hours: benchmarks/RESULTS.md
 #   make tracking-server           MLflow on PostgreSQL, for a team; docs/cluster.md
@@ -11,11 +12,18 @@ SHELL := bash
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint format lock benchmark mutants tracking-server test-slurm test-server
+.PHONY: demo stand-in test lint format lock benchmark mutants tracking-server test-slurm test-server
 
 demo: $(BIN)/dfsc
 	snakemake --cores all --configfile config/demo.yaml --quiet rules host
 	@dfsc show results/demo
+
+# Trains what docs/stand_in lacks, adds it there, and writes docs/stand_in.md. After an interruption, give it again.
+STUDY := --configfile config/stand_in.yaml
+stand-in: $(BIN)/dfsc
+	missing=$$(dfsc study --missing $(STUDY)) && snakemake --cores all $(STUDY) --quiet rules host -- $$missing
+	dfsc tables --partial $(STUDY)
+	dfsc study $(STUDY)
 
 # Each file's tests on a core of their own.
 test: $(BIN)/dfsc lint

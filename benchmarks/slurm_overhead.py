@@ -32,7 +32,7 @@ TRAINING = re.compile(rf"rule_train_wildcards_({'|'.join(CATEGORIES)})_(efficien
 def write_config(folder: Path, seeds: int) -> Path:
     """The published grid over five copies of one generated category, with trainings of two steps."""
     counts = {"train": 2, "validation": 2, "test_good": 1, "logical": 1, "structural": 1, "pretraining": 4}
-    synthesize(folder / "images", SyntheticSettings(seed=0, **counts))
+    synthesize(folder / "images", SyntheticSettings(seed=0, **counts), ["coin_tray", "pretraining"])
     for category in CATEGORIES:
         (folder / "images" / category).symlink_to("coin_tray")
     small = {"steps": 2, "precision": "float32"}

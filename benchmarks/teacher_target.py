@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Row, circumstances, in_turn, table
-from dfsc.model.backbone import POOLED, TeacherTarget
+from dfsc.model.target import POOLED, TeacherTarget
 
 
 def unfolded_target(layer2: Tensor, layer3: Tensor) -> Tensor:

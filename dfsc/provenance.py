@@ -15,7 +15,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 RECORDED_VERSIONS = (
-    *("dfsc", "torch", "torchvision", "numpy", "scipy", "pillow", "tifffile", "scikit-learn", "scikit-image"),
+    *("dfsc", "torch", "torchvision", "timm", "numpy", "scipy", "pillow", "tifffile", "scikit-learn", "scikit-image"),
     *("pandas", "mlflow", "snakemake", "dvc"),
 )
 # Modules whose definitions serve several subcommands. Of these, a digest covers what its subcommand reaches, or an

@@ -28,7 +28,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """A data set of a few images, and a teacher of a few steps."""
     found = Prepared(tmp_path_factory.mktemp("prepared"))
     steps: list[list[object]] = [
-        ["synthesize", "--output", found.dataset, "--settings", json.dumps(GENERATED)],
+        [
+            *("synthesize", "--output", found.dataset, "--settings", json.dumps(GENERATED)),
+            *("--only", found.category, "--only", "pretraining"),
+        ],
         [*("manifest", "--dataset", found.dataset, "--category", found.category), *("--output", found.manifest())],
         [
             *("index", "--folder", found.dataset / "pretraining", "--source", "generated"),

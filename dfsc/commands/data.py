@@ -16,14 +16,16 @@ LargeMasks = Annotated[bool, typer.Option("--large-masks", help="Allow masks of 
 
 @app.command()
 def synthesize(
-    output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")], settings: Settings
+    output: Annotated[Path, typer.Option(help="Folder of categories; those to write must not exist.")],
+    settings: Settings,
+    only: Annotated[list[str] | None, typer.Option(help="A category, or `pretraining`; else all. Repeatable.")] = None,
 ) -> None:
     """Draw the generated data set: categories in LOCO's layout, and photographs for pretraining."""
     from dfsc.data.synthetic import synthesize as write_data_set
     from dfsc.settings.building import read_settings
-    from dfsc.settings.synthetic import SyntheticSettings
+    from dfsc.settings.synthetic import PARTS, SyntheticSettings
 
-    write_data_set(output, read_settings(settings, SyntheticSettings), progress=progress_bar("images"))
+    write_data_set(output, read_settings(settings, SyntheticSettings), only or PARTS, progress_bar("images"))
 
 
 @app.command()

@@ -90,6 +90,31 @@ def tables(
 
 
 @app.command()
+def study(
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    kept: Annotated[Path, typer.Option(help="Folder of all runs of the study so far.")] = Path("docs/stand_in"),
+    page: Annotated[Path, typer.Option(help="Markdown to write, from template.md in --kept.")] = Path(
+        "docs/stand_in.md"
+    ),
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Print the receipts of runs that are not kept yet.")
+    ] = False,
+) -> None:
+    """Add the runs in a benchmark's tables to those kept of a study of readings, and write its page."""
+    from dfsc.report.study import missing_cells, write_study
+    from dfsc.settings.grid import CELL_FILES, Grid
+
+    grid = Grid.from_config(configuration(configfile, more))
+    results = Path("results", grid.benchmark)
+    if missing:
+        for cell in missing_cells(grid, kept):
+            print(results / cell.path / CELL_FILES["track"]["receipt"])
+    else:
+        write_study(grid, results / "tables", kept, page)
+
+
+@app.command()
 def compare(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",

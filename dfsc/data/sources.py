@@ -86,6 +86,14 @@ def read_source(name: str, sources: Path) -> Source:
     )
 
 
+def place_of(name: str, key: str, sources: Path) -> Path:
+    """Where a source lies once it is fetched. Raises UserError as `read_source` does, and names the key that asks."""
+    try:
+        return read_source(name, sources).output
+    except UserError as error:
+        raise UserError(f"config: {key}: {name} is to be fetched, but {error}") from error
+
+
 def fetch(source: Source) -> None:
     """Bring a source to its output: downloaded, or read from a path; verified; an archive is unpacked.
 

@@ -1,4 +1,7 @@
-"""The image scores of a model: computed once, when scored, and read from here wherever images are ranked."""
+"""The image scores of a model: computed once, when scored, and read from here wherever images are ranked.
+
+Those of the validation images stand beside those of the test images: a threshold comes from them.
+"""
 
 import csv
 import io
@@ -19,11 +22,15 @@ def write_scores(path: Path, scores: Mapping[str, float]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """Read what `write_scores` wrote: 'test/good/000.png' -> score. Raises UserError naming the file."""
+def read_scores(path: Path, split: str = "test") -> dict[str, float]:
+    """Read what `write_scores` wrote of one split, 'test' or 'validation': 'test/good/000.png' -> score.
+
+    Raises UserError naming the file, one without an image of the split too.
+    """
     with reading(path, "image scores", "write them with `dfsc score`"):
         rows = csv.DictReader(read_lines(path).splitlines())
         scores = {row["path"]: float(row["image_score"]) for row in rows}
+        scores = {name: score for name, score in scores.items() if name.startswith(f"{split}/")}
         if not scores:
-            raise ValueError("it has none")
+            raise ValueError(f"it has none of {split} images")
         return scores

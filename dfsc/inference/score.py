@@ -15,7 +15,7 @@ from dfsc.inference.image_scores import write_scores
 from dfsc.inference.maps import SmallMaps, write_maps
 from dfsc.model.maps import image_score, pad_map, resize_map
 from dfsc.model.networks import EfficientAD, normalise_images
-from dfsc.model.saved import load_model
+from dfsc.model.trained import load_model
 from dfsc.settings.leaves import Precision
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.training.device import computing
@@ -94,13 +94,17 @@ def run_scoring(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs."""
+    """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
+
+    The validation images' scores, which the model file has, are written too.
+    """
     records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
     if not records:
         raise UserError(f"{manifest}: lists no test image")
-    network = load_model(model_path).network
-    small, image_scores = score_images(network, folder, records, settings, device, workers, progress)
+    model = load_model(model_path)
+    small, image_scores = score_images(model.network, folder, records, settings, device, workers, progress)
     if full_size_maps is not None:
         write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
-    write_scores(scores, image_scores)
+    good = dict(zip(model.validation_images, model.validation_scores[settings.padding].tolist(), strict=True))
+    write_scores(scores, {**good, **image_scores})
     write_maps(maps, SmallMaps(small, settings.padding))

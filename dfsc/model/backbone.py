@@ -1,109 +1,146 @@
-"""The teacher's pretraining target: PatchCore's features of a torchvision backbone, computed as two convolutions.
+"""Backbones: any network of torchvision or timm, by name, that gives features at strides 8 and 16.
 
-PatchCore (Roth et al. 2022) unfolds 3 x 3 patches of layer2 and layer3, resizes layer3's patches to layer2's grid,
-pools each patch adaptively to 1024 numbers, and the pair to the target's channels. All of that is linear in the
-features, so it equals one grouped 3 x 3 convolution per layer, and a bilinear resize of the second's result.
+Nothing is written down per network. Each is asked for the strides of its stages and for the mean and standard deviation
+by which its images are normalised.
 """
 
-import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import get_model
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from dfsc.errors import UserError
 from dfsc.files import sha256_of
+from dfsc.model.networks import Statistics, normalise_images
+from dfsc.model.packaged_weights import Packaged
 
-PATCH = 9  # elements of a 3 x 3 patch
-POOLED = 1024  # numbers that each layer's patch is pooled to
+STRIDES = (8, 16)  # of a ResNet's layer2 and layer3
+PROBE = 128  # pixels of the blank image that a network is asked with
+Place = TypeVar("Place")
+# (the network, what gives its features of normalised images, mean and standard deviation of its images)
+Answer = tuple[nn.Module, Callable[[Tensor], Any], Statistics, Statistics]
 
 
-def load_backbone(name: str, weights: Path | None, seed: int) -> tuple[nn.Module, str]:
-    """A torchvision ResNet up to layer3, in evaluation mode, and a description of its weights.
+class Backbone(nn.Module):
+    """Images, uint8 [n, s, s, 3], to features [n, c8, s/8, s/8] and [n, c16, s/16, s/16]; in evaluation mode.
 
-    `weights` is a state dict as torchvision publishes it; None leaves random weights drawn from `seed`.
-    Raises UserError naming the file if it is missing or belongs to another network.
+    channels: c8 and c16. Raises ValueError if the network's features have other shapes.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.network, self.features, self.mean, self.std = answer
+        self.eval().requires_grad_(False)
+        probed = self(torch.zeros(1, PROBE, PROBE, 3, dtype=torch.uint8))
+        if any(found.shape[2:] != (PROBE // stride,) * 2 for found, stride in zip(probed, STRIDES, strict=True)):
+            raise ValueError(f"its features have the shapes {', '.join(str(list(found.shape)) for found in probed)}")
+        self.channels: tuple[int, int] = (probed[0].shape[1], probed[1].shape[1])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The features of both strides."""
+        found = self.features(normalise_images(images, self.mean, self.std))
+        return tuple(found.values() if isinstance(found, dict) else found)
+
+
+def load_backbone(name: str, weights: Path | Packaged | None, seed: int) -> tuple[Backbone, str]:
+    """The network of that name, torchvision's if both libraries have it, and a description of its weights.
+
+    `weights` is a state dict as the library publishes it, or one of a package; None leaves random weights drawn from
+    `seed`. Raises UserError naming the network if no library has it, or if it has no features at strides 8 and 16;
+    naming the file if it is missing or belongs to another network.
     """
     torch.manual_seed(seed)
-    model = get_model(name, weights=None)
-    description = f"random, seed {seed}"
-    if weights is not None:
-        try:
-            model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except FileNotFoundError as error:
-            raise UserError(f"{weights}: backbone weights are missing; fetch them first") from error
-        except (RuntimeError, ValueError, EOFError, OSError) as error:
-            raise UserError(f"{weights}: is no state dict of torchvision's {name}; fetch it again") from error
-        description = f"sha256 {sha256_of(weights)}"
-    return model.eval().requires_grad_(False), description
+    of_torchvision = name in models.list_models(models)
+    network = models.get_model(name, weights=None) if of_torchvision else _made_by_timm(name)
+    description = f"random weights, seed {seed}"
+    if isinstance(weights, Packaged):
+        path, description = weights.found()
+        _fill(network, name, path, in_order=True)
+    elif weights is not None:
+        _fill(network, name, weights)
+        description = f"ImageNet weights, sha256 {sha256_of(weights)}"
+    network.eval().requires_grad_(False)
+    try:
+        return Backbone((_asked_of_torchvision if of_torchvision else _asked_of_timm)(network, name)), description
+    except Exception as error:  # networks refuse what is not made for them in many ways
+        raise UserError(f"teacher.backbone: {name} gives no features at strides 8 and 16: {_line(error)}") from error
 
 
-def backbone_features(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs of layer2 and layer3: [n, 3, s, s] to [n, c2, s/8, s/8] and [n, c3, s/16, s/16]."""
-    features = images
-    layer2 = images
-    for name, layer in backbone.named_children():
-        features = layer(features)
-        if name == "layer2":
-            layer2 = features
-        if name == "layer3":
-            break
-    return layer2, features
+def _made_by_timm(name: str) -> nn.Module:
+    listed = "torchvision.models.list_models() and timm.list_models() name those that there are"
+    try:
+        import timm  # takes seconds; a machine that trains with torchvision's backbones does without
+    except ModuleNotFoundError as error:
+        raise UserError(f"teacher.backbone: torchvision has no {name}, and timm is not installed; {listed}") from error
+    if not timm.is_model(name):
+        raise UserError(f"teacher.backbone: neither torchvision nor timm has a network {name}; {listed}")
+    try:
+        network: nn.Module = timm.create_model(name)
+    except Exception as error:
+        raise UserError(f"teacher.backbone: timm cannot make {name}: {_line(error)}") from error
+    return network
 
 
-class TeacherTarget(nn.Module):
-    """PatchCore's feature of layer2 and layer3: [n, c2, h, w] and [n, c3, h/2, w/2] to [n, channels, h, w]."""
-
-    layer2_weight: Tensor
-    layer3_weight: Tensor
-
-    def __init__(self, layer2_channels: int, layer3_channels: int, channels: int) -> None:
-        super().__init__()
-        if channels % 2:
-            raise ValueError("the target's channels must be even: one half describes layer2, the other layer3")
-        self.layer2_groups, weight = pooling_convolution(layer2_channels, channels // 2)
-        self.register_buffer("layer2_weight", weight)
-        self.layer3_groups, weight = pooling_convolution(layer3_channels, channels // 2)
-        self.register_buffer("layer3_weight", weight)
-
-    def forward(self, layer2: Tensor, layer3: Tensor) -> Tensor:
-        """The target before its normalisation, [n, channels, h, w]."""
-        first = F.conv2d(layer2, self.layer2_weight, padding=1, groups=self.layer2_groups)
-        second = F.conv2d(layer3, self.layer3_weight, padding=1, groups=self.layer3_groups)
-        second = F.interpolate(second, size=layer2.shape[-2:], mode="bilinear", align_corners=False)
-        return torch.cat([first, second], dim=1)
+def _fill(network: nn.Module, name: str, weights: Path, in_order: bool = False) -> None:
+    """Load a state dict; `in_order`: whose entries have other names, in the network's order."""
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        if in_order:
+            state = dict(zip(network.state_dict(), state.values(), strict=True))
+        network.load_state_dict(state)
+    except FileNotFoundError as error:
+        raise UserError(f"{weights}: backbone weights are missing; fetch them first") from error
+    except Exception as error:  # torch raises whatever the bytes lead it to
+        raise UserError(f"{weights}: is no state dict of {name}; fetch it again") from error
 
 
-def pooling_convolution(channels: int, outputs: int) -> tuple[int, Tensor]:
-    """Groups and weight [outputs, channels / groups, 3, 3] of the convolution that pools patches of a layer.
-
-    Equals unfolding 3 x 3 patches, adaptive average pooling of each to 1024 numbers, and of those to `outputs`.
-    """
-    matrix = adaptive_pooling_matrix(POOLED, outputs) @ adaptive_pooling_matrix(channels * PATCH, POOLED)
-    weight = matrix.reshape(outputs, channels, 3, 3).float()
-    groups = math.gcd(channels, outputs)
-    while groups > 1 and not _is_block_diagonal(weight, groups):
-        groups = max(divisor for divisor in range(1, groups) if groups % divisor == 0)
-    per_group = channels // groups
-    blocks = [
-        block[:, number * per_group : (number + 1) * per_group] for number, block in enumerate(weight.chunk(groups))
-    ]
-    return groups, torch.cat(blocks).contiguous()
+def _asked_of_timm(network: Any, name: str) -> Answer:
+    strides = [stage["reduction"] for stage in network.feature_info]
+    features = partial(
+        network.forward_intermediates, indices=_last_at_strides(enumerate(strides)), stop_early=True,
+        intermediates_only=True,
+    )  # fmt: skip
+    return network, features, network.default_cfg["mean"], network.default_cfg["std"]
 
 
-def adaptive_pooling_matrix(inputs: int, outputs: int) -> Tensor:
-    """Matrix [outputs, inputs], float64, of torch's `adaptive_avg_pool1d`: bin i is floor(i n/m) to ceil((i+1) n/m)."""
-    matrix = torch.zeros(outputs, inputs, dtype=torch.float64)
-    for row in range(outputs):
-        start, stop = row * inputs // outputs, -(-(row + 1) * inputs // outputs)
-        matrix[row, start:stop] = 1 / (stop - start)
-    return matrix
+def _asked_of_torchvision(network: nn.Module, name: str) -> Answer:
+    stages: list[tuple[str, float]] = []  # in the order of the computation, with their strides
+
+    def note(path: str, module: nn.Module, given: object, found: object) -> None:
+        if isinstance(found, Tensor) and found.dim() == 4 and found.shape[2] == found.shape[3]:
+            stages.append((path, PROBE / found.shape[2]))
+
+    hooks = [module.register_forward_hook(partial(note, path)) for path, module in _chain(network)]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, PROBE, PROBE))
+    for hook in hooks:
+        hook.remove()
+    extractor = create_feature_extractor(network, _last_at_strides(stages))
+    images = models.get_model_weights(name).DEFAULT.transforms()
+    return extractor, extractor, tuple(images.mean), tuple(images.std)
 
 
-def _is_block_diagonal(weight: Tensor, groups: int) -> bool:
-    outputs, channels = weight.shape[:2]
-    row_group = torch.arange(outputs) // (outputs // groups)
-    column_group = torch.arange(channels) // (channels // groups)
-    return not weight[row_group[:, None] != column_group[None, :]].any()
+def _chain(network: nn.Module, above: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The modules that a network's own forward calls, by path; plain sequences are opened, blocks are not."""
+    for name, child in network.named_children():
+        if type(child) is nn.Sequential:
+            yield from _chain(child, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", child
+
+
+def _last_at_strides(stages: Iterable[tuple[Place, float]]) -> list[Place]:
+    """The last place of each of STRIDES among (place, stride). Raises ValueError if there is none."""
+    last = {stride: place for place, stride in stages}
+    if not last.keys() >= set(STRIDES):
+        raise ValueError(f"its stages have the strides {', '.join(f'{stride:g}' for stride in sorted(last))}")
+    return [last[stride] for stride in STRIDES]
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

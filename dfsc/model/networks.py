@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Statistics = tuple[float, float, float]  # of red, green and blue, in 0..1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STRIDE = 4  # pixels of the image per position of a feature map
@@ -195,14 +196,12 @@ class EfficientAD(nn.Module):
         return 0.1 * (raw - lower) / (upper - lower)
 
 
-def normalise_images(images: Tensor) -> Tensor:
-    """uint8 [n, size, size, 3] to float32 [n, 3, size, size], normalised with ImageNet's statistics."""
-    return standardise(images.permute(0, 3, 1, 2).float() / 255)
+def normalise_images(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD) -> Tensor:
+    """uint8 [n, size, size, 3] to float32 [n, 3, size, size], normalised with the statistics of each channel."""
+    return standardise(images.permute(0, 3, 1, 2).float() / 255, mean, std)
 
 
-def standardise(images: Tensor) -> Tensor:
-    """Float images [n, 3, h, w] in 0..1, normalised with ImageNet's mean and standard deviation."""
-    mean, std = (
-        torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    return (images - mean) / std
+def standardise(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD) -> Tensor:
+    """Float images [n, 3, h, w] in 0..1, normalised with the mean and standard deviation of each channel."""
+    means, stds = (torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (mean, std))
+    return (images - means) / stds

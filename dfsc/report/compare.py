@@ -74,7 +74,7 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
         raise UserError("tables: no run is there yet")
     frame = pd.DataFrame(rows).astype({"seed": int})
     _refuse_duplicates_and_gaps(frame, grid, partial)
-    _refuse_unlike(frame)
+    refuse_unlike(frame, [*SAME, "settings"])
     frame.insert(4, "quantile", [grid.method(name).quantile for name in frame["method"]])
     frame.insert(5, "ablation", [grid.method(name).changed for name in frame["method"]])
     return frame.drop(columns="settings")
@@ -105,8 +105,10 @@ def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) 
         )
 
 
-def _refuse_unlike(frame: pd.DataFrame) -> None:
-    for tag, within in {**SAME, "settings": []}.items():
+def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str]) -> None:
+    """Raise UserError naming two runs that differ in a tag of SAME, or in their settings, where they must not."""
+    for tag in tags:
+        within = SAME.get(tag, [])
         for _, group in frame.groupby(within) if within else [((), frame)]:
             first = group.iloc[0]
             for _, other in group[group[tag] != first[tag]].iterrows():

@@ -81,8 +81,9 @@ def probability(row: pd.Series) -> str:
     return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
 
 
-def _share(share: float) -> str:
-    return "" if pd.isna(share) else f"{100 * share:.1f} %"
+def share(value: float) -> str:
+    """A share in 0..1 in per cent; empty where there is none."""
+    return "" if pd.isna(value) else f"{100 * value:.1f} %"
 
 
 def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
@@ -187,7 +188,7 @@ def method_table(
                     **_numbers(of_method, per_cent),
                     "difference of mean [95 %]": _of_mean(of_method, lambda row: gain(row, spread)),
                     CHANCE: _of_mean(of_method, probability),
-                    INSIDE: _share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
+                    INSIDE: share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
                     "note": ", ".join(filter(None, notes)),
                 }
             )

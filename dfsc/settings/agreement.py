@@ -11,14 +11,12 @@ from dfsc.files import expanded
 from dfsc.settings.building import build
 from dfsc.settings.grid import Grid
 from dfsc.settings.own_images import OwnImages
-from dfsc.settings.synthetic import CATEGORIES
+from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 from dfsc.settings.training import DfscSettings
 
 UNPACKED = ("mvtec_ad", "mvtec_ad_2", "visa", "btad")  # public data sets in a layout of their own
 ARRANGED = ("images", *UNPACKED)  # in LOCO's layout, before anything reads them
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
-# The backbones whose ImageNet weights config/sources.yaml lists.
-FETCHED_BACKBONES = ("wide_resnet101_2",)
 PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a-z_]*pass[a-z]*=)", re.IGNORECASE)
 
 
@@ -88,18 +86,13 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
     if pretraining["images"] == "generated":
         if dataset["source"] != "generated":
             yield "pretraining.images: generated needs dataset.source generated, which draws them"
-        folder = Path(dataset["folder"], "pretraining")
+        folder = Path(dataset["folder"], PRETRAINING)
         if Path(pretraining["folder"]) != folder:
             yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
 
 
 def _teacher(config: Mapping[str, Any]) -> Iterator[str]:
     teacher, sizes = config["teacher"], config["training"]["sizes"]
-    if teacher["backbone_weights"] == "imagenet" and teacher["backbone"] not in FETCHED_BACKBONES:
-        yield (
-            f"teacher.backbone: the ImageNet weights that are fetched are those of {', '.join(FETCHED_BACKBONES)}, not "
-            f"of {teacher['backbone']}; set teacher.backbone to it, or teacher.backbone_weights to random"
-        )
     for size in teacher.get("published", {}):
         if size not in sizes:
             yield f"teacher.published.{size}: training.sizes ({', '.join(sizes)}) does not ask for size {size}"

@@ -52,7 +52,7 @@ class PretrainingSection(Leaves):
 class TeacherSection(TeacherRecipe):
     """How teachers are pretrained, or which published ones are taken over."""
 
-    published: dict[PublishedSize, FilePath] = field(default_factory=dict)
+    published: dict[PublishedSize, FilePath] = field(default_factory=dict)  # a file, or FETCH
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from typing import Literal, get_args
 
 from dfsc.settings.leaves import Count, Leaves, Seed
 
-CategoryName = Literal["coin_tray", "picture_wall"]
+CategoryName = Literal["coin_tray", "picture_wall", "dahlia_row", "cable_panel"]
 CATEGORIES: tuple[CategoryName, ...] = get_args(CategoryName)
+PRETRAINING = "pretraining"  # the folder of photographs beside those of the categories
+PARTS = (*CATEGORIES, PRETRAINING)  # of the generated data set
 
 
 @dataclass(frozen=True)

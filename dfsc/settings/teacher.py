@@ -3,20 +3,30 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dfsc.settings.leaves import Count, ImageSize, Leaves, NotNegative, Positive, Seed, Share, Size, TrainingPrecision
+from dfsc.settings.leaves import (
+    Count,
+    ImageSize,
+    Leaves,
+    Name,
+    NotNegative,
+    Positive,
+    Seed,
+    Share,
+    Size,
+    TrainingPrecision,
+)
 
 PublishedSize = Literal["S", "M"]
-# The ResNets of torchvision.
-Backbone = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"
-]  # fmt: skip
+# In place of a published teacher's file: to be fetched, as config/sources.yaml lists it.
+FETCH = "fetch"
+PUBLISHED_SOURCES = {"S": "teacher_small", "M": "teacher_medium"}
 
 
 @dataclass(frozen=True)
 class TeacherRecipe(Leaves):
     """What all teachers of a configuration share."""
 
-    backbone: Backbone
+    backbone: Name  # of torchvision, or else of timm: any network with features at strides 8 and 16
     backbone_weights: Literal["imagenet", "random"]
     steps: Count
     batch_size: Count  # images

@@ -30,7 +30,8 @@ from dfsc.model.losses import (
     student_autoencoder_loss,
 )
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
-from dfsc.model.saved import TrainedModel, load_teacher, save_model
+from dfsc.model.saved import load_teacher
+from dfsc.model.trained import TrainedModel, save_model
 from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores
@@ -251,7 +252,9 @@ def run_training(
         "teacher_digest": inputs["teacher_digest"],
         **shown,
     }
-    save_model(files.model, TrainedModel(learner.model, validation_scores(maps, listed["validation/good"]), origin))
+    good = listed["validation/good"]
+    paths = [record.path for record in good]
+    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin))
     with written_whole(files.distances) as temporary:
         shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)

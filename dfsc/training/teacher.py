@@ -1,6 +1,6 @@
 """Teacher pretraining: a PDN learns to describe patches as PatchCore's features of a deep backbone do.
 
-Source: Batzner et al. 2024, appendix; the target is computed as in `dfsc.model.backbone`.
+Source: Batzner et al. 2024, appendix; the target is computed as in `dfsc.model.target`.
 """
 
 from dataclasses import asdict
@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from dfsc.data.pretraining_images import PretrainingImages, prefetched, to_grey
 from dfsc.errors import UserError
 from dfsc.files import digest_of, sha256_of, write_json
-from dfsc.model.backbone import TeacherTarget, backbone_features, load_backbone
+from dfsc.model.backbone import Backbone, load_backbone
 from dfsc.model.networks import SIZES, normalise_images, pdn
+from dfsc.model.packaged_weights import PACKAGED
 from dfsc.model.saved import save_tensors
+from dfsc.model.target import TeacherTarget
 from dfsc.provenance import code_digest, provenance
 from dfsc.settings.teacher import TeacherSettings
 from dfsc.training.checkpoint import Checkpoint
@@ -34,7 +36,7 @@ class _TeacherLearner:
     """The loop's learner: mean squared error between the padded PDN and the normalised target."""
 
     def __init__(
-        self, settings: TeacherSettings, images: PretrainingImages, backbone: nn.Module, device: torch.device
+        self, settings: TeacherSettings, images: PretrainingImages, backbone: Backbone, device: torch.device
     ) -> None:
         self.settings, self.images, self.device = settings, images, device
         torch.manual_seed(torch_seed(settings.seed, "teacher's initial weights"))
@@ -44,9 +46,7 @@ class _TeacherLearner:
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.backbone = backbone.to(device)
-        with torch.no_grad(), computing(device, settings.precision):
-            probe = backbone_features(self.backbone, torch.zeros(1, 3, 64, 64, device=device))
-        self.target = TeacherTarget(probe[0].shape[1], probe[1].shape[1], size.output).to(device)
+        self.target = TeacherTarget(*backbone.channels, size.output).to(device)
         self.mean, self.std = torch.zeros(1, device=device), torch.ones(1, device=device)
 
     def views(self, number: int, grey: bool) -> Views:
@@ -71,8 +71,8 @@ class _TeacherLearner:
         """Normalised targets [n, channels, s/4, s/4] of the large views."""
         large = torch.from_numpy(np.stack([view[0] for view in views])).to(self.device)
         with torch.no_grad(), computing(self.device, self.settings.precision):
-            layer2, layer3 = backbone_features(self.backbone, normalise_images(large))
-        target: Tensor = self.target(layer2.float(), layer3.float())
+            first, second = self.backbone(large)
+        target: Tensor = self.target(first.float(), second.float())
         return (target - self.mean) / self.std
 
     def measure_normalisation(self, workers: int) -> None:
@@ -113,7 +113,7 @@ class _TeacherLearner:
 def pretrain_teacher(
     settings: TeacherSettings,
     images: PretrainingImages,
-    backbone: nn.Module,
+    backbone: Backbone,
     device: torch.device,
     checkpoint: Checkpoint,
     options: LoopOptions,
@@ -146,13 +146,16 @@ def run_pretraining(
 ) -> None:
     """Pretrain a teacher; write `files`.
 
-    Raises UserError if there are weights for a backbone that the settings call random, or none for another.
+    Raises UserError as `load_backbone` does; and if there is a file for weights that the settings call random or that
+    come with a package, or none for others.
     """
-    if (settings.backbone_weights == "random") != (backbone_weights is None):
-        needed = "no file" if settings.backbone_weights == "random" else "their file"
-        raise UserError(f"--backbone-weights: `backbone_weights` is {settings.backbone_weights}; pass {needed}")
+    packaged = PACKAGED.get(settings.backbone) if settings.backbone_weights == "imagenet" else None
+    if (settings.backbone_weights == "random" or packaged is not None) != (backbone_weights is None):
+        needed = "no file" if backbone_weights else "their file"
+        of = f"{settings.backbone_weights}" + (f" from the package {packaged.package}" if packaged else "")
+        raise UserError(f"--backbone-weights: `backbone_weights` is {of}; pass {needed}")
     images = PretrainingImages(index, pretraining_folder)
-    backbone, weights = load_backbone(settings.backbone, backbone_weights, settings.seed)
+    backbone, weights = load_backbone(settings.backbone, packaged or backbone_weights, settings.seed)
     inputs = {
         "settings": asdict(settings),
         "pretraining_images": {"source": images.source, "digest": images.digest, "count": len(images)},
@@ -163,7 +166,7 @@ def run_pretraining(
     state, log = pretrain_teacher(settings, images, backbone, device, checkpoint, options)
     save_tensors(files.teacher, state)
     write_curve(files.curve, log)
-    teacher = f"pretrained {settings.steps} steps on {images.source}, {settings.backbone} {weights}"
+    teacher = f"pretrained {settings.steps} steps on {images.source}, {settings.backbone} with {weights}"
     made = {"teacher": teacher, "digest": sha256_of(files.teacher), "fingerprint": digest_of(inputs)}
     cost_and_origin = {**cost(log, device), **provenance(describe_device(device))}
     write_json(files.record, {**made, **inputs, **cost_and_origin})

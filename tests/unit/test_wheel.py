@@ -72,7 +72,7 @@ def test_help_and_status_outside_of_a_checkout(installed: Installed, tmp_path: P
 def test_status_in_a_checkout(installed: Installed, tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "config", tmp_path / "config")
     run = installed.dfsc(tmp_path, "status")
-    assert run.returncode == 0 and "105 waiting" in run.stdout, run.stderr
+    assert run.returncode == 0 and "210 waiting" in run.stdout, run.stderr
 
 
 def test_a_training(installed: Installed, prepared: Prepared, tmp_path: Path) -> None:

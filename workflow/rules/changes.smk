@@ -24,7 +24,7 @@ def content(category):
 @functools.cache
 def arranged_content(category):
     """The content of a category that is arranged, and what its folders are said to be."""
-    if workflow.dryrun and not Path(marker_of(SOURCE).format(category=category)).exists():
+    if workflow.dryrun and not Path(marker_of(SOURCE, category)).exists():
         return ""
     if SOURCE == "images":
         images = build(OwnImages, config["dataset"]["images"][category])
@@ -56,15 +56,17 @@ def pretraining_content():
 def images_in_use():
     """(the rules that read them, their folder or file, their marker: an empty one for images of one's own)."""
     readers = {"manifest", "train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
-    marker = marker_of(SOURCE) or ""
     for category in CATEGORIES:
-        whole = SOURCE in (*FETCHED, "generated")
-        yield readers, Path(DATASET) if whole else Path(DATASET, category), marker.format(category=category)
+        yield readers, Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category), marker_of(
+            SOURCE, category
+        ) or ""
     yield {"index_pretraining", "pretrain_teacher", "train"}, Path(PRETRAINING_FOLDER), marker_of(
-        PRETRAINING_SOURCE
+        PRETRAINING_SOURCE, PRETRAINING
     ) or ""
-    if FROM_IMAGENET:
-        yield {"pretrain_teacher"}, Path(BACKBONE_WEIGHTS), marker_of("wide_resnet101_2")
+    if FETCHES_BACKBONE:
+        yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
+    for size, name in FETCHED_TEACHERS.items():
+        yield {"import_teacher"}, PUBLISHED_FILES[size], marker_of(name)
 
 
 def bring_back():

@@ -10,8 +10,13 @@
 from pathlib import Path
 
 from dfsc.data import changes
+from dfsc.data.sources import place_of, read_source
+from dfsc.model.packaged_weights import PACKAGED
 from dfsc.settings.agreement import ARRANGED
-from dfsc.data.sources import read_source
+from dfsc.settings.synthetic import PRETRAINING
+from dfsc.settings.teacher import FETCH, PUBLISHED_SOURCES
+
+SOURCES = Path("config/sources.yaml")
 
 SOURCE = config["dataset"]["source"]
 ORIGINAL = config["dataset"].get("original")  # of a public data set in a layout of its own
@@ -20,26 +25,32 @@ PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
 LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
 LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
+# The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
+BACKBONE = config["teacher"]["backbone"]
+FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
+# Published teachers, by size: each is a file of the user's, or to be fetched.
+PUBLISHED = config["teacher"]["published"]
+FETCHED_TEACHERS = {size: PUBLISHED_SOURCES[size] for size, file in PUBLISHED.items() if file == FETCH}
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
-FETCHED = ["mvtec_loco", "imagenette", "wide_resnet101_2"]
+FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else []), *FETCHED_TEACHERS.values()]
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"
 
 
-def marker_of(source):
-    """What says that a source is in place: nothing, for a folder of the user's own."""
+def marker_of(source, category="{category}"):
+    """What says that a source is in place, of a category if it comes so: nothing, for a folder of the user's own."""
     if source == "generated":
-        return f"{RESULTS}/synthesized.json"
+        return f"{RESULTS}/synthesized/{category}.json"
     if source in ARRANGED:
-        return f"{RESULTS}/arranged/{{category}}"
+        return f"{RESULTS}/arranged/{category}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
 
 def digest_of_source(wildcards):
     """The SHA-256 that config/sources.yaml gives."""
     with stopping_in_one_line():
-        return read_source(wildcards.source, Path("config/sources.yaml")).sha256
+        return read_source(wildcards.source, SOURCES).sha256
 
 
 rule fetch:
@@ -64,17 +75,20 @@ if SOURCE == "generated":
 
     rule synthesize:
         output:
-            f"{RESULTS}/synthesized.json",
+            marker_of("generated"),
         log:
-            f"{LOGS}/synthesize.log",
+            f"{LOGS}/synthesize/{{category}}.log",
+        wildcard_constraints:
+            category="|".join([*CATEGORIES, PRETRAINING]),
         priority: 100
         params:
             settings=as_json(config["dataset"]["generated"]),
             code=code_digest("synthesize"),
         message:
-            "synthesize the generated data set in {DATASET}"
+            "draw {wildcards.category} of the generated data set"
         shell:
-            "dfsc synthesize --output {DATASET:q} --settings {params.settings:q} > {log} 2>&1 && "
+            "dfsc synthesize --output {DATASET:q} --only {wildcards.category} --settings {params.settings:q} "
+            "> {log} 2>&1 && "
             "printf '%s\n' {params.settings:q} > {output}"
 
 
@@ -137,7 +151,7 @@ rule manifest:
 
 rule index_pretraining:
     input:
-        marker_of(PRETRAINING_SOURCE),
+        marker_of(PRETRAINING_SOURCE, PRETRAINING),
     output:
         INDEX,
     log:

@@ -1,4 +1,4 @@
-"""The category coin_tray: six compartments, large coins above and small ones below."""
+"""The category coin_tray: as many small coins below as large ones above. The relation is a count equal to another."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -9,25 +9,22 @@ from PIL import Image
 
 from dfsc.data.synthetic import scene
 from dfsc.data.synthetic.damage import damage_defects
-from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Point, Span, Tones, exchanged, photograph
+from dfsc.data.synthetic.photographs import Tones, photograph, random_crop, toned, wood
+from dfsc.data.synthetic.scene import Category, Defect, Edited, Part, Span, exchanged
 
 SIZE = (320, 240)
-RAIL = 8  # pixels between and around the six compartments
-COMPARTMENT = ((SIZE[0] - 4 * RAIL) // 3, (SIZE[1] - 3 * RAIL) // 2)
+RAIL = 8  # pixels between and around the two rows
+ROW = (SIZE[0] - 2 * RAIL, (SIZE[1] - 3 * RAIL) // 2)  # width and height in pixels
 
 # How much normal images vary: more hides anomalies better.
-SHIFT: Span = (-5, 5)  # pixels
+COUNTS = (2, 3, 4)  # coins per row
+SHIFT: Span = (-4, 4)  # pixels
 TURN: Span = (-10, 10)  # degrees
 SCALE: Span = (0.96, 1.04)
 
 # What tells the coins apart, hence how hard logical anomalies are.
-DIAMETER = {"silver": 66, "copper": 48, "gold": 48}  # pixels
-TONES: dict[str, Tones] = {
-    "silver": ((22, 24, 30), (250, 250, 255)),
-    "copper": ((48, 8, 2), (250, 150, 105)),
-    "gold": ((46, 32, 2), (255, 232, 122)),
-}
-OTHER_METAL = {"copper": "gold", "gold": "copper"}  # of the small coins
+DIAMETERS = (70, 54)  # pixels: above, below
+METALS: tuple[Tones, Tones] = (((22, 24, 30), (250, 250, 255)), ((48, 8, 2), (250, 150, 105)))  # silver, copper
 
 # Structural anomalies.
 VERDIGRIS: Tones = ((10, 45, 40), (150, 235, 205))
@@ -37,74 +34,77 @@ STONE_PLACE: Span = (0.2, 0.8)  # share of the tray's width and height
 # Ellipses in the photograph of coins: centre x, centre y, radius x, radius y, in pixels.
 LARGE_COINS = ((335, 44, 28.0, 26.7), (46.3, 260.5, 26.7, 26.3), (172.5, 262, 27.3, 24.5))
 SMALL_COINS = ((102.2, 196, 20.7, 20.2), (212.7, 193.2, 22.5, 22.2), (114, 265.7, 20.3, 20.2))
-ELLIPSES = {"silver": LARGE_COINS, "copper": SMALL_COINS, "gold": SMALL_COINS}
+ELLIPSES = (LARGE_COINS, SMALL_COINS)
 
 
 def _tray(random: Generator) -> Image.Image:
-    rails, (width, height) = Image.new("L", SIZE, 255), COMPARTMENT
-    for x, y in map(_compartment, range(6)):
-        rails.paste(Image.new("L", COMPARTMENT), (round(x - width / 2), round(y - height / 2)))
-    tray = scene.random_crop(random, photograph("grass.png", ((10, 36, 31), (44, 100, 84))), SIZE, 0.64)
+    rails = Image.new("L", SIZE, 255)
+    for row in range(2):
+        rails.paste(Image.new("L", ROW), (RAIL, RAIL + row * (ROW[1] + RAIL)))
+    tray = random_crop(random, photograph("grass.png", ((10, 36, 31), (44, 100, 84))), SIZE, 0.64)
     scene.cast_shadow(tray, rails, (3, 4), 0.6)
-    tray.paste(scene.wood(random, SIZE), (0, 0), rails)
+    tray.paste(wood(random, SIZE), (0, 0), rails)
     return tray
 
 
-def _compartment(place: int) -> Point:
-    """Its centre; places count from the left above."""
-    row, column = divmod(place, 3)
-    width, height = COMPARTMENT
-    return RAIL + width / 2 + column * (RAIL + width), RAIL + height / 2 + row * (RAIL + height)
-
-
 def _coins(random: Generator) -> list[Part]:
-    kinds = ["silver"] * 3 + [str(random.choice(list(OTHER_METAL)))] * 3
-    return [_coin(random, kind, place) for place, kind in enumerate(kinds)]
+    count = int(random.choice(COUNTS))
+    return [*_row(random, 0, count), *_row(random, 1, count)]
 
 
-def _coin(random: Generator, kind: str, place: int) -> Part:
-    picture = _coin_picture(kind, int(random.integers(len(ELLIPSES[kind]))))
-    diameter = round(DIAMETER[kind] * random.uniform(*SCALE))
+def _row(random: Generator, row: int, count: int) -> list[Part]:
+    """So many coins, evenly apart: large ones above (row 0), small ones below (row 1)."""
+    return [_coin(random, row, (place + 0.5) / count) for place in range(count)]
+
+
+def _coin(random: Generator, row: int, across: float) -> Part:
+    """The row's coin; `across`: share of the row's width."""
+    picture = _coin_picture(row, int(random.integers(len(ELLIPSES[row]))))
+    diameter = round(DIAMETERS[row] * random.uniform(*SCALE))
     picture = picture.resize((diameter, diameter * picture.height // picture.width), Image.Resampling.BICUBIC)
-    return scene.laid(random, kind, picture, _compartment(place), TURN, SHIFT)
+    centre = RAIL + across * ROW[0], RAIL + ROW[1] / 2 + row * (RAIL + ROW[1])
+    return scene.laid(random, ("large", "small")[row], picture, centre, TURN, SHIFT)
 
 
 @lru_cache
-def _coin_picture(kind: str, number: int) -> Image.Image:
-    x, y, radius_x, radius_y = ELLIPSES[kind][number]
+def _coin_picture(row: int, number: int) -> Image.Image:
+    x, y, radius_x, radius_y = ELLIPSES[row][number]
     size = round(4 * radius_x), round(4 * radius_y)
     box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
-    coin = scene.toned(photograph("coins.png").resize(size, Image.Resampling.BICUBIC, box), TONES[kind])
+    coin = toned(photograph("coins.png").resize(size, Image.Resampling.BICUBIC, box), METALS[row])
     coin.putalpha(scene.shape(size, "ellipse", [(0, 0), (size[0] - 1, size[1] - 1)]))
     return coin
 
 
+def _uneven_rows(random: Generator, parts: list[Part]) -> Edited:
+    """The row below holds more coins than the one above, or fewer. Either may be wrong: the region covers both."""
+    above = parts[: len(parts) // 2]
+    count = int(random.choice([count for count in COUNTS if count != len(above)]))
+    changed = [*above, *_row(random, 1, count)]
+    return changed, [changed]
+
+
 def _extra_coin(random: Generator, parts: list[Part]) -> Edited:
-    """Two small coins share a compartment. Either may be the one too many, so the region covers both."""
-    place = int(random.integers(3, 6))
-    x, y = _compartment(place)
-    upper = replace(parts[place], centre=(x + random.uniform(-14, 14), y - 26))
-    lower = replace(_coin(random, upper.kind, place), centre=(x + random.uniform(-14, 14), y + 26))
-    return [*exchanged(parts, {place: upper})[0], lower], [[upper, lower]]
+    """One coin too many lies in a row, between two others."""
+    count = len(parts) // 2
+    extra = _coin(random, int(random.integers(2)), int(random.integers(1, count)) / count)
+    return [*parts, extra], [[extra]]
 
 
-def _wrong_coin(random: Generator, parts: list[Part]) -> Edited:
-    """A small coin lies above, or a large one below."""
-    place = int(random.integers(6))
-    return exchanged(parts, {place: _coin(random, parts[(place + 3) % 6].kind, place)})
+def _strayed_coin(random: Generator, parts: list[Part]) -> Edited:
+    """A coin lies in the other row, between two others. It is missing in the one, and too many in the other."""
+    row, count = int(random.integers(2)), len(parts) // 2
+    place = row * count + int(random.integers(count))
+    others = parts[(1 - row) * count :][: int(random.integers(1, count)) + 1][-2:]
+    centre = sum(part.centre[0] for part in others) / 2, others[0].centre[1]
+    changed, _ = exchanged(parts, {place: replace(parts[place], centre=centre)})
+    return changed, [[parts[place]], [changed[place]]]
 
 
 def _swapped_coins(random: Generator, parts: list[Part]) -> Edited:
     """A large coin and the small one below it have exchanged their places."""
-    above = int(random.integers(3))
-    small, large = _coin(random, parts[above + 3].kind, above), _coin(random, "silver", above + 3)
-    return exchanged(parts, {above: small, above + 3: large})
-
-
-def _mixed_metals(random: Generator, parts: list[Part]) -> Edited:
-    """One of the small coins is of the other metal."""
-    place = int(random.integers(3, 6))
-    return exchanged(parts, {place: _coin(random, OTHER_METAL[parts[place].kind], place)})
+    above = int(random.integers(len(parts) // 2))
+    return scene.swapped(parts, [(above, above + len(parts) // 2)])
 
 
 def _stone(random: Generator, parts: list[Part]) -> Edited:
@@ -120,20 +120,20 @@ def _stone(random: Generator, parts: list[Part]) -> Edited:
     return [*parts, stone], [[stone]]
 
 
-COIN_AREA = int(pi / 4 * DIAMETER["copper"] ** 2)  # of the smaller kinds: covering one coin is enough
+COIN_AREA = int(pi / 4 * DIAMETERS[1] ** 2)  # of the smaller kinds: covering one coin is enough
 
 COIN_TRAY = Category(
     name="coin_tray",
     size=SIZE,
-    rule="One coin per compartment: three large silver ones above three small ones, all copper or all gold.",
+    rule="As many small coins below as large ones above, evenly apart.",
     ground=_tray,
     arrange=_coins,
     logical=(
         Defect("missing_coin", COIN_AREA, scene.missing),
         Defect("extra_coin", COIN_AREA, _extra_coin),
-        Defect("wrong_coin", COIN_AREA, _wrong_coin),
+        Defect("strayed_coin", COIN_AREA, _strayed_coin),
+        Defect("uneven_rows", COIN_AREA, _uneven_rows),
         Defect("swapped_coins", COIN_AREA, _swapped_coins),
-        Defect("mixed_metals", COIN_AREA, _mixed_metals),
     ),
     structural=(
         *damage_defects("coin", broken="broken", bent="bent", discoloured="tarnished", tones=VERDIGRIS),

@@ -1,4 +1,4 @@
-"""Damage to one part: the structural anomalies that both categories have."""
+"""Damage to one part: the structural anomalies that all categories have."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,8 @@ from numpy.random import Generator
 from PIL import Image, ImageChops, ImageFilter
 from scipy.ndimage import map_coordinates
 
-from dfsc.data.synthetic.scene import Array, Defect, Edited, Part, Span, Tones, blob, exchanged, shape, toned
+from dfsc.data.synthetic.photographs import Tones, toned
+from dfsc.data.synthetic.scene import Array, Defect, Edited, Part, Span, blob, exchanged, shape
 
 # How severe damage is: the lower end is the subtle one. Lengths are shares of the part's width.
 SCRATCH_LENGTH: Span = (0.6, 1.0)
@@ -27,19 +28,28 @@ Damaged = tuple[Image.Image, Image.Image]  # the part's new picture, and the are
 Damage = Callable[[Generator, Image.Image], Damaged]
 
 
-def damage_defects(part: str, broken: str, bent: str, discoloured: str, tones: Tones) -> tuple[Defect, ...]:
-    """The defects in which one part is damaged, named after `part` and what the damage is called there."""
+def damage_defects(
+    part: str, broken: str, bent: str, discoloured: str, tones: Tones, kinds: tuple[str, ...] | None = None
+) -> tuple[Defect, ...]:
+    """The defects in which one part, of one of these kinds if any, is damaged.
+
+    They are named after `part` and what the damage is called there; `tones` are a discoloured part's.
+    """
+
+    def defect(name: str, saturation: float, damage: Damage) -> Defect:
+        return Defect(f"{name}_{part}", saturation, partial(_on_one_part, damage, kinds))
+
     return (
-        Defect(f"scratched_{part}", 1.0, partial(_on_one_part, _scratched)),
-        Defect(f"stained_{part}", 0.7, partial(_on_one_part, _stained)),
-        Defect(f"{broken}_{part}", 1.0, partial(_on_one_part, _broken)),
-        Defect(f"{bent}_{part}", 0.5, partial(_on_one_part, _bent)),
-        Defect(f"{discoloured}_{part}", 0.5, partial(_on_one_part, partial(_discoloured, tones))),
+        defect("scratched", 1.0, _scratched),
+        defect("stained", 0.7, _stained),
+        defect(broken, 1.0, _broken),
+        defect(bent, 0.5, _bent),
+        defect(discoloured, 0.5, partial(_discoloured, tones)),
     )
 
 
-def _on_one_part(damage: Damage, random: Generator, parts: list[Part]) -> Edited:
-    place = int(random.integers(len(parts)))
+def _on_one_part(damage: Damage, kinds: tuple[str, ...] | None, random: Generator, parts: list[Part]) -> Edited:
+    place = int(random.choice([place for place, part in enumerate(parts) if kinds is None or part.kind in kinds]))
     picture, area = damage(random, parts[place].picture)
     touched = picture.copy()
     touched.putalpha(area)

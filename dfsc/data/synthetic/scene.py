@@ -1,27 +1,19 @@
-"""A scene: photographed parts on a photographed ground, and the edits that turn a normal one into an anomaly.
-
-Parts and grounds are cut from photographs that scikit-image ships inside its wheel.
-"""
+"""A scene: photographed parts on a photographed ground, and the edits that turn a normal one into an anomaly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dfsc.data.images import decode_image
+from dfsc.data.synthetic.photographs import Size
 from dfsc.settings.synthetic import CategoryName
 
 Array = NDArray[np.float64]
 Span = tuple[float, float]  # drawn uniformly between the two
 Point = tuple[float, float]  # x and y in pixels
-Size = tuple[int, int]  # width and height in pixels
-Tones = tuple[tuple[int, int, int], tuple[int, int, int]]  # RGB of the darkest and of the lightest pixel
 
 # How much the light on normal images varies: more hides anomalies better.
 BRIGHTNESS: Span = (0.95, 1.05)  # factor over the whole image
@@ -108,39 +100,19 @@ def exchanged(parts: list[Part], new: dict[int, Part]) -> Edited:
     return [new.get(place, part) for place, part in enumerate(parts)], [[part] for part in new.values()]
 
 
+def swapped(parts: list[Part], pairs: list[tuple[int, int]]) -> Edited:
+    """The parts at each pair of places have exchanged them; each is a region."""
+    new = dict[int, Part]()
+    for one, other in pairs:
+        new[one] = replace(parts[other], centre=parts[one].centre)
+        new[other] = replace(parts[one], centre=parts[other].centre)
+    return exchanged(parts, new)
+
+
 def missing(random: Generator, parts: list[Part]) -> Edited:
     """One part is gone; the region is where it was."""
     place = int(random.integers(len(parts)))
     return parts[:place] + parts[place + 1 :], [[parts[place]]]
-
-
-@lru_cache
-def photograph(name: str, tones: Tones | None = None) -> Image.Image:
-    """One of scikit-image's photographs, RGB, in these tones if any. Raises UserError if the file is missing."""
-    if tones:
-        return toned(photograph(name), tones)
-    return decode_image(Path(str(files("skimage") / "data" / name)))
-
-
-def toned(picture: Image.Image, tones: Tones) -> Image.Image:
-    """The picture in other colours, from the darkest of the tones to the lightest, at full contrast."""
-    return ImageOps.colorize(ImageOps.autocontrast(picture.convert("L"), cutoff=1), *tones)
-
-
-def random_crop(random: Generator, texture: Image.Image, size: Size, scale: float) -> Image.Image:
-    """A piece of a texture, `scale` times as large."""
-    width, height = size[0] / scale, size[1] / scale
-    left, top = random.uniform(0, texture.width - width), random.uniform(0, texture.height - height)
-    return texture.resize(size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
-
-
-def wood(random: Generator, size: Size) -> Image.Image:
-    """Planks, cut from the table in the photograph of coffee."""
-    planks = photograph("coffee.png").crop((490, 0, 600, 400)).rotate(90, expand=True)
-    left, boards = int(random.integers(400 - size[0] + 1)), Image.new("RGB", size)
-    for row, top in enumerate(range(0, size[1], planks.height)):
-        boards.paste(ImageOps.flip(planks) if row % 2 else planks, (-left, top))
-    return boards
 
 
 def laid(random: Generator, kind: str, picture: Image.Image, centre: Point, turn: Span, shift: Span) -> Part:

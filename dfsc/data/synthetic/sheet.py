@@ -31,9 +31,9 @@ def draw_contact_sheet(root: Path, output: Path) -> None:
     Raises UserError naming a file that is missing or damaged, or `output` if it cannot be written.
     """
     width = MARGIN + COLUMNS * (IMAGE_WIDTH + GAP)
-    figure = Figure(figsize=(width, sum(map(_height, SCENES))), dpi=100)
+    figure = Figure(figsize=(width, sum(map(_height, SCENES.values()))), dpi=100)
     top = figure.get_figheight()
-    for category in SCENES:
+    for category in SCENES.values():
         _draw_category(figure, top, root / category.name, category)
         top -= _height(category)
     content = io.BytesIO()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from dfsc.data.images import decode_image, image_files, load_images
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError
-from dfsc.model.saved import load_model
+from dfsc.model.trained import load_model
 from dfsc.report.figures.heatmaps import show_ground_truth
 from dfsc.report.figures.plotting import save_figure
 from dfsc.report.runs import read_curve

@@ -33,8 +33,10 @@ def test_both_routes_agree(prepared: Prepared, tmp_path: Path, padding: str) -> 
 
     with (tmp_path / "scores.csv").open(newline="") as stream:
         scores = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
+    assert [path for path in scores if not path.startswith("test/")] == [f"validation/good/00{n}.png" for n in range(3)]
     good, logical = (
-        [score for path, score in scores.items() if f"/{kind}/" in path] for kind in ("good", "logical_anomalies")
+        [score for path, score in scores.items() if path.startswith(f"test/{kind}/")]
+        for kind in ("good", "logical_anomalies")
     )
     wins = [(one > other) + 0.5 * (one == other) for one in logical for other in good]
     assert auroc["logical_anomalies"] == pytest.approx(sum(wins) / len(wins), abs=1e-12)

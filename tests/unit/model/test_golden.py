@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfsc.model.backbone import TeacherTarget
 from dfsc.model.losses import autoencoder_loss, hard_elements, hard_loss, penalty_loss, student_autoencoder_loss
 from dfsc.model.maps import pad_map, resize_map
 from dfsc.model.networks import SIZES, Autoencoder, EfficientAD, Student, pdn
+from dfsc.model.target import TeacherTarget
 from support.checkout import CHECKOUT
 
 GOLDEN: dict[str, Any] = json.loads((CHECKOUT / "tests/golden/efficientad/expected.json").read_text())

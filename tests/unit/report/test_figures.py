@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from dfsc.model.networks import EfficientAD
 from dfsc.report.figures.curves import draw_curves
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
 from dfsc.report.figures.heatmaps import draw_heatmaps
-from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
+from dfsc.report.figures.novelty import constraint_at, draw_novelty, draw_novelty_over_training
 from dfsc.report.figures.plotting import COLOURS
 from dfsc.report.tables import Context
 from dfsc.settings.grid import Grid
 from support.command_line import dfsc
+from support.models import save_network
 
 SIZES, CATEGORIES, ALL = ["S", "M"], ["coin_tray", "picture_wall"], "mean of categories"
 COLUMNS = ("logical_anomalies", "structural_anomalies", "mean")
@@ -130,6 +132,33 @@ def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_p
         assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
         (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC-S")
         assert np.asarray(dfsc.get_xdata()).tolist() == places
+
+
+def test_a_constraint_that_did_not_act_is_marked_where_its_numbers_stand(tmp_path: Path) -> None:
+    marked = replace(context(), inactive=frozenset({("coin_tray", "dfsc-S-q0.9"), (ALL, "dfsc-S-q0.99")}))
+    figure = draw_auroc_over_quantile(pd.DataFrame(comparison().values()), marked, tmp_path / "sweep")["efficientad-S"]
+    for row in np.array(figure.axes).reshape(3, 3):
+        crosses = [
+            [line.get_xdata() for line in axis.get_lines() if line.get_label() == "constraint inactive"] for axis in row
+        ]
+        assert [[list(places) for places in found] for found in crosses] == [[[1]], [], [[2]]]
+    scores = pd.DataFrame(
+        [{"category": category, "method": method, "seed": 0, "path": f"test/{folder}/{number}.png",
+          "image_score": number + 0.1}
+         for category in CATEGORIES for method in GRID.names for folder in FOLDERS for number in range(3)]
+    )  # fmt: skip
+    histograms = draw_score_histograms(scores, marked, tmp_path / "h")["dfsc-S-q0.9"]
+    assert [axis.get_title(loc="right") for axis in histograms.axes] == ["", "", "constraint inactive", ""]
+
+
+def test_what_the_constraint_acts_on_stands_beside_the_novelty_rows(tmp_path: Path) -> None:
+    curves = {"EfficientAD": tmp_path / "one.csv", "DFSC": tmp_path / "two.csv"}
+    curves["EfficientAD"].write_text("step,hard\n1,2.0\n40,1.0\n")
+    curves["DFSC"].write_text("step,hard,inside_margin,novel_threshold\n1,2.0,0.25,7.04\n40,1.0,0.005,3.5\n")
+    assert [constraint_at(curves, "DFSC", step) for step in (1, 2, 40, None)] == [
+        "\ninside margin 25.0%\nnovel from 7", *["\ninside margin 0.5%\nnovel from 3.5"] * 3
+    ]  # fmt: skip
+    assert constraint_at(curves, "EfficientAD") == constraint_at(None, "DFSC") == ""
 
 
 # Histograms of image scores.
@@ -350,7 +379,7 @@ def save_model(path: Path, seed: int) -> EfficientAD:
     torch.manual_seed(seed)
     model = EfficientAD("tiny", 64).eval()
     model.feature_mean.fill_(seed / 100)
-    torch.save({"size": "tiny", "image_size": 64, "weights": model.state_dict()}, path)
+    save_network(path, model)
     return model
 
 

@@ -11,7 +11,8 @@ from dfsc.data.layout import images_of, read_manifest, write_manifest
 from dfsc.files import read_json, sha256_of
 from dfsc.inference.image_scores import read_scores
 from dfsc.model.maps import PADDING_MODES
-from dfsc.model.saved import ORIGIN, load_model, load_tensors, save_tensors
+from dfsc.model.saved import load_tensors, save_tensors
+from dfsc.model.trained import ORIGIN, load_model
 from support.command_line import dfsc
 from support.prepared import TRAINING, Prepared
 
@@ -42,9 +43,13 @@ def test_validation_scores_are_what_scoring_those_images_gives(
         *("--scores", tmp_path / "scores.csv", "--maps", tmp_path / "maps.npz"),
     )
     assert outcome.code == 0, outcome.errors
-    kept = load_model(trained / "model.pt").validation_scores
-    assert kept[padding].tolist() == list(read_scores(tmp_path / "scores.csv").values())
-    assert len(kept[padding]) == 3 and kept[padding].dtype == torch.float32
+    kept = load_model(trained / "model.pt")
+    assert kept.validation_images == [record.path for record in records]
+    assert kept.validation_scores[padding].tolist() == list(read_scores(tmp_path / "scores.csv").values())
+    assert len(kept.validation_images) == 3 and kept.validation_scores[padding].dtype == torch.float32
+    assert read_scores(tmp_path / "scores.csv", "validation") == {
+        path.replace("test", "validation"): score for path, score in read_scores(tmp_path / "scores.csv").items()
+    }
 
 
 def test_a_model_file_says_where_it_is_from(prepared: Prepared, trained: Path) -> None:
@@ -64,6 +69,8 @@ def test_a_model_file_says_where_it_is_from(prepared: Prepared, trained: Path) -
     [
         {"validation_scores": None},
         {"validation_scores": {}},
+        {"validation_images": []},
+        {"validation_images": ["validation/good/000.png"]},
         {"validation_scores": dict.fromkeys(PADDING_MODES, torch.tensor([]))},
         {"validation_scores": dict.fromkeys(PADDING_MODES, torch.tensor([1.0, torch.nan]))},
         {"validation_scores": dict.fromkeys(PADDING_MODES, torch.tensor(1.0))},

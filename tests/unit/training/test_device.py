@@ -77,12 +77,12 @@ def test_every_network_computes_in_the_precision_asked_for(
         """As another call in this process may have left it."""
         computing(torch.device("cpu"), "float32" if precision == "tf32" else "tf32")
 
-    device = torch.device("cpu")
+    device, (backbone, _) = torch.device("cpu"), load_backbone("resnet18", None, 0)
     hook = register_module_forward_pre_hook(lambda *call: seen.update(flags()))
     try:
         others()
         settings = build(TeacherSettings, {**TEACHER, "steps": 1, "precision": precision})
-        images, (backbone, _) = prepared.pretraining_images(), load_backbone("resnet18", None, 0)
+        images = prepared.pretraining_images()
         pretrain_teacher(settings, images, backbone, device, Checkpoint(tmp_path, "teacher"), LoopOptions())
         others()
         learner = learner_of(prepared, precision=precision, steps=1)

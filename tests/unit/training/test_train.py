@@ -201,7 +201,7 @@ def test_a_model_says_what_it_was_made_from(prepared: Prepared, tmp_path: Path) 
     assert made["pretraining_images"] == "generated (12 images)"
     assert made["data_digest"] == sha256_of(prepared.manifest())
     assert made["teacher_digest"] == sha256_of(prepared.root / "teacher.pt")
-    assert made["teacher"] == "pretrained 3 steps on generated, resnet18 random, seed 0"
+    assert made["teacher"] == "pretrained 3 steps on generated, resnet18 with random weights, seed 0"
     assert {"commit", "versions", "hardware", "seconds", "peak_memory_bytes", "settings"} <= made.keys()
     for record in (made, read_json(prepared.root / "teacher.json")):
         started, finished = (datetime.strptime(record[name], "%Y-%m-%dT%H:%M:%SZ") for name in ("started", "finished"))

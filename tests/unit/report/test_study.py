@@ -1,0 +1,145 @@
+"""The study of readings: with what each is paired, which one the rule chooses, and how its runs are kept."""
+
+import gzip
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dfsc.errors import UserError
+from dfsc.report.compare import ALL
+from dfsc.report.paper import write_paper_tables
+from dfsc.report.study import against_trimming, chosen_reading, halves, missing_cells, write_study
+from dfsc.settings.grid import Grid
+from support.checkout import CHECKOUT
+from support.read_tables import number_of
+from support.told_arithmetic import gain_of, value_of
+from support.told_runs import CATEGORIES, CELLS, GRID, SEEDS, track_told_runs
+
+READINGS: list[dict[str, Any]] = [
+    {"label": "trimming alone", "novel_weight": 0.0},
+    {"margin": 2.0, "margin_unit": "threshold"},
+    {"label": "trimming alone", "novel_weight": 0.0, "split_unit": "position"},
+    {"margin": 1.5, "margin_unit": "threshold", "split_unit": "position"},
+    {"novel_weight": 0.0, "autoencoder_loss_over": "all"},
+]
+
+
+def study_grid() -> Grid:
+    """Two sizes, one quantile, trimming alone of both units, and what can only equal the baseline."""
+    dfsc = {
+        "margin": 1.0, "margin_unit": "absolute", "novel_weight": 1.0, "split_unit": "element", "distance": "squared",
+        "autoencoder_loss_over": "similar", "quantiles": [0.9], "headline_quantile": 0.9, "ablations": READINGS,
+    }  # fmt: skip
+    return Grid.from_config(
+        {
+            "benchmark": "study",
+            "dataset": {"source": "generated", "categories": ["a", "b", "c"]},
+            "training": {"sizes": ["S", "tiny"], "seeds": [0, 1]},
+            "dfsc": dfsc,
+        }
+    )
+
+
+def test_a_reading_is_paired_with_the_trimming_of_its_unit_and_size() -> None:
+    pairs = {method.name: method.pairs_with for method in against_trimming(study_grid()).methods}
+    for size in ("S", "tiny"):
+        start = f"dfsc-{size}-q0.9"
+        of_elements, of_positions = f"{start}-novel_weight_0.0", f"{start}-novel_weight_0.0-split_unit_position"
+        assert {name: pair for name, pair in pairs.items() if f"-{size}-" in name} == {
+            of_elements: of_elements,
+            start: of_elements,
+            f"{start}-margin_2.0-margin_unit_threshold": of_elements,
+            of_positions: of_positions,
+            f"{start}-margin_1.5-margin_unit_threshold-split_unit_position": of_positions,
+            f"{start}-novel_weight_0.0-autoencoder_loss_over_all": of_elements,
+        }
+
+
+def test_the_rule_takes_the_largest_difference_of_those_that_act() -> None:
+    grid = study_grid()
+    names = [method.name for method in grid.methods if method.size == "tiny"]
+    _, default, trimming, elements, _, positions, _ = names
+    gains = {default: 0.5, trimming: 0.4, elements: 0.1, positions: 0.2}
+    inside = {default: 0.002, trimming: 0.9, elements: 0.3, positions: 0.011}
+
+    def comparison(**changed: float) -> pd.DataFrame:
+        rows = [
+            {"category": category, "anomaly_type": kind, "method": name, "inside_margin": inside[name],
+             "difference": {**gains, **changed}[name] if (category, kind) == (ALL, "mean") else 9.0}
+            for category in (ALL, "a") for kind in ("mean", "logical_anomalies") for name in gains
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    for changed, wanted in (({}, positions), ({positions: 0.05}, elements), ({positions: float("nan")}, elements)):
+        chosen = chosen_reading(comparison(**changed), grid)
+        assert chosen and chosen.name == wanted
+    assert chosen_reading(comparison().assign(inside_margin=0.0), grid) is None
+
+
+def test_the_half_that_chooses_has_no_part_in_what_is_reported() -> None:
+    choosing, reported = halves(study_grid())
+    assert choosing.categories == ["a"] and reported.categories == ["b", "c"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The told runs, tracked: address, and where their receipts lie."""
+    root = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        track_told_runs(root / "results/told", f"sqlite:///{root}/mlflow.db")
+        yield f"sqlite:///{root}/mlflow.db", root / "results/told"
+
+
+def test_an_interrupted_study_is_completed(store: tuple[str, Path], tmp_path: Path) -> None:
+    lacking = {CELLS[0], CELLS[-1]}
+    kept, page, parts = tmp_path / "kept", tmp_path / "page.md", {}
+    kept.mkdir()
+    shutil.copy(CHECKOUT / "docs/stand_in/template.md", kept)
+    assert missing_cells(GRID, kept) == list(GRID.cells())
+    with pytest.raises(UserError, match="kept: holds no runs yet"):
+        write_study(GRID, tmp_path / "none", kept, page)
+    for name, cells in (("first", [cell for cell in CELLS if cell not in lacking]), ("second", list(lacking))):
+        for cell in cells:
+            (tmp_path / name / cell.path).mkdir(parents=True)
+            shutil.copy(store[1] / cell.path / "run.json", tmp_path / name / cell.path)
+        parts[name] = tmp_path / name / "tables"
+        write_paper_tables(store[0], tmp_path / name, GRID, parts[name], partial=True)
+
+    write_study(GRID, parts["first"], kept, page)
+    assert {cell.path for cell in missing_cells(GRID, kept)} == {cell.path for cell in lacking}
+    assert f"INCOMPLETE: {len(CELLS) - 2} of {len(CELLS)} trainings" in page.read_text()
+    write_study(GRID, parts["second"], kept, page)
+    assert missing_cells(GRID, kept) == []
+    whole = page.read_text()
+    write_study(GRID, tmp_path / "none", kept, page)
+    assert page.read_text() == whole, "what is kept says all"
+    assert f"{len(CELLS)} trainings (complete)" in whole and "commit-of-first, commit-of-second" in whole
+
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in whole.splitlines() if "DFSC-" in line]
+    first = {row[0]: row for row in reversed([row for row in rows if len(row) > 5])}
+    for method in GRID.methods:
+        if method.is_baseline:
+            continue
+        row = next(row for label, row in first.items() if label.partition(" (")[0] == method.label)
+        for place, column in ((2, "logical_anomalies"), (4, "mean")):
+            of_seeds = [value_of("image_auroc", column, ALL, method.name, seed) for seed in SEEDS]
+            assert number_of(row[place].partition(" ")[0]) == pytest.approx(100 * sum(of_seeds) / 3, abs=0.0501)
+            gains = [gain_of("image_auroc", column, ALL, method.name, seed) for seed in SEEDS]
+            gain = number_of(row[place + 3].partition(" ")[0])
+            assert gain == pytest.approx(100 * sum(gains) / 3, abs=0.0501), method.name
+    assert f"Chosen on {CATEGORIES[0]}: **" in whole and f"held out ({CATEGORIES[1]}):" in whole
+
+    text = (kept / "runs.csv").read_text()
+    (kept / "runs.csv").write_text(text.replace("code-of-all", "code-of-another", 1))
+    with pytest.raises(UserError, match="differ in code_digest"):
+        write_study(GRID, tmp_path / "none", kept, page)
+    (kept / "runs.csv").write_text(text)
+    (kept / "scores.csv.gz").write_bytes(gzip.compress(b"category,method\n"))
+    with pytest.raises(UserError, match=r"scores.csv.gz: .*kept image scores"):
+        write_study(GRID, tmp_path / "none", kept, page)
+    assert page.read_text() == whole
