@@ -83,6 +83,10 @@ CELLS: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
     "dfsc.ablations": (
         {"dfsc": {"ablations": [{"margin": 2.0}]}}, {"dfsc-tiny-q0.9-margin_2.0"}, OF_TABLES,
     ),
+    "methods": (
+        {"methods": {"theirs": {"label": "Theirs", "maps": "maps"}}}, {"theirs"}, OF_TABLES,
+    ),
+    "controls": ({"controls": ["random"]}, {"random"}, OF_TABLES),
 }  # fmt: skip
 # Of other sources of images than the generated: their commands are in test_rules.py.
 OF_OTHER_SOURCES = {
@@ -150,5 +154,6 @@ def test_a_leaf_that_asks_for_more_cells(planned: dict[str, list[Job]], name: st
     new = [job for job in planned[name] if values & set(job.wildcards.values())]
     rest = {job.rule for job in planned[name] if job not in new} - {"all"}
     assert rest == others
-    expected = {"train", "score", "evaluate", "draw_model_heatmaps", "track"}
+    makers = {"methods": {"import_maps"}, "controls": {"make_control"}}.get(name, {"train", "score"})
+    expected = {*makers, "evaluate", "draw_model_heatmaps", "track"}
     assert expected <= {job.rule for job in new}

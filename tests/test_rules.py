@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.checkout import Checkout
+from support.outside_methods import write_method
 from support.plans import Job, plans
 
 TEACHER = {
@@ -34,6 +35,13 @@ GRID: dict[str, Any] = {
 SPLIT = {"validation": 0.2, "test": 0.3, "seed": 4}
 PHOTOS = {"good": ["it's ok", "ok"], "test_good": [], "bad": {"bent": {"images": "bent", "type": "logical"}}}
 COUNTS = {"seed": 1, "train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 6}
+OUTSIDE: dict[str, Any] = {
+    "methods": {
+        "mine": {"label": "Mine", "command": "methods/my method/run", "gpu": 2, "runtime": 7},
+        "theirs": {"label": "Theirs", "maps": "their maps/{category}/{seed}"},
+    },
+    "controls": ["oracle"],
+}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "own": {**GRID, "dataset": {"source": "folder", "folder": "my images", "categories": ["bolts", "01"],
                                 "large_masks": True}},
@@ -44,7 +52,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
                                   "generated": COUNTS},
               "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
-              "teacher": {**TEACHER, **FROM_PACKAGE}},
+              "teacher": {**TEACHER, **FROM_PACKAGE}, **OUTSIDE},
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
              "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
              "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
@@ -60,7 +68,7 @@ def methods_of(size: str) -> list[dict[str, Any]]:
         family = "DFSC" if dfsc else "EfficientAD"
         return {
             "name": name, "label": label, "family": f"{family}-{size}", "pairs_with": f"efficientad-{size}",
-            "size": size, "dfsc": dfsc, "changed": changed,
+            "size": size, "dfsc": dfsc, "changed": changed, "origin": "trained", "seeded": True,
         }  # fmt: skip
 
     return [
@@ -87,11 +95,10 @@ FIRST, SECOND = (f"results/own/01/{method}/seed3" for method in ("efficientad-ti
 LABELS = shlex.join(["--label=EfficientAD-tiny", "--label=DFSC-tiny τ'=0.9"])
 CURVES = f"--curve={FIRST}/training_curve.csv --curve={SECOND}/training_curve.csv"
 MANIFESTS = " ".join(f"--manifest=results/own/manifests/01/{part}.csv" for part in ("training", "test", "ground_truth"))
-TRACKED = " ".join(
-    f"{MODEL}/{name}"
-    for name in ("model.pt", "training.json", "training_curve.csv", "scores.csv", "metrics.json", "curves.csv",
-                 "curves.png", "heatmaps.png")
-)  # fmt: skip
+TRACKED_OF_ALL = ("scores.csv", "metrics.json", "curves.csv", "curves.png", "heatmaps.png")
+TRACKED = " ".join(f"{MODEL}/{name}" for name in ("model.pt", "training.json", "training_curve.csv", *TRACKED_OF_ALL))
+DRAWN = "results/drawn/manifests/coin_tray"
+DRAWN_MANIFESTS = [f"--manifest={DRAWN}/{part}.csv" for part in ("training", "test", "ground_truth")]
 IMAGES = "--dataset 'my images' --category 01"
 FIGURES = "results/own/figures"
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -105,6 +112,12 @@ def as_json(values: dict[str, Any]) -> str:
 def of(**wildcards: str) -> tuple[tuple[str, str], ...]:
     """The wildcards of a job."""
     return tuple(sorted(wildcards.items()))
+
+
+def outside_files(cell: str) -> str:
+    """What is written of a cell from outside."""
+    folder = f"results/drawn/coin_tray/{cell}"
+    return f"--scores {folder}/scores.csv --maps {folder}/maps.npz --record {folder}/method.json"
 
 
 def path(cell: dict[str, str]) -> str:
@@ -203,8 +216,40 @@ EXPECTED: dict[Key, str] = {
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
     ),
     ("own", "evaluate", of(**CELL)): (
-        f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --output {MODEL}/metrics.json "
-        f"--curves {MODEL}/curves --workers 1"
+        f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --scores {MODEL}/scores.csv "
+        f"--output {MODEL}/metrics.json --curves {MODEL}/curves --workers 1"
+    ),
+    ("drawn", "blind", of(category="coin_tray")): (
+        f"dfsc method blind --dataset data/drawn --category coin_tray {' '.join(DRAWN_MANIFESTS[:2])} "
+        "--output results/drawn/blinded/coin_tray"
+    ),
+    ("drawn", "run_method", of(category="coin_tray", method="mine", seed="3")): (
+        "dfsc method run --command 'methods/my method/run' --images results/drawn/blinded/coin_tray "
+        f"--manifest {DRAWN}/test.csv --seed 3 --minutes 7 --gpus 2 {outside_files('mine/seed3')}"
+    ),
+    ("drawn", "import_maps", of(category="coin_tray", method="theirs", seed="7")): (
+        f"dfsc method import --folder 'their maps/coin_tray/7' --manifest {DRAWN}/test.csv --seed 7 "
+        f"{outside_files('theirs/seed7')}"
+    ),
+    ("drawn", "make_control", of(category="coin_tray", method="oracle", seed="none")): (
+        f"dfsc method control oracle --dataset data/drawn --category coin_tray --manifest {DRAWN}/test.csv --seed none "
+        f"{outside_files('oracle/seednone')}"
+    ),
+    ("drawn", "track", of(category="coin_tray", method="oracle", seed="none")): (
+        "dfsc track "
+        + " ".join(f"results/drawn/coin_tray/oracle/seednone/{name}" for name in ("method.json", *TRACKED_OF_ALL))
+        + " --uri http://127.0.0.1:5000 --experiment drawn --category coin_tray --method oracle "
+        f"{' '.join(DRAWN_MANIFESTS)} --output results/drawn/coin_tray/oracle/seednone/run.json"
+    ),
+    ("drawn", "draw_model_heatmaps", of(category="coin_tray", method="oracle", seed="none")): (
+        "dfsc heatmaps results/drawn/coin_tray/oracle/seednone/maps.npz --label 'oracle (control)' "
+        "--dataset data/drawn --category coin_tray --output results/drawn/coin_tray/oracle/seednone/heatmaps"
+    ),
+    ("drawn", "draw_heatmaps", of(choice="heatmaps", declared="oracle", category="coin_tray")): (
+        "dfsc heatmaps results/drawn/coin_tray/efficientad-S/seed3/maps.npz "
+        "results/drawn/coin_tray/oracle/seednone/maps.npz --label=EfficientAD-S '--label=oracle (control)' "
+        "--dataset data/drawn --category coin_tray --source generated "
+        "--output results/drawn/figures/heatmaps_oracle_coin_tray"
     ),
     ("own", "track", of(**CELL)): (
         f"dfsc track {TRACKED} --uri http://127.0.0.1:5000 --experiment own --category 01 "
@@ -229,7 +274,7 @@ EXPECTED: dict[Key, str] = {
         "dfsc histograms --tables results/own/tables --output results/own/figures/score_histograms"
     ),
     ("own", "draw_model_heatmaps", of(**CELL)): (
-        f"dfsc heatmaps {MODEL}/maps.npz --label {shlex.quote(methods_of('tiny')[3]['label'])} {IMAGES} --source other "
+        f"dfsc heatmaps {MODEL}/maps.npz --label {shlex.quote(methods_of('tiny')[3]['label'])} {IMAGES} --source=other "
         f"--output {MODEL}/heatmaps"
     ),
     ("own", "draw_heatmaps", of(choice="heatmaps", **PLACE)): (
@@ -259,6 +304,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
     checkout = Checkout.new(tmp_path_factory.mktemp("planned"))
     (checkout.root / "given").mkdir()
     (checkout.root / "given/small.pth").touch()
+    write_method(checkout.root / "methods/my method", "#!/bin/sh")
     overlays = [{"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()]
     return dict(zip(CONFIGURATIONS, plans(checkout, ["config/config.yaml"], overlays), strict=True))
 

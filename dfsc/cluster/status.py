@@ -24,7 +24,7 @@ class Model:
     """A cell's model, or a teacher: done, trained, running, stopped, silent, failed or waiting."""
 
     category: str  # empty for a teacher
-    method: str  # or the teacher and its size
+    method: str  # or the teacher and its size; a method from outside has maps in place of a model
     state: str
     share: float = 0.0  # of the training's steps
     seconds_left: float | None = None  # of the training
@@ -34,7 +34,8 @@ class Model:
 
 def read_grid(config: Mapping[str, Any]) -> list[Model]:
     """The state of every model of the grid, in the grid's order."""
-    return [_read_model(config["benchmark"], cell) for cell in Grid.from_config(config).cells()]
+    grid = Grid.from_config(config)
+    return [_read_model(config["benchmark"], cell, grid.method(cell.method).is_outside) for cell in grid.cells()]
 
 
 def read_teachers(config: Mapping[str, Any]) -> list[Model]:
@@ -47,14 +48,17 @@ def read_teachers(config: Mapping[str, Any]) -> list[Model]:
     return teachers
 
 
-def _read_model(benchmark: str, cell: Cell) -> Model:
+def _read_model(benchmark: str, cell: Cell, is_outside: bool) -> Model:
     name = (cell.category, cell.method)
     results, logs = (Path(place, benchmark, cell.path) for place in ("results", "logs"))
-    missing = [rule for rule, file in LAST_FILES.items() if not (results / file).exists()]
-    if "train" in missing:
-        return _read_training(name, logs / "train.log")
-    with reading(results / "training.json", "the record of a training", "delete it and run snakemake again"):
-        seconds = float(json.loads((results / "training.json").read_text(encoding="utf-8"))["seconds"])
+    made_by, others = ("run_method", ("train", "score")) if is_outside else ("train", ("run_method",))
+    rules = [rule for rule in LAST_FILES if rule not in others]
+    missing = [rule for rule in rules if not (results / LAST_FILES[rule]).exists()]
+    if made_by in missing:
+        return (_read_run if is_outside else _read_training)(name, logs / f"{made_by}.log")
+    record = results / LAST_FILES[made_by]
+    with reading(record, "the record of a training", "delete it and run snakemake again"):
+        seconds = float(json.loads(record.read_text(encoding="utf-8"))["seconds"])
     for rule in missing:
         if words := _last_words(logs / f"{rule}.log"):
             return Model(*name, "failed", 1, seconds=seconds, words=words)
@@ -78,6 +82,16 @@ def _read_training(name: tuple[str, str], log: Path) -> Model:
             return Model(*name, "silent", share)
         return Model(*name, "running", share, seconds_left=left)
     return Model(*name, state, share, words=words)
+
+
+def _read_run(name: tuple[str, str], log: Path) -> Model:
+    """Of a method from outside, which reports no steps: running while its log is there and tells of no failure."""
+    if not log.exists():
+        return Model(*name, "waiting")
+    words = _last_words(log)
+    if words and words[-1].startswith(LAST_WORDS[0]):
+        return Model(*name, "failed", words=words)
+    return Model(*name, "silent" if time.time() - log.stat().st_mtime > SILENT_AFTER else "running")
 
 
 def _last_words(log: Path) -> list[str]:

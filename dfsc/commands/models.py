@@ -184,18 +184,24 @@ def evaluate(
     maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
     output: Output,
     curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Image scores of small maps; without, a map's maximum.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 1,
 ) -> None:
     """Judge anomaly maps, anyone's or ours: image AUROC and sPRO as LOCO's official evaluator defines them."""
+    from dfsc.errors import UserError
     from dfsc.files import write_json
     from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+    from dfsc.inference.image_scores import read_scores
     from dfsc.inference.maps import read_maps
 
     options: dict[str, Any] = {"workers": workers, "progress": progress_bar("maps")}
     if maps.is_dir():
+        if scores is not None:
+            raise UserError("--scores: is for small maps (npz); of maps as TIFFs the image score is the maximum")
         evaluation = evaluate_official_maps(dataset, category, maps, **options)
     else:
-        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), **options)
+        image_scores = None if scores is None else read_scores(scores)
+        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), scores=image_scores, **options)
     write_json(output, evaluation.metrics)
     if curves is not None:
         from dfsc.report.figures.curves import write_curves

@@ -52,21 +52,25 @@ def evaluate_official_maps(
 
 def evaluate_small_maps(
     dataset: Path, category: str, small: SmallMaps, *,
-    workers: int = 1, progress: Progress = lambda done, total: None,
+    scores: Mapping[str, float] | None = None, workers: int = 1, progress: Progress = lambda done, total: None,
 ) -> Evaluation:  # fmt: skip
-    """Evaluate a model's own maps, padded and resized one at a time.
+    """Evaluate maps as `dfsc score` writes them, padded and resized one at a time.
 
+    `scores`: 'test/good/000.png' -> image score; without, the maximum of the resized map.
     The result is that of `evaluate_official_maps` on the same maps padded, resized and written as TIFFs. Otherwise as
     `evaluate_official_maps`.
     """
     images = list_test_images(dataset / category)
-    _check_complete({image.path: image.path for image in images}, set(small.maps), Path("maps"))
+    expected = {image.path: image.path for image in images}
+    _check_complete(expected, set(small.maps), Path("maps"))
+    if scores is not None:
+        _check_complete(expected, set(scores), Path("scores"), "image score")
     check_maps(small)
 
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(small.maps[image.path], small.padding), image.height, image.width)
 
-    return evaluate(dataset / category, images, load, workers=workers, progress=progress)
+    return evaluate(dataset / category, images, load, scores=scores, workers=workers, progress=progress)
 
 
 def _official_maps(folder: Path) -> dict[str, Path]:
@@ -106,10 +110,11 @@ def read_official_map(path: Path) -> Scores:
 
 def evaluate(
     category_folder: Path, images: Sequence[LabelledImage], load: Callable[[LabelledImage], Scores], *,
-    workers: int, progress: Progress,
+    workers: int, progress: Progress, scores: Mapping[str, float] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate the maps that `load` gives, float [height, width] at the image's size, for `images` of a category.
 
+    `scores`: path -> image score; without, the maximum of the map.
     `load` is called from `workers` threads, once per image and once more per image with masks. An anomaly type without
     masks is not localised. Raises UserError as `evaluate_official_maps` does.
     """
@@ -134,7 +139,7 @@ def evaluate(
         image_scores = {}
         for image in portion:
             pixels = _checked(load(image), image).ravel()
-            image_scores[image.path] = float(pixels.max())
+            image_scores[image.path] = float(pixels.max()) if scores is None else scores[image.path]
             if image.path in outside:
                 pixels = pixels[np.unpackbits(outside[image.path], count=pixels.size).view(bool)]
             negatives = negatives.astype(np.result_type(negatives, pixels), copy=False)
@@ -157,8 +162,8 @@ def evaluate(
 
         image_scores: dict[str, dict[str, float]] = {folder: {} for folder in ("good", *anomaly_types)}
         portions = _portions(images, workers)
-        for portion, scores in zip(portions, pool.map(count_negatives, portions), strict=True):
-            image_scores[portion[0].folder] |= scores
+        for portion, of_portion in zip(portions, pool.map(count_negatives, portions), strict=True):
+            image_scores[portion[0].folder] |= of_portion
         return summarise(image_scores, accumulators, defect_names, pool)
 
 
@@ -188,17 +193,17 @@ def _checked(anomaly_map: Scores, image: LabelledImage) -> Scores:
     return anomaly_map
 
 
-def _check_complete(expected: Mapping[str, str], found: set[str], where: Path) -> None:
+def _check_complete(expected: Mapping[str, str], found: set[str], where: Path, what: str = "map") -> None:
     """`expected`: image path -> name of its map."""
     missing = [image for image, name in expected.items() if name not in found]
     if missing:
         raise UserError(
-            f"{where / expected[missing[0]]}: the map of {missing[0]} is missing ({len(missing)} of "
-            f"{len(expected)} maps are)"
+            f"{where / expected[missing[0]]}: the {what} of {missing[0]} is missing ({len(missing)} of "
+            f"{len(expected)} {what}s are)"
         )
     surplus = sorted(found - set(expected.values()))
     if surplus:
-        raise UserError(f"{where / surplus[0]}: there is no test image of that name ({len(surplus)} surplus maps)")
+        raise UserError(f"{where / surplus[0]}: there is no test image of that name ({len(surplus)} surplus {what}s)")
 
 
 def _ticker(total: int, progress: Progress) -> Callable[[], None]:

@@ -10,7 +10,8 @@ from dfsc.settings.scoring import Padding
 
 PADDING = 4  # cells on each side, of 4 pixels each: what valid convolutions of the PDN cut off (EfficientAD)
 ROWS_AT_ONCE = 64  # of a resized map: they stay in the cache
-PADDING_MODES: tuple[str, ...] = get_args(Padding)
+NOT_PADDED = "none"  # maps from outside
+PADDING_MODES: tuple[str, ...] = (*get_args(Padding), NOT_PADDED)
 
 
 def image_score(anomaly_map: NDArray[np.float32], mode: str, height: int, width: int) -> float:
@@ -22,8 +23,10 @@ def pad_map(anomaly_map: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
     """Pad a map [h, w] by 4 cells on each side.
 
     `zero` is what published numbers were made with; `minimum` (the map's own) and `replicate` avoid zeros that
-    outrank the negative part of a normalised map.
+    outrank the negative part of a normalised map. `none` leaves it as it is, for maps from outside.
     """
+    if mode == NOT_PADDED:
+        return anomaly_map
     if mode == "replicate":
         return np.pad(anomaly_map, PADDING, mode="edge")
     value = {"zero": 0.0, "minimum": float(anomaly_map.min())}[mode]
@@ -34,8 +37,10 @@ def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDA
     """Resize a padded map [h, w] bilinearly to [height, width], pixel centres aligned at half a pixel.
 
     Same as torch's `interpolate(mode="bilinear", align_corners=False)`, to rounding. Element by element, so that the
-    bits depend on nothing else: a matrix product's would depend on its threads.
+    bits depend on nothing else: a matrix product's would depend on its threads. A map of that size stays as it is.
     """
+    if anomaly_map.shape == (height, width):
+        return anomaly_map
     return _resized_rows(_resized_rows(anomaly_map.T, width).T, height)
 
 

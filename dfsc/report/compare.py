@@ -22,7 +22,7 @@ from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
 from dfsc.report.runs import SHARE_INSIDE
 from dfsc.report.tracking import TRACK_AGAIN
-from dfsc.settings.grid import Cell, Grid, Method
+from dfsc.settings.grid import Cell, Grid, Method, seed_of
 
 KEYS = ["category", "method", "seed"]  # of a cell
 COLUMNS = (*ANOMALY_TYPES, "mean")
@@ -33,13 +33,13 @@ COMPARED = [
     *(*TEXT_COLUMNS, "value", "value_std", "seeds", "pairs"),
     *("difference", "difference_std", "low", "high", "probability", "inside_margin"),
 ]
-# What runs must have in common, and within what.
+# What runs must have in common, and within what: the methods trained here together, each one from outside by itself.
 SAME = {
     "data_digest": ["category"],
-    "teacher_digest": ["size"],
-    "code_digest": [],
-    "pretraining_images": [],
-    "penalty_digest": [],
+    "teacher_digest": ["made_by", "size"],
+    "code_digest": ["made_by"],
+    "pretraining_images": ["made_by"],
+    "penalty_digest": ["made_by"],
 }
 OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that differ from run to run
 Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
@@ -61,7 +61,8 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
     """
     rows = [
         {
-            **{name: run["tags"][name] for name in (*KEYS, "size")},
+            **{name: run["tags"][name] for name in KEYS},
+            "size": run["tags"].get("size", ""),  # a server may keep no empty ones
             **run["metrics"],
             **{name: run["tags"].get(name, "") for name in (*SAME, "commit", "hardware")},
             "seconds": run["costs"].get("seconds"),
@@ -72,7 +73,8 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
     ]
     if not rows:
         raise UserError("tables: no run is there yet")
-    frame = pd.DataFrame(rows).astype({"seed": int})
+    frame = pd.DataFrame(rows)
+    frame["seed"] = [seed_of(text) for text in frame["seed"]]
     _refuse_duplicates_and_gaps(frame, grid, partial)
     refuse_unlike(frame, [*SAME, "settings"])
     frame.insert(4, "quantile", [grid.method(name).quantile for name in frame["method"]])
@@ -106,10 +108,13 @@ def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) 
 
 
 def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str]) -> None:
-    """Raise UserError naming two runs that differ in a tag of SAME, or in their settings, where they must not."""
+    """Raise UserError naming two runs that differ in a tag of SAME, or in their settings, where they must not.
+
+    Methods that are trained here must agree among each other, one from outside, which has no size, by itself.
+    """
+    frame = frame.assign(made_by=frame["method"].where(frame["size"] == "", ""))
     for tag in tags:
-        within = SAME.get(tag, [])
-        for _, group in frame.groupby(within) if within else [((), frame)]:
+        for _, group in frame.groupby(SAME.get(tag, ["made_by"])):
             first = group.iloc[0]
             for _, other in group[group[tag] != first[tag]].iterrows():
                 raise UserError(
@@ -164,6 +169,7 @@ def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
 def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dict[Cell, NDArray[np.float64]]:
     """Cell -> its run's AUROC minus its baseline's under resampled images; of cells whose baseline has a run.
 
+    The one run of a method without seeds is compared with each of its baseline's, and stands under the seed of that.
     float64 [RESAMPLES, 3], the columns COLUMNS; NaN of an anomaly type that the category lacks, and the mean is of
     those it has. All runs of a category see the same resamples, drawn from a seed that only the category's name gives.
     """
@@ -178,20 +184,16 @@ def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dic
             split = split_scores(scores[run_id])
             won[cell] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn}
         for cell, of_cell in won.items():
-            if (paired := won.get(_baseline_of(cell, grid))) is None:
-                continue
-            by_type = {
-                kind: resampled_auroc(mine - paired[kind], counts[kind], counts["good"])
-                for kind, mine in of_cell.items()
-            }
-            lacking = np.full(RESAMPLES, np.nan)
-            by_type["mean"] = np.mean(list(by_type.values()) or [lacking], axis=0)
-            gained[cell] = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
+            for paired in [paired for paired in grid.paired_cells(cell) if paired in won]:
+                by_type = {
+                    kind: resampled_auroc(mine - won[paired][kind], counts[kind], counts["good"])
+                    for kind, mine in of_cell.items()
+                }
+                lacking = np.full(RESAMPLES, np.nan)
+                by_type["mean"] = np.mean(list(by_type.values()) or [lacking], axis=0)
+                of_pair = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
+                gained[replace(cell, seed=paired.seed)] = of_pair
     return gained
-
-
-def _baseline_of(cell: Cell, grid: Grid) -> Cell:
-    return replace(cell, method=grid.method(str(cell.method)).pairs_with)
 
 
 def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
@@ -219,7 +221,7 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
                     row = {"metric": metric, "baseline": baseline, "category": name, "method": method.name}
                     shares = [inside.get(Cell(each, method.name, seed)) for each in categories for seed in grid.seeds]
                     row["inside_margin"] = pd.Series(shares, dtype=float).mean()
-                    summary = _summary(values, images, categories, method, grid.seeds)
+                    summary = _summary(values, images, categories, method, grid)
                     rows += [row | {"anomaly_type": kind} | numbers for kind, numbers in summary.items()]
     return pd.DataFrame(rows, columns=COMPARED)
 
@@ -229,22 +231,25 @@ def _summary(
     resampled: Mapping[Cell, NDArray[np.float64]] | None,
     categories: list[str],
     method: Method,
-    seeds: list[int],
+    grid: Grid,
 ) -> dict[str, dict[str, Any]]:
     """Of COLUMNS, those that were measured in all `categories` with some seed, each with its row."""
 
-    def mean(source: Mapping[Cell, NDArray[np.float64]], name: str, seed: int) -> NDArray[np.float64]:
-        chosen = [source[Cell(category, name, seed)] for category in categories]
-        return np.asarray(np.mean(chosen, axis=0), np.float64)
+    def mean(source: Mapping[Cell, NDArray[np.float64]], cells: list[Cell]) -> NDArray[np.float64]:
+        return np.asarray(np.mean([source[cell] for cell in cells], axis=0), np.float64)
 
-    def present(name: str) -> list[int]:
-        return [seed for seed in seeds if all(Cell(category, name, seed) in values for category in categories)]
+    def cells(of: Method, seed: int) -> list[Cell]:
+        return [grid.cell(category, of, seed) for category in categories]
 
-    own = present(method.name)
-    paired = [] if method.is_baseline else [seed for seed in present(method.pairs_with) if seed in own]
+    def present(of: Method) -> list[int]:
+        return [seed for seed in grid.seeds if all(cell in values for cell in cells(of, seed))]
+
+    baseline, own = grid.method(method.pairs_with), present(method)
+    paired = [] if method.is_baseline else [seed for seed in present(baseline) if seed in own]
+    own = own if method.seeded else own[:1]
     rows = {}
     for column, name in enumerate(COLUMNS):
-        measured = np.array([mean(values, method.name, seed)[column] for seed in own])
+        measured = np.array([mean(values, cells(method, seed))[column] for seed in own])
         if not own or np.isnan(measured).any():
             continue
         row: dict[str, Any] = {
@@ -255,9 +260,10 @@ def _summary(
         }
         if paired:
             gain = [
-                (mean(values, method.name, seed) - mean(values, method.pairs_with, seed))[column] for seed in paired
+                (mean(values, cells(method, seed)) - mean(values, cells(baseline, seed)))[column] for seed in paired
             ]
-            by_image = [mean(resampled, method.name, seed)[:, column] for seed in paired] if resampled else []
+            pairs = [[Cell(category, method.name, seed) for category in categories] for seed in paired]
+            by_image = [mean(resampled, of_seed)[:, column] for of_seed in pairs] if resampled else []
             found = interval(gain, np.stack(by_image, axis=1) if by_image else None)
             row |= {"difference": found.mean, "difference_std": found.std, "low": found.low, "high": found.high}
             row |= {"probability": found.probability}
@@ -266,14 +272,17 @@ def _summary(
 
 
 def paired_differences(frame: pd.DataFrame, grid: Grid) -> dict[str, tuple[str, dict[str, float]]]:
-    """Run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05."""
+    """Run id -> (run id of its paired baseline, {metric: difference}): image AUROC and AU-sPRO to 0.05.
+
+    The run of a method without seeds is compared with the mean of its baseline's; their ids stand with commas.
+    """
     wanted = (f"{metric}.{column}" for metric in HEADLINE_METRICS for column in COLUMNS)
     names = [name for name in wanted if name in frame]
     runs = dict(zip(_cells(frame), frame.to_dict("records"), strict=True))
     found = {}
     for cell, run in runs.items():
-        paired = _baseline_of(cell, grid)
-        if paired != cell and (baseline := runs.get(paired)) is not None:
-            gained = {name: run[name] - baseline[name] for name in names}
-            found[run["run_id"]] = baseline["run_id"], {name: by for name, by in gained.items() if not np.isnan(by)}
+        if paired := [runs[other] for other in grid.paired_cells(cell) if other in runs and other != cell]:
+            gained = {name: run[name] - float(np.mean([baseline[name] for baseline in paired])) for name in names}
+            baselines = ",".join(baseline["run_id"] for baseline in paired)
+            found[run["run_id"]] = baselines, {name: by for name, by in gained.items() if not np.isnan(by)}
     return found

@@ -46,7 +46,7 @@ def write_cost_table(runs: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
         }
     )
     table = hours.to_markdown(index=False, floatfmt=("", "", "", ".3f", ".3f", ".2f"))
-    images = "; ".join(sorted({run["tags"]["pretraining_images"] for run in runs}))
+    images = "; ".join(sorted({run["tags"].get("pretraining_images", "") for run in runs} - {""}))
     text = (
         "Cost of training, summed over seeds; memory of the GPU, or of the process where there was none. "
         f"Pretraining and penalty images: {images}."

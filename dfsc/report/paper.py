@@ -34,8 +34,7 @@ def write_paper_tables(
     scores = read_scores(uri, frame["run_id"])
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
-    images = ", ".join(sorted(frame["pretraining_images"].unique()))
-    context = Context(grid, images, not complete, reference, inactive_in(comparison))
+    context = Context(grid, _images_of(frame), not complete, reference, inactive_in(comparison))
     made_from, tables = provenance(runs, frame), build_tables(comparison, context)
 
     write_text(folder / "grid.json", grid.as_text())
@@ -55,14 +54,20 @@ def provenance(runs: list[dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of (what, value): each value that the runs have of what they were made from."""
     rows = [("runs", str(len(frame)))]
     for name in ("commit", "hardware", "teacher", *(tag for tag in SAME if tag != "data_digest")):
-        rows += [(name.replace("_", " "), value) for value in sorted({run["tags"].get(name, "") for run in runs})]
+        of_runs = {run["tags"].get(name, "") for run in runs if name in run["tags"] or not _is_outside(run)}
+        rows += [(name.replace("_", " "), value) for value in sorted(of_runs)]
     for category, group in frame.groupby("category"):
         rows.append((f"data digest of {category}", ", ".join(group["data_digest"].unique())))
     versions = dict.fromkeys(tag for run in runs for tag in run["tags"] if tag.startswith("version."))
     for tag in versions:
-        values = sorted({run["tags"].get(tag, "unknown") for run in runs})
+        values = sorted({run["tags"].get(tag, "unknown") for run in runs if not _is_outside(run)})
         rows.append((f"version of {tag.removeprefix('version.')}", ", ".join(values)))
     return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _is_outside(run: dict[str, Any]) -> bool:
+    """Whether a run is of a method from outside, which has its own packages and no teacher."""
+    return not run["tags"].get("size")
 
 
 def read_image_scores(folder: Path) -> pd.DataFrame:
@@ -85,5 +90,9 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
         [name for name in COMPARED if name not in TEXT_COLUMNS],
     )
     grid = Grid.read(folder / "grid.json")
-    images = ", ".join(sorted(runs["pretraining_images"].unique()))
-    return runs, comparison, Context(grid, images, "status" in runs, inactive=inactive_in(comparison))
+    return runs, comparison, Context(grid, _images_of(runs), "status" in runs, inactive=inactive_in(comparison))
+
+
+def _images_of(runs: pd.DataFrame) -> str:
+    """The sources of pretraining images; methods from outside name none."""
+    return ", ".join(sorted({*runs["pretraining_images"]} - {""}))

@@ -17,15 +17,19 @@ from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD
 
 ARTIFACT_FOLDERS = {"model.pt": "model", "curves.csv": "curves", "curves.png": "curves"}  # in MLflow; others: the top
 RECORD, CURVE = CELL_FILES["train"]["record"], CELL_FILES["train"]["curve"]
+OUTSIDE_RECORD = CELL_FILES["run_method"]["method_record"]
 METRICS = CELL_FILES["evaluate"]["metrics"]
-# Keys of training.json that each run has as tags.
-RECORDED = (
-    *("commit", "teacher_digest", "penalty_digest", "model_digest"),
-    *("pretraining_images", "teacher", "hardware"),
-)
+# Keys of a record that each run has as tags, by the record's file.
+RECORDED = {
+    RECORD: (
+        *("commit", "teacher_digest", "penalty_digest", "model_digest"),
+        *("pretraining_images", "teacher", "hardware"),
+    ),
+    OUTSIDE_RECORD: ("commit", "hardware"),
+}
 SHARE_INSIDE = f"constraint.{INSIDE_MARGIN}"  # metric of a run; and its tag `constraint`:
 ACTIVE, INACTIVE = "active", "inactive"
-TRAINING, TEACHER = "the record of a training", "the record of a teacher"
+TEACHER = "the record of a teacher"
 COSTS = ("seconds", "gpu_seconds", "peak_memory_bytes")
 
 
@@ -38,7 +42,7 @@ def track_model(
     receipt: Path,
     manifests: Sequence[Path] = (),
 ) -> None:
-    """Track the model that `files` were made of, training.json, training_curve.csv and metrics.json among them.
+    """Track the cell that `files` are of: training.json and training_curve.csv, or method.json; and metrics.json.
 
     All of them become the run's artifacts; `receipt` is written. `manifests`: of all that the model was trained and
     judged on; without, the run names its training's alone.
@@ -47,17 +51,18 @@ def track_model(
     by_name = {path.name: path for path in files}
     if twice := [path for path in files if by_name[path.name] != path]:
         raise UserError(f"{twice[0]}: is a second file of that name; a run holds one")
-    if missing := [name for name in (RECORD, CURVE, METRICS) if name not in by_name]:
+    record = OUTSIDE_RECORD if OUTSIDE_RECORD in by_name else RECORD
+    if missing := [name for name in (record, *([CURVE] * (record == RECORD)), METRICS) if name not in by_name]:
         raise UserError(f"{missing[0]}: is not among the files to track; name it too")
-    path = by_name[RECORD]
-    training = read_json(path, TRAINING, MADE_ANEW)
-    with reading(path, TRAINING, MADE_ANEW):
-        settings = training["settings"]
+    path, what = by_name[record], "the record of a training, or of a run"
+    made = read_json(path, what, MADE_ANEW)
+    with reading(path, what, MADE_ANEW):
+        settings = made["settings"]
         cell = Cell(category, method, settings["seed"])
-        quantile = "" if settings["dfsc"] is None else str(settings["dfsc"]["quantile"])
-        data_digest = _data_digest(manifests) if manifests else str(training["data_digest"])
+        quantile = str(settings["dfsc"]["quantile"]) if settings.get("dfsc") else ""
+        data_digest = _data_digest(manifests) if manifests else str(made["data_digest"])
         # Tells runs of one grid cell under changed settings, or on changed test images, apart.
-        made_from = digest_of([training["fingerprint"], data_digest])
+        made_from = digest_of([made["fingerprint"], data_digest])
         key = f"{experiment}/{cell.path}/{made_from[:12]}"
         tags = {
             "benchmark": experiment,
@@ -65,15 +70,15 @@ def track_model(
             "method": method,
             "quantile": quantile,
             "seed": str(cell.seed),
-            "size": settings["size"],
-            **{name: str(training[name]) for name in RECORDED},
+            "size": settings["size"] if record == RECORD else "",
+            **{name: str(made[name]) for name in RECORDED[record]},
             "data_digest": data_digest,
-            "code_digest": str(training["code"]),
-            **{f"version.{name}": value for name, value in _versions(training).items()},
+            "code_digest": str(made["code"]),
+            **{f"version.{name}": value for name, value in (_versions(made) if record == RECORD else {}).items()},
         }
-        costs, times, parameters = costs_of(training), _times(training), _flat(settings)
-        curve = read_curve(by_name[CURVE], settings["steps"])
-        acted = _constraint(curve) if settings["dfsc"] else {}
+        costs, times, parameters = costs_of(made), _times(made), _flat(settings)
+        curve = read_curve(by_name[CURVE], settings["steps"]) if record == RECORD else []
+        acted = _constraint(curve) if settings.get("dfsc") else {}
         if acted:
             tags["constraint"] = ACTIVE if acted[SHARE_INSIDE] >= INACTIVE_BELOW else INACTIVE
     measured = read_json(by_name[METRICS], "metrics", MADE_ANEW)

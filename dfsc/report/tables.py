@@ -106,18 +106,18 @@ def _without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
-    """Tables 1 and 2: each baseline, the method declared to be compared, their difference, and what others report."""
+    """Tables 1 and 2: each baseline, the methods declared to be compared, their difference, and what others report."""
     rows = []
-    for baseline, declared in context.grid.pairs:
-        lines: list[tuple[Method, str, Callable[[pd.Series], str]]] = [
-            (baseline, baseline.label, per_cent),
-            (declared, declared.label, per_cent),
-            (declared, "difference [95 %]", gain),
-            (declared, CHANCE, probability),
-        ]
-        pair = comparison["method"].isin([baseline.name, declared.name]) & (comparison["metric"] == metric)
+    for baseline in context.grid.baselines:
+        lines: list[tuple[Method, str, Callable[[pd.Series], str]]] = [(baseline, baseline.label, per_cent)]
+        for declared in [declared for paired, declared in context.grid.pairs if paired == baseline]:
+            lines.append((declared, declared.label, per_cent))
+            lines.append((declared, "difference [95 %]", gain))
+            lines.append((declared, CHANCE, probability))
+        names = [method.name for method, _, _ in lines]
+        chosen = comparison["method"].isin(names) & (comparison["metric"] == metric)
         for category in (*context.grid.categories, ALL):
-            group = comparison[pair & (comparison["category"] == category)]
+            group = comparison[chosen & (comparison["category"] == category)]
             if group.empty and context.partial:
                 continue
             for method, label, shown in lines:
@@ -210,20 +210,28 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     """The four tables of a comparison as `dfsc.report.compare.compare` returns it."""
     grid = context.grid
     pairs = [method for pair in grid.pairs for method in pair]
-    over_quantile = [method for method in grid.methods if not method.changed]
-    readings = [method for method in grid.methods if method in pairs or method.changed]
-    both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in grid.pairs)
-    stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
+    trained = [method for method in grid.methods if not method.is_outside]
+    over_quantile = [method for method in trained if not method.changed]
+    readings = [method for method in trained if method in pairs or method.changed]
+    ours = [pair for pair in grid.pairs if not pair[1].is_outside]
+    both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in ours)
+    stated = f" Declared before the run: {', '.join(declared.label for _, declared in ours)}."
+    all_stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
+    all_stated += from_outside(context)
     acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
-    none = "" if len(readings) > len(pairs) else " No other reading was run: config/ablations.yaml has them ready."
+    none = (
+        ""
+        if any(method.changed for method in trained)
+        else " No other reading was run: config/ablations.yaml has them ready."
+    )
     auroc, spro = HEADLINE_METRICS
     chosen: list[tuple[str, str, str, str, list[Method], pd.DataFrame]] = [
         ("table1_image_auroc", f"Does {both} at telling anomalous images from good ones?",
-         stated + others, auroc, pairs, main_table(comparison, auroc, context)),
+         all_stated + others, auroc, pairs, main_table(comparison, auroc, context)),
         ("table2_au_spro", f"Does {both} at localising anomalies?",
-         stated + others, spro, pairs, main_table(comparison, spro, context)),
+         all_stated + others, spro, pairs, main_table(comparison, spro, context)),
         ("table3_quantiles", "How much does the quantile τ' matter?",
          stated, auroc, over_quantile, method_table(comparison, over_quantile, auroc, context)),
         ("table4_readings", "How much do the margin and the readings left open matter?",
@@ -255,6 +263,17 @@ def caption(metric: str, context: Context) -> str:
         f"Pretraining and penalty images: {context.pretraining_images}."
         + (f" {RUNS_MISSING}." if context.partial else "")
     )
+
+
+def from_outside(context: Context) -> str:
+    """Says which methods are from outside, and how one without seeds is compared; empty if there is none."""
+    outside = [method for method in context.grid.methods if method.is_outside]
+    if not outside:
+        return ""
+    text = f" From outside, so that their pretraining is not known here: {', '.join(one.label for one in outside)}."
+    if unseeded := [method.label for method in outside if not method.seeded]:
+        text += f" Without seeds, so that one run is compared with each of the baseline's: {', '.join(unseeded)}."
+    return text
 
 
 def inactive_note(context: Context) -> str:

@@ -16,6 +16,7 @@ from dfsc.report.tables import (
     RUNS_MISSING,
     Context,
     caption,
+    from_outside,
     gain,
     inactive_note,
     method_table,
@@ -33,7 +34,8 @@ def print_tables(folder: Path) -> None:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
         if not table.empty:
-            text = caption(metric, context) + inactive_note(context) + not_measured(comparison, metric, context)
+            notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
+            text = caption(metric, context) + notes
             _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
 
 
@@ -63,7 +65,7 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
             f"{context.label(method, ALL)} against {baseline.label}. {caption(metric, context)}"
-            f"{inactive_note(context)}{not_measured(comparison, metric, context)}",
+            f"{inactive_note(context)}{from_outside(context)}{not_measured(comparison, metric, context)}",
         )
 
 
@@ -74,7 +76,7 @@ def _pair_rows(
     for row in shown.to_dict("records"):
         start = {**context.mark, "category": row["category"]}
         for seed in context.grid.seeds if row["category"] != ALL else ():
-            pair = [values.get(Cell(row["category"], one.name, seed)) for one in (baseline, method)]
+            pair = [values.get(context.grid.cell(row["category"], one, seed)) for one in (baseline, method)]
             if (before := pair[0]) is not None and (after := pair[1]) is not None:
                 both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
                 yield {**start, "seed": str(seed), **both, "difference": points(after - before)}

@@ -9,7 +9,7 @@ from typing import Any
 from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.building import build
-from dfsc.settings.grid import Grid
+from dfsc.settings.grid import CONTROLS, Grid
 from dfsc.settings.own_images import OwnImages
 from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 from dfsc.settings.training import DfscSettings
@@ -24,6 +24,7 @@ def disagreements(config: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit, one line each, which names the keys; `config` is one whose leaves are checked one by one."""
     yield from _repeated(config)
     yield from _methods(config)
+    yield from _outside(config)
     yield from _images(config)
     yield from _teacher(config)
     yield from _paths_and_address(config)
@@ -63,8 +64,38 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
             return
     for method, twin in combinations(grid.methods, 2):
         if method.label == twin.label:
-            names = f"{method.name} and {twin.name}"
-            yield f"dfsc: {names} are both shown as {method.label}; give values of at most 6 digits"
+            names = f"{method.name} and {twin.name} are both shown as {method.label}"
+            if twin.is_outside:
+                yield f"methods: {names}; give another label"
+            else:
+                yield f"dfsc: {names}; give values of at most 6 digits"
+
+
+def _outside(config: Mapping[str, Any]) -> Iterator[str]:
+    methods, baselines = config.get("methods", {}), [f"efficientad-{size}" for size in config["training"]["sizes"]]
+    for name, section in methods.items():
+        where, maps = f"methods.{name}", section.get("maps")
+        if (section.get("command") is None) == (maps is None):
+            yield f"{where}: needs either `command` or `maps`"
+        if maps is not None:
+            yield from _maps(f"{where}.maps", maps, len(config["dataset"]["categories"]))
+            if section.get("seeds") is not None:
+                yield f"{where}.seeds: is for a `command`; write {{seed}} into `maps`, or leave both out"
+        if (baseline := section.get("pairs_with")) not in (None, *baselines):
+            yield f"{where}.pairs_with: {baseline} is no baseline; there are {', '.join(baselines)}"
+        if name in CONTROLS:
+            yield f"{where}: is the name of a control; choose another"
+    for control in config.get("controls", []):
+        if config["controls"].count(control) > 1:
+            yield f"controls: {control!r} is listed {config['controls'].count(control)} times; once is enough"
+
+
+def _maps(where: str, pattern: str, categories: int) -> Iterator[str]:
+    names = re.findall(r"\{([^}]*)\}", pattern)
+    if unknown := [name for name in names if name not in ("category", "seed")]:
+        yield f"{where}: {{{unknown[0]}}} stands for nothing; there are {{category}} and {{seed}}"
+    if categories > 1 and "category" not in names:
+        yield f"{where}: must contain {{category}}, since there are {categories} categories"
 
 
 def _images(config: Mapping[str, Any]) -> Iterator[str]:
@@ -102,6 +133,8 @@ def _paths_and_address(config: Mapping[str, Any]) -> Iterator[str]:
     dataset, published = config["dataset"], config["teacher"].get("published", {})
     paths = {"dataset.folder": dataset["folder"], "dataset.original": dataset.get("original")}
     paths |= {"pretraining.folder": config["pretraining"]["folder"]}
+    for name, section in config.get("methods", {}).items():
+        paths |= {f"methods.{name}.{key}": section.get(key) for key in ("command", "maps")}
     paths |= {f"teacher.published.{size}": path for size, path in published.items()}
     for category, images in (dataset.get("images") or {}).items():
         folders = build(OwnImages, images).folders

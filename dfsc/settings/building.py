@@ -93,7 +93,7 @@ def _in_words(kind: Any, fault: Mapping[str, Any]) -> str:
 
 def _kind_at(kind: Any, place: Sequence[Any]) -> Any:
     for part in place:
-        hint = get_type_hints(kind, include_extras=True)[part] if is_dataclass(kind) else get_args(kind)[0]
+        hint = get_type_hints(kind, include_extras=True)[part] if is_dataclass(kind) else get_args(kind)[-1]
         kind = bare(hint)
     return kind
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 
 from dfsc.settings.leaves import FilePath, Label, Leaves, MaskThreshold, Name, Pattern, Quantile, Seed, Size
+from dfsc.settings.outside import OutsideMethod
 from dfsc.settings.own_images import OwnImages, SplitSettings
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
@@ -91,3 +92,5 @@ class Configuration(Leaves):
     dfsc: DfscSection
     inference: ScoringSettings
     tracking: TrackingSection
+    methods: dict[Name, OutsideMethod] = field(default_factory=dict)  # from outside
+    controls: list[Literal["random", "oracle"]] = field(default_factory=list)

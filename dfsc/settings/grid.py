@@ -26,6 +26,7 @@ CELL_FILES = {
         "distances": "feature_distances.npz",
         "record": "training.json",
     },
+    "run_method": {"method_record": "method.json"},  # of a method from outside, in place of a training
     "score": {"scores": "scores.csv", "maps": "maps.npz"},
     "evaluate": {
         "metrics": "metrics.json",
@@ -38,13 +39,19 @@ CELL_FILES = {
 }
 
 
+NO_SEED = "none"  # in place of a seed, of a method that has none
+CONTROLS = {"random": True, "oracle": False}  # name -> whether it has seeds
+
+
 @dataclass(frozen=True)
 class Method(Leaves):
     """A method of the grid.
 
     name: as in paths, 'efficientad-S' or 'dfsc-S-q0.99'. label: as people read it. family: the label of all methods
     that differ by their quantile alone. pairs_with: name of the baseline that it is compared with; of a baseline, its
-    own. dfsc: fields of `dfsc.settings.training.DfscSettings`. changed: what an ablation changes; empty otherwise.
+    own. size: of the networks; empty from outside. dfsc: fields of `dfsc.settings.training.DfscSettings`. changed: what
+    an ablation changes; empty otherwise. origin: 'trained' here; from outside, a 'command' that is run, 'maps' made
+    elsewhere, or a 'control'. seeded: whether it has one cell per category and seed, or one per category.
     """
 
     name: str
@@ -54,11 +61,18 @@ class Method(Leaves):
     size: str
     dfsc: dict[str, Any] | None = None
     changed: str = ""
+    origin: str = "trained"
+    seeded: bool = True
 
     @property
     def is_baseline(self) -> bool:
         """Whether others are compared with it."""
         return self.pairs_with == self.name
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether its maps come from no model that is trained here."""
+        return self.origin != "trained"
 
     @property
     def quantile(self) -> float | None:
@@ -68,7 +82,7 @@ class Method(Leaves):
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a method on a category from a seed."""
+    """One training, or run of a method from outside: a method on a category from a seed, NO_SEED where it has none."""
 
     category: str
     method: str
@@ -85,7 +99,7 @@ class Grid(Leaves):
     """The cells of a benchmark, and what is declared beforehand to be compared.
 
     source: the configuration's `dataset.source`. headlines: names of the methods that are compared with their baseline
-    in the main tables, one per size.
+    in the main tables: of each size one DFSC, and all from outside.
     """
 
     benchmark: str
@@ -99,13 +113,15 @@ class Grid(Leaves):
     def from_config(cls, config: Mapping[str, Any]) -> "Grid":
         """The grid that a checked configuration asks for."""
         sizes, headline = config["training"]["sizes"], config["dfsc"]["headline_quantile"]
+        trained = [method for size in sizes for method in _methods(config["dfsc"], size)]
+        outside = list(_from_outside(config, trained[0].name))
         return cls(
             config["benchmark"],
             config["dataset"]["source"],
             list(config["dataset"]["categories"]),
-            [method for size in sizes for method in _methods(config["dfsc"], size)],
+            [*trained, *outside],
             list(config["training"]["seeds"]),
-            [_dfsc_name(size, headline) for size in sizes],
+            [*(_dfsc_name(size, headline) for size in sizes), *(method.name for method in outside)],
         )
 
     @classmethod
@@ -150,13 +166,27 @@ class Grid(Leaves):
         """A baseline, then the methods that are compared with it."""
         return [method for method in self.methods if method.pairs_with == baseline]
 
+    @property
+    def baselines(self) -> list[Method]:
+        """The methods that others are compared with."""
+        return [method for method in self.methods if method.is_baseline]
+
+    def cell(self, category: str, method: Method, seed: int) -> Cell:
+        """The cell of a seed; the one cell there is, of a method without seeds."""
+        return Cell(category, method.name, seed if method.seeded else NO_SEED)
+
+    def paired_cells(self, cell: Cell) -> list[Cell]:
+        """The baseline's cells that a cell is compared with: that of its seed; all, where it has no seed."""
+        seeds = self.seeds if cell.seed == NO_SEED else [cell.seed]
+        return [Cell(cell.category, self.method(cell.method).pairs_with, seed) for seed in seeds]
+
     def cells(self) -> Iterator[Cell]:
-        """Every training."""
-        for category, name, seed in product(self.categories, self.names, self.seeds):
-            yield Cell(category, name, seed)
+        """Every training, and every run of a method from outside."""
+        for category, method in product(self.categories, self.methods):
+            yield from dict.fromkeys(self.cell(category, method, seed) for seed in self.seeds)
 
     def receipts(self, results: Path) -> list[Path]:
-        """Where the receipt of every training's run lies below `results` (results/<benchmark>), there or not."""
+        """Where the receipt of every cell's run lies below `results` (results/<benchmark>), there or not."""
         return [results / cell.path / CELL_FILES["track"]["receipt"] for cell in self.cells()]
 
 
@@ -185,6 +215,25 @@ def _methods(section: Mapping[str, Any], size: str) -> Iterator[Method]:
         )
 
 
+def _from_outside(config: Mapping[str, Any], first_baseline: str) -> Iterator[Method]:
+    """The methods of the configuration's `methods` and `controls`."""
+    for name, section in config.get("methods", {}).items():
+        by_command = section.get("command") is not None
+        seeded = section.get("seeds", True) if by_command else "{seed}" in str(section.get("maps"))
+        yield Method(
+            name,
+            section["label"],
+            section["label"],
+            section.get("pairs_with") or first_baseline,
+            size="",
+            origin="command" if by_command else "maps",
+            seeded=seeded,
+        )
+    for name in config.get("controls", []):
+        label = f"{name} (control)"
+        yield Method(name, label, label, first_baseline, size="", origin="control", seeded=CONTROLS[name])
+
+
 def _dfsc_name(size: str, quantile: float) -> str:
     return f"dfsc-{size}-q{_in_name(quantile)}"
 
@@ -192,6 +241,11 @@ def _dfsc_name(size: str, quantile: float) -> str:
 def _in_name(value: Any) -> str:
     # Never as 1e-05, whose minus sign would look like the next part's.
     return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
+
+
+def seed_of(text: str) -> int | str:
+    """A cell's seed from text, as paths, tags and tables have it."""
+    return text if text == NO_SEED else int(text)
 
 
 def teacher_path(size: str) -> str:

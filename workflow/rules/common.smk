@@ -1,6 +1,7 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
 #   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
+#   blinded/<category>/{train, validation, test}/   for methods from outside, only while they run
 #   tables/   figures/
 
 import json
@@ -54,12 +55,22 @@ TEACHER = f"{RESULTS}/{grid.teacher_path('{size}')}"
 TEACHER_LOG = f"{LOGS}/{grid.teacher_path('{size}')}"
 
 
+def any_of(names):
+    """A pattern of these names; with none, it matches nothing."""
+    return "|".join(str(name).replace(".", r"\.") for name in names) or "(?!)"
+
+
+# Of these the novelty is drawn, from their models.
+TRAINED = [method.name for method in GRID.methods if not method.is_outside]
+TRAINED_HEADLINES = [name for name in GRID.headlines if name in TRAINED]
+
+
 wildcard_constraints:
-    size="|".join(SIZES),
-    category="|".join(CATEGORIES),
-    method="|".join(name.replace(".", r"\.") for name in GRID.names),
-    declared="|".join(name.replace(".", r"\.") for name in GRID.headlines),
-    seed="|".join(map(str, SEEDS)),
+    size=any_of(SIZES),
+    category=any_of(CATEGORIES),
+    method=any_of(GRID.names),
+    declared=any_of(GRID.headlines),
+    seed=any_of([*SEEDS, grid.NO_SEED]),
 
 
 def made_by(rule):
@@ -70,7 +81,7 @@ def made_by(rule):
 def of_pair(name):
     """An input function: this file of a declared method's baseline and of that method, of the first seed."""
     return lambda wildcards: [
-        FILES[name].format(category=wildcards.category, method=method.name, seed=SEEDS[0])
+        FILES[name].format(**vars(GRID.cell(wildcards.category, method, SEEDS[0])))
         for method in GRID.pair(wildcards.declared)
     ]
 
@@ -94,7 +105,7 @@ def figures():
     return [
         *expand(
             f"{RESULTS}/figures/auroc_over_quantile_{{baseline}}.{{ending}}",
-            baseline=[baseline.name for baseline, _ in GRID.pairs],
+            baseline=[baseline.name for baseline in GRID.baselines],
             ending=["pdf", "png"],
         ),
         *expand(
@@ -104,8 +115,15 @@ def figures():
         ),
         *expand(
             f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst", "novelty", "novelty_over_training"],
+            figure=["heatmaps", "worst"],
             declared=GRID.headlines,
+            category=CATEGORIES,
+            ending=["pdf", "png"],
+        ),
+        *expand(
+            f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
+            figure=["novelty", "novelty_over_training"],
+            declared=TRAINED_HEADLINES,
             category=CATEGORIES,
             ending=["pdf", "png"],
         ),
@@ -113,7 +131,7 @@ def figures():
 
 
 def receipts(wildcards):
-    """One receipt per model of the whole grid."""
+    """One receipt per cell of the whole grid."""
     return GRID.receipts(Path(RESULTS))
 
 

@@ -13,6 +13,8 @@ rule score:
         f"{CELL_LOG}/score.log",
     benchmark:
         f"{CELL_LOG}/score.benchmark.tsv"
+    wildcard_constraints:
+        method=any_of(TRAINED),
     priority: 10
     resources:
         gpu=1,
@@ -32,6 +34,7 @@ rule score:
 rule evaluate:
     input:
         maps=FILES["maps"],
+        scores=FILES["scores"],
         manifest=GROUND_TRUTH,
     output:
         **made_by("evaluate"),
@@ -50,4 +53,4 @@ rule evaluate:
         "evaluate {wildcards.method} on {wildcards.category}, seed {wildcards.seed}"
     shell:
         "dfsc evaluate --dataset {DATASET:q} --category {wildcards.category} --maps {input.maps} "
-        "--output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"
+        "--scores {input.scores} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"

@@ -101,8 +101,9 @@ rule draw_model_heatmaps:
     params:
         stem=lambda wildcards, output: output.heatmaps_pdf.removesuffix(".pdf"),
         label=lambda wildcards: GRID.method(wildcards.method).label,
-        source=config["pretraining"]["images"],
+        # What a method from outside was pretrained on is not known.
+        source=lambda wildcards: f"--source={config['pretraining']['images']}" if wildcards.method in TRAINED else "",
         code=code_digest("heatmaps"),
     shell:
         "dfsc heatmaps {input.maps} --label {params.label:q} --dataset {DATASET:q} --category {wildcards.category} "
-        "--source {params.source} --output {params.stem} > {log} 2>&1"
+        "{params.source} --output {params.stem} > {log} 2>&1"

@@ -68,9 +68,9 @@ rule draw_auroc_over_quantile:
                     "category": "all",
                 },
             )
-            for baseline, _ in GRID.pairs
+            for baseline in GRID.baselines
         ],
-        [f"{RESULTS}/figures/auroc_over_quantile_{baseline.name}.pdf" for baseline, _ in GRID.pairs],
+        [f"{RESULTS}/figures/auroc_over_quantile_{baseline.name}.pdf" for baseline in GRID.baselines],
     log:
         f"{LOGS}/draw_auroc_over_quantile.log",
     params:

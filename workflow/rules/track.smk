@@ -3,12 +3,16 @@
 # Local: GPU jobs write files and never wait for a tracking store.
 
 
+def tracked(wildcards):
+    """What is tracked of a cell: of one from outside there is no model."""
+    made_from = ["model", "record", "curve"] if wildcards.method in TRAINED else ["method_record"]
+    names = [*made_from, "scores", "metrics", "curves_csv", "curves_png", "heatmaps_png"]
+    return {name: FILES[name].format(**wildcards) for name in names}
+
+
 rule track:
     input:
-        **{
-            name: FILES[name]
-            for name in ("model", "record", "curve", "scores", "metrics", "curves_csv", "curves_png", "heatmaps_png")
-        },
+        unpack(tracked),
         manifests=MANIFESTS,
     output:
         **made_by("track"),

@@ -16,6 +16,8 @@ rule train:
         f"{CELL_LOG}/train.log",
     benchmark:
         f"{CELL_LOG}/train.benchmark.tsv"
+    wildcard_constraints:
+        method=any_of(TRAINED),
     # One thread computes, so that the bits do not depend on how many cores the machine has.
     threads: 1
     resources:

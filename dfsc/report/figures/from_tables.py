@@ -38,8 +38,9 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
     them by baseline, as saved.
     """
     figures: dict[str, Figure] = {}
-    for baseline, _ in context.grid.pairs:
-        methods = [method for method in context.grid.paired_with(baseline.name) if not method.changed]
+    for baseline in context.grid.baselines:
+        paired = context.grid.paired_with(baseline.name)
+        methods = [method for method in paired if not (method.changed or method.is_outside)]
         chosen = comparison["method"].isin([method.name for method in methods])
         shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
         if shown.empty and context.partial:

@@ -64,6 +64,8 @@ class Made:
         training = {**images, "checkpoints": out / "checkpoints", "device": "cpu"}
         first, second = (self.model(method, "model.pt") for method in METHODS)
         tables, uri = self.root / "results/made/tables", f"sqlite:///{self.root}/mlflow.db"
+        cell = {"manifest": self.prepared.manifest(), "seed": "0", "scores": out / "scores.csv",
+                "maps": out / "maps.npz", "record": out / "method.json"}  # fmt: skip
         of_each: dict[str, dict[str, Any]] = {
             "synthesize": {"output": out / "data", "settings": json.dumps({**GENERATED, "train": 1})},
             "fetch": {"name": "own", "sources": self.root / "sources.yaml"},
@@ -100,6 +102,12 @@ class Made:
             "novelty-over-training": {"distances": [self.model(method, "feature_distances.npz") for method in METHODS],
                                       "label": ["EfficientAD", "DFSC"], "quantiles": "0.9,0.99",
                                       "output": out / "novelty", "title": "coins"},
+            "method new": {"name": "fresh", "folder": out},
+            "method check": {"name": "mine", "folder": self.root / "methods"},
+            "method blind": {**place, "manifest": [self.prepared.manifest()], "output": out / "blinded"},
+            "method run": {**cell, "command": self.root / "methods/mine/run", "images": self.root / "blinded"},
+            "method import": {**cell, "folder": self.root / "full size/coin_tray"},
+            "method control": {**cell, **place, "name": "oracle"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
         }  # fmt: skip
@@ -166,7 +174,7 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
         files = {"output" if name == "model" else name: output / file for name, file in CELL_FILES["train"].items()}
         trained = {**made.values("train", output), "settings": settings, **files}
         scored = {**made.values("score", output), "model": output / "model.pt"}
-        del scored["full_size_maps"]
+        scored["full_size_maps"] = root / "full size"
         steps = {
             "train": trained,
             "score": scored,
@@ -176,6 +184,13 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
         for command, values in steps.items():
             outcome = made.run(command, values)
             assert outcome.code == 0, outcome.errors
+    begun = {
+        "method new": {"name": "mine", "folder": root / "methods"},
+        "method blind": made.values("method blind", root),
+    }
+    for command, values in begun.items():
+        outcome = made.run(command, values)
+        assert outcome.code == 0, outcome.errors
     tables = made.values("tables", root / "results/made")
     del tables["configfile"], tables["more"]  # as the workflow calls it
     outcome = made.run("tables", {**tables, "grid": GRID.as_text()})
@@ -220,7 +235,8 @@ TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nli
 
 def is_output(command: str, name: str) -> bool:
     """Whether a parameter says where to write."""
-    return name in OUTPUTS or (command, name) in (("score", "maps"), ("train", "distances"))
+    others = (("score", "maps"), ("train", "distances"), ("method new", "folder"))
+    return name in OUTPUTS or (command, name) in others or (command.startswith("method ") and name == "maps")
 
 
 def parameters(kind: str) -> list[tuple[str, str]]:

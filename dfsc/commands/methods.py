@@ -1,0 +1,135 @@
+"""Methods from outside: their images, their runs, maps made elsewhere, and the controls."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dfsc.commands.options import Category, Dataset
+from dfsc.errors import UserError
+
+app = typer.Typer()
+method_app = typer.Typer(no_args_is_help=True, help="Methods from outside: begin one, check it, run it.")
+app.add_typer(method_app, name="method")
+
+Command = Annotated[Path, typer.Option(help="The method's executable; its folder holds its code.")]
+Manifest = Annotated[Path, typer.Option(help="Manifest of the test images, of `dfsc manifest`.")]
+Seed = Annotated[str, typer.Option(help="A whole number, or `none` for a method without seeds.")]
+Scores = Annotated[Path, typer.Option(help="Image scores to write, CSV.")]
+Maps = Annotated[Path, typer.Option(help="Small anomaly maps to write, npz.")]
+Record = Annotated[Path, typer.Option(help="What made them to write, JSON.")]
+Name = Annotated[str, typer.Argument(help="The name of the method's folder.")]
+Methods = Annotated[Path, typer.Option(help="Where the folders of methods lie.")]
+
+
+def named(name: str) -> str:
+    """A method's name. Raises UserError if it cannot be part of a path in results."""
+    if not re.fullmatch("[A-Za-z0-9_]+", name):
+        raise UserError(f"{name}: a method's name consists of letters, digits and _")
+    return name
+
+
+def seed_given(text: str) -> str:
+    """A seed, or NO_SEED. Raises UserError."""
+    from dfsc.settings.grid import NO_SEED
+
+    if text != NO_SEED and not re.fullmatch("[0-9]{1,10}", text):
+        raise UserError(f"--seed: {text!r} is neither a whole number nor {NO_SEED}")
+    return text
+
+
+@method_app.command()
+def blind(
+    dataset: Dataset,
+    category: Category,
+    manifest: Annotated[list[Path], typer.Option(help="Manifests of the images, of `dfsc manifest`; repeatable.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+) -> None:
+    """Copy a category's images under neutral names into the folders train, validation and test."""
+    from dfsc.data.layout import read_manifest
+    from dfsc.files import folder_written_whole
+    from dfsc.outside.blinding import write_blinded
+
+    records = [record for path in manifest for record in read_manifest(path)]
+    with folder_written_whole(output) as folder:
+        write_blinded(dataset / category, records, folder)
+
+
+@method_app.command()
+def run(
+    command: Command,
+    images: Annotated[Path, typer.Option(help="Folder that `dfsc method blind` wrote.")],
+    manifest: Manifest,
+    seed: Seed,
+    scores: Scores,
+    maps: Maps,
+    record: Record,
+    minutes: Annotated[float, typer.Option(min=0, help="After these it is stopped.")] = 60,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that it may use; 0: it computes on the CPU.")] = 0,
+) -> None:
+    """Run a method's command once, check its maps, and keep them as `dfsc score` keeps a model's."""
+    from dfsc.outside.cells import OutsideFiles
+    from dfsc.outside.method import run_method
+
+    run_method(command, images, manifest, seed_given(seed), minutes, gpus, OutsideFiles(scores, maps, record))
+
+
+@method_app.command("import")
+def import_made(
+    folder: Annotated[Path, typer.Option(help="Holds test/<type>/<id>.tiff, as LOCO's official evaluator wants it.")],
+    manifest: Manifest,
+    seed: Seed,
+    scores: Scores,
+    maps: Maps,
+    record: Record,
+) -> None:
+    """Take over anomaly maps that were made elsewhere, and keep them as `dfsc score` keeps a model's."""
+    from dfsc.outside.cells import OutsideFiles, import_maps
+
+    import_maps(folder, manifest, seed_given(seed), OutsideFiles(scores, maps, record))
+
+
+@method_app.command()
+def control(
+    name: Annotated[Literal["random", "oracle"], typer.Argument(help="random: noise. oracle: the ground truth.")],
+    dataset: Dataset,
+    category: Category,
+    manifest: Manifest,
+    seed: Seed,
+    scores: Scores,
+    maps: Maps,
+    record: Record,
+) -> None:
+    """Write maps whose numbers are known: of noise, or of the ground truth itself."""
+    from dfsc.outside.cells import OutsideFiles
+    from dfsc.outside.controls import make_control
+
+    make_control(name, dataset / category, manifest, seed_given(seed), OutsideFiles(scores, maps, record))
+
+
+@method_app.command()
+def new(name: Name, folder: Methods = Path("methods")) -> None:
+    """Write a method's folder that works at once: a run script, its requirements, and a few lines to replace."""
+    from dfsc.outside.scaffold import write_scaffold
+
+    write_scaffold(folder / named(name))
+    print(f"{folder / name}: written; edit method.py, then: dfsc method check {name}")
+
+
+@method_app.command()
+def check(
+    name: Name,
+    folder: Methods = Path("methods"),
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the method is told to compute on.")] = "cpu",
+    minutes: Annotated[float, typer.Option(min=0, help="After these a run is stopped.")] = 10,
+) -> None:
+    """Try a method on generated images, and say in one line what is wrong with it, or what it reaches."""
+    import tempfile
+
+    from dfsc.outside.check import check_method
+
+    command = folder / named(name) / "run"
+    with tempfile.TemporaryDirectory() as work:
+        print(check_method(command, device, 60 * minutes, Path(work)))
+    print(f"add it to a configuration: methods: {{{name}: {{label: {name}, command: {command}}}}}")

@@ -1,0 +1,78 @@
+"""A method's command tried on generated images: what is wrong with it, in one line, before it costs a night."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dfsc.data.layout import ANOMALY_TYPES, FileRecord
+from dfsc.data.manifest import scan_category
+from dfsc.data.synthetic import synthesize
+from dfsc.errors import RunFailed
+from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.maps import SmallMaps
+from dfsc.model.maps import NOT_PADDED
+from dfsc.outside.blinding import neutral_names, write_blinded
+from dfsc.outside.command import require_executable
+from dfsc.outside.method import output_of
+from dfsc.outside.output import Output
+from dfsc.settings.synthetic import CATEGORIES, SyntheticSettings
+
+IMAGES = SyntheticSettings(seed=0, train=10, validation=2, test_good=6, logical=6, structural=6, pretraining=1)
+SHUFFLES = (0, 1)
+TOLERANCE = 0.01  # share of the range of all maps: rounding may depend on the order of images, results may not
+
+
+def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
+    """Run a method twice on generated images, the test images in two orders; say what it reaches.
+
+    `work`: an empty folder for what is needed meanwhile. Raises RunFailed and UserError as `output_of` does, and
+    RunFailed if the results do not follow the images.
+    """
+    require_executable(command)
+    category = CATEGORIES[0]
+    synthesize(work / "data", IMAGES, [category])
+    records = scan_category(work / "data" / category)
+    start = time.monotonic()
+    first, second = (
+        _output(command, work / "data" / category, records, shuffle, device, seconds, work) for shuffle in SHUFFLES
+    )
+    took = time.monotonic() - start
+    refuse_different(command, first, second)
+    evaluation = evaluate_small_maps(
+        work / "data", category, SmallMaps(first.maps, NOT_PADDED), scores=first.scores
+    ).metrics
+    auroc = evaluation["classification"]["auc_roc"]
+    reached = ", ".join(f"{kind.split('_')[0]} {100 * auroc[kind]:.1f}" for kind in ANOMALY_TYPES)
+    return f"{command}: works; image AUROC on {len(first.maps)} generated images: {reached}; {took / 2:.1f} s a run"
+
+
+def _output(
+    command: Path, folder: Path, records: list[FileRecord], shuffle: int, device: str, seconds: float, work: Path
+) -> Output:
+    """A run's maps and scores by the images' own paths."""
+    write_blinded(folder, records, work / f"blinded{shuffle}", shuffle)
+    names = neutral_names(records, "test", shuffle)
+    found = output_of(command, work / f"blinded{shuffle}", list(names.values()), "0", device, seconds, work / "run")
+    scores = None if found.scores is None else {path: found.scores[name] for path, name in names.items()}
+    return Output({path: found.maps[name] for path, name in names.items()}, scores)
+
+
+def refuse_different(command: Path, first: Output, second: Output) -> None:
+    """Raise RunFailed if two runs that differ by the names and order of test images alone do not agree."""
+    low, high = min(one.min() for one in first.maps.values()), max(one.max() for one in first.maps.values())
+    for path, one in first.maps.items():
+        other = second.maps[path]
+        if one.shape != other.shape or np.abs(one - other).max() > TOLERANCE * (high - low):
+            raise RunFailed(f"{command}: {_follows('map')}")
+    if first.scores is not None and second.scores is not None:
+        spread = max(first.scores.values()) - min(first.scores.values())
+        if any(abs(score - second.scores[path]) > TOLERANCE * spread for path, score in first.scores.items()):
+            raise RunFailed(f"{command}: {_follows('score')}")
+
+
+def _follows(what: str) -> str:
+    return (
+        f"a test image's {what} changes when test images are named and ordered otherwise; it must depend on that "
+        "image, the training images and the seed alone"
+    )

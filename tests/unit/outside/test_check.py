@@ -1,0 +1,63 @@
+"""`dfsc method new` writes what works at once; `dfsc method check` says in one line what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from support.command_line import dfsc
+from support.outside_methods import IN_AWK, in_python, write_method
+
+
+def test_a_new_method_works_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert dfsc("method", "new", "mine", "--folder", tmp_path).code == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["method.py", "requirements.txt", "run"]
+    outcome = dfsc("method", "check", "mine", "--folder", tmp_path)
+    assert outcome.code == 0, outcome.errors
+    last = capfd.readouterr().out.splitlines()
+    assert re.search(r"mine/run: works; image AUROC on 18 generated images: logical \d+\.\d, structural", last[-2])
+    assert last[-1].startswith("add it to a configuration: methods: {mine: {label: mine, command: ")
+
+
+def test_a_new_method_never_replaces_one(tmp_path: Path) -> None:
+    assert dfsc("method", "new", "mine", "--folder", tmp_path).code == 0
+    (tmp_path / "mine/method.py").write_text("a week's work")
+    outcome = dfsc("method", "new", "mine", "--folder", tmp_path)
+    assert outcome.code == 2 and "mine: exists; choose another name" in outcome.errors
+    assert (tmp_path / "mine/method.py").read_text() == "a week's work"
+
+
+@pytest.mark.parametrize("name", ["../mine", "my method", "mine-2", ""])
+def test_a_name_that_paths_cannot_carry_is_refused(tmp_path: Path, name: str) -> None:
+    outcome = dfsc("method", "new", name, "--folder", tmp_path / "methods")
+    assert outcome.code == 2 and "letters, digits and _" in outcome.errors
+    assert not list(tmp_path.iterdir())
+
+
+WRONG = {
+    "a map missing": ("[save(i, random.random((3, 3))) for i in images[1:]]", r"test_0000.tiff: is missing; 1 of 18"),
+    "NaN": ("[save(i, [[0, np.nan]]) for i in images]", r"test_\d+.npy: holds NaN or infinite values"),
+    "a crash": ("print('started', flush=True); sys.exit('no GPU')", r"exit code 1; its last lines: started \| no GPU"),
+    "maps of the order": ("[save(i, [[n, 0]]) for n, i in enumerate(images)]", r"a test image's map changes when test"),
+    "scores of the order": (
+        "[save(i, [[i.stat().st_size]]) for i in images]\n"
+        "rows = [f'{i.name},{n}' for n, i in enumerate(images)]\n"
+        "(output / 'scores.csv').write_text('\\n'.join(['name,image_score', *rows, '']))",
+        r"a test image's score changes when test images are named and ordered otherwise",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, fault: str) -> None:
+    lines, told = WRONG[fault]
+    in_python(tmp_path / "wrong", lines)
+    outcome = dfsc("method", "check", "wrong", "--folder", tmp_path)
+    assert outcome.code == 1 and re.match(rf"dfsc: {tmp_path}/wrong/run: ", outcome.errors), outcome.errors
+    assert re.search(told, outcome.errors) and outcome.errors.count("\n") == 1
+
+
+def test_a_method_of_another_language_passes(tmp_path: Path) -> None:
+    write_method(tmp_path / "awk", IN_AWK)
+    outcome = dfsc("method", "check", "awk", "--folder", tmp_path)
+    assert outcome.code == 0, outcome.errors

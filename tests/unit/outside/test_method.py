@@ -1,0 +1,193 @@
+"""A method's run, a folder of maps and the controls become the files of a cell, judged as ours are."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from dfsc.data.layout import read_manifest
+from dfsc.inference.image_scores import read_scores
+from dfsc.inference.maps import read_maps
+from dfsc.model.maps import resize_map
+from dfsc.outside.blinding import neutral_names
+from dfsc.settings.grid import CELL_FILES
+from support.command_line import Outcome, dfsc
+from support.outside_methods import IN_AWK, in_python, write_method
+from support.prepared import Prepared
+
+MEAN = """
+for image in images:
+    pixels = np.asarray(__import__("PIL.Image").Image.open(image), float)
+    save(image, pixels.mean(axis=2)[::8, ::8] / 255 + 100 * int(given["--seed"]))
+"""
+
+
+def cell_files(folder: Path) -> list[object]:
+    """The options that say where to write."""
+    return ["--scores", folder / "scores.csv", "--maps", folder / "maps.npz", "--record", folder / "method.json"]
+
+
+@pytest.fixture(scope="module")
+def blinded(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared category's images under neutral names."""
+    folder = tmp_path_factory.mktemp("blinded") / "images"
+    place = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
+    outcome = dfsc("method", "blind", *place, "--output", folder)
+    assert outcome.code == 0, outcome.errors
+    return folder
+
+
+def run(command: Path, blinded: Path, prepared: Prepared, output: Path, *more: object, seed: object = 3) -> Outcome:
+    """Run a method for a cell."""
+    images = ("--images", blinded, "--manifest", prepared.manifest())
+    return dfsc(*("method", "run", "--command", command, *images, "--seed", seed), *cell_files(output), *more)
+
+
+def judged(prepared: Prepared, cell: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The metrics of a cell."""
+    outcome = dfsc(
+        *("evaluate", "--dataset", prepared.dataset, "--category", prepared.category, "--maps", cell / "maps.npz"),
+        *("--scores", cell / "scores.csv", "--output", cell / "metrics.json", "--curves", cell / "curves"),
+    )
+    assert outcome.code == 0, outcome.errors
+    found: dict[str, dict[str, dict[str, float]]] = json.loads((cell / "metrics.json").read_text())
+    return found
+
+
+def test_maps_come_back_under_their_own_names(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+    outcome = run(in_python(tmp_path / "mean", MEAN), blinded, prepared, tmp_path)
+    assert outcome.code == 0, outcome.errors
+    small, scores = read_maps(tmp_path / "maps.npz"), read_scores(tmp_path / "scores.csv")
+    assert small.padding == "none" and len(small.maps) == len(scores) == 9
+    for path, found in small.maps.items():
+        with Image.open(prepared.dataset / prepared.category / path) as image:
+            pixels = np.asarray(image, float).mean(axis=2)[::8, ::8] / 255 + 300
+            assert found == pytest.approx(pixels.astype(np.float32))
+            full = resize_map(found, image.height, image.width)
+        assert scores[path] == full.max()
+    made = json.loads((tmp_path / "method.json").read_text())
+    assert made["settings"] == {"origin": "command", "command": str(tmp_path / "mean/run"), "seed": "3"}
+    assert made["seconds"] > 0 and made["gpu_seconds"] == 0 and made["hardware"].startswith("CPU (")
+    assert not (tmp_path / ".run_method").exists()
+    judged(prepared, tmp_path)
+
+
+def test_its_own_scores_are_those_that_count(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+    names = neutral_names(read_manifest(prepared.manifest()), "test")
+    wanted = {path: number - 4.5 for number, path in enumerate(sorted(names))}  # good ones first: all are told apart
+    lines = [f"{names[path]},{score}" for path, score in wanted.items()]
+    text = "\n".join(["name,image_score", *lines, ""])
+    method = f"""
+for image in images:
+    save(image, random.random((2, 2)))
+(output / "scores.csv").write_text({text!r})
+"""
+    assert run(in_python(tmp_path / "scored", method), blinded, prepared, tmp_path).code == 0
+    assert read_scores(tmp_path / "scores.csv") == wanted
+    auroc = judged(prepared, tmp_path)["classification"]["auc_roc"]
+    assert auroc == {"logical_anomalies": 1.0, "structural_anomalies": 1.0, "mean": 1.0}
+
+
+def test_a_method_in_shell_and_awk(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+    assert len(IN_AWK.splitlines()) <= 20
+    outcome = run(write_method(tmp_path / "awk", IN_AWK), blinded, prepared, tmp_path, seed="none")
+    assert outcome.code == 0, outcome.errors
+    sizes = {path.name: path.stat().st_size for path in (blinded / "train").iterdir()}
+    mean = sum(sizes.values()) / len(sizes)
+    names = neutral_names(read_manifest(prepared.manifest()), "test")
+    for path, score in read_scores(tmp_path / "scores.csv").items():
+        bytes_of = (blinded / "test" / names[path]).stat().st_size
+        assert score == pytest.approx(abs(bytes_of - mean), abs=0.2)
+    assert {one.tolist()[0][0] for one in read_maps(tmp_path / "maps.npz").maps.values()} == {1.0}
+    judged(prepared, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("print('epoch 1', flush=True); raise SystemExit('no weights')", "exit code 1; its last lines: epoch 1 | no w"),
+        ("[save(image, random.random((3, 3))) for image in images[:4]]", "is missing; 5 of 9 test images have no map"),
+        ("[save(image, [[0.5]]) for image in images]", "every map holds 0.5 everywhere"),
+        ("time.sleep(99)", "was stopped after 0.0095 minutes"),
+    ],
+)
+def test_what_goes_wrong_leaves_nothing(
+    prepared: Prepared, blinded: Path, tmp_path: Path, lines: str, told: str
+) -> None:
+    command, output = in_python(tmp_path / "wrong", lines), tmp_path / "cell"
+    outcome = run(command, blinded, prepared, output, "--minutes", 0.01 if "sleep" in lines else 5)
+    assert outcome.code == 1 and outcome.errors.startswith(f"dfsc: {command}: ")
+    assert told in outcome.errors and outcome.errors.count("\n") == 1
+    assert not list(output.rglob("*"))
+
+
+def test_it_finds_nothing_but_images_where_it_looks(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+    method = """
+import os
+above = {str(path.relative_to(test.parent)) for path in test.parent.rglob("*") if path.is_file()}
+print(sorted(above), os.listdir(), os.environ["CUDA_VISIBLE_DEVICES"] == "", given["--device"])
+raise SystemExit(4)
+"""
+    outcome = run(in_python(tmp_path / "curious", method), blinded, prepared, tmp_path)
+    for word in ("good", "anomal", "000.png'", "mask", "csv"):
+        assert word not in outcome.errors.partition("last lines")[2].replace("_0000.png'", "")
+    assert "[] True cpu" in outcome.errors
+
+
+def test_maps_made_elsewhere(prepared: Prepared, tmp_path: Path) -> None:
+    records = [record for record in read_manifest(prepared.manifest()) if record.path.startswith("test/")]
+    random = np.random.default_rng(0)
+    folder = tmp_path / "theirs"
+    for record in records:
+        file = (folder / record.path).with_suffix(".tiff")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(file, random.random((record.height, record.width)).astype(np.float32))
+    take = ("method", "import", "--folder", folder, "--manifest", prepared.manifest(), "--seed", "none")
+    assert dfsc(*take, *cell_files(tmp_path)).code == 0
+    direct = tmp_path / "direct.json"
+    shutil.copytree(folder, tmp_path / "official" / prepared.category)
+    official = ("--dataset", prepared.dataset, "--category", prepared.category, "--maps", tmp_path / "official")
+    assert dfsc("evaluate", *official, "--output", direct).code == 0
+    assert judged(prepared, tmp_path) == json.loads(direct.read_text())
+
+    (folder / "test/good/000.tiff").rename(folder / "test/good/900.tiff")
+    outcome = dfsc(*take, *cell_files(tmp_path / "again"))
+    assert outcome.code == 2 and "test/good/000.tiff: is missing; 1 of 9" in outcome.errors
+    shutil.copy(folder / "test/good/900.tiff", folder / "test/good/000.tiff")
+    outcome = dfsc(*take, *cell_files(tmp_path / "again"))
+    assert outcome.code == 2 and "900.tiff: there is no test image of that name" in outcome.errors
+
+
+def control(name: str, seed: object, prepared: Prepared, output: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """A control's metrics."""
+    place = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
+    outcome = dfsc("method", "control", name, *place, "--seed", seed, *cell_files(output))
+    assert outcome.code == 0, outcome.errors
+    return judged(prepared, output)
+
+
+def test_the_oracle_is_perfect(prepared: Prepared, tmp_path: Path) -> None:
+    metrics: Any = control("oracle", "none", prepared, tmp_path)
+    assert set(metrics["classification"]["auc_roc"].values()) == {1.0}
+    areas = [area for of_type in metrics["localization"]["auc_spro"].values() for area in of_type.values()]
+    assert len(areas) == 15 and areas == pytest.approx([1.0] * 15, abs=1e-12)
+
+
+def test_random_is_noise_of_its_seed(prepared: Prepared, tmp_path: Path) -> None:
+    means = [control("random", seed, prepared, tmp_path / str(seed))["classification"] for seed in range(12)]
+    values = [one["auc_roc"]["mean"] for one in means]
+    assert len(set(values)) > 3 and np.mean(values) == pytest.approx(0.5, abs=0.15)
+    before = (tmp_path / "3/scores.csv").read_bytes()
+    control("random", 3, prepared, tmp_path / "again")
+    assert (tmp_path / "again/scores.csv").read_bytes() == before != (tmp_path / "4/scores.csv").read_bytes()
+
+
+def test_a_cells_files_have_the_names_that_the_grid_gives(prepared: Prepared, tmp_path: Path) -> None:
+    control("random", 0, prepared, tmp_path)
+    for rule in ("run_method", "score", "evaluate"):
+        assert all((tmp_path / file).exists() for file in CELL_FILES[rule].values())
