@@ -24,7 +24,7 @@ def content(category):
 @functools.cache
 def arranged_content(category):
     """The content of a category that is arranged, and what its folders are said to be."""
-    if workflow.dryrun and not Path(marker_of(SOURCE).format(category=category)).exists():
+    if workflow.dryrun and not Path(marker_of(SOURCE, category)).exists():
         return ""
     if SOURCE == "images":
         images = build(OwnImages, config["dataset"]["images"][category])
