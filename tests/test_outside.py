@@ -1,0 +1,108 @@
+"""A method from outside through the real workflow, in shell and awk, beside one that crashes and both controls."""
+
+import subprocess
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from support.checkout import Checkout, job_counts
+from support.figures import check_figure
+from support.outside_methods import IN_AWK, in_python, write_method
+
+AWK = {"label": "In awk", "command": "methods/awk/run", "seeds": False}
+OVERLAY: dict[str, Any] = {"methods": {"awk": AWK}, "controls": ["random", "oracle"]}
+CELLS = ("awk/seednone", "random/seed0", "oracle/seednone")
+
+
+def run(checkout: Checkout, overlay: dict[str, Any], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the smallest configuration with this laid over it."""
+    (checkout.root / "outside.yaml").write_text(yaml.safe_dump(overlay))
+    return checkout.snakemake("--configfile", "tests/smallest.yaml", "outside.yaml", *arguments)
+
+
+@pytest.fixture(scope="module")
+def outside(checkout: Checkout) -> Checkout:
+    """The smallest benchmark, and then these methods; first beside one that crashes."""
+    write_method(checkout.root / "methods/awk", IN_AWK)
+    in_python(checkout.root / "methods/crash", "sys.exit('no weights.pt')")
+    crash = {"label": "Crashing", "command": "methods/crash/run"}
+    failed = run(checkout, {**OVERLAY, "methods": {"crash": crash, "awk": AWK}})
+    assert failed.returncode == 1
+    told = f"dfsc: {checkout.root}/methods/crash/run: ended with exit code 1; its last lines: no weights.pt"
+    assert told in failed.stdout and "Error in rule run_method" in failed.stdout
+    for cell in CELLS:
+        assert (checkout.root / "results/smallest/coin_tray" / cell / "run.json").exists(), "only one cell fails"
+    assert not list((checkout.root / "results/smallest/coin_tray/crash/seed0").iterdir())
+    finished = run(checkout, OVERLAY)
+    assert finished.returncode == 0, finished.stdout
+    assert not {"train", "score", "blind", "run_method", "make_control"} & job_counts(finished).keys()
+    return checkout
+
+
+def test_all_stand_in_the_same_tables(outside: Checkout) -> None:
+    tables = outside.root / "results/smallest/tables"
+    runs = pd.read_csv(tables / "runs.csv").set_index("method")
+    assert list(runs["seed"]) == ["0", "0", "none", "0", "none"]
+    for name, value in runs.loc["oracle"].items():
+        if str(name).startswith(("image_auroc", "au_spro")):
+            assert value == pytest.approx(1, abs=1e-12) or pd.isna(value), name
+    for table in ("table1_image_auroc", "table2_au_spro"):
+        text = (tables / f"{table}.md").read_text()
+        assert all(label in text for label in ("| EfficientAD-tiny", "| In awk", "| random (control)", "| oracle"))
+        assert "Without seeds, so that one run is compared with each of the baseline's: In awk, oracle" in text
+    shown = outside.root / "results/smallest"
+    for figure in ("score_histograms_awk", "heatmaps_awk_coin_tray", "worst_oracle_coin_tray"):
+        check_figure(shown / "figures" / figure)
+    assert not (shown / "figures/novelty_awk_coin_tray.png").exists()
+    assert not (shown / "blinded/coin_tray").exists()
+
+
+def test_mlflow_holds_them_with_the_same_metrics(outside: Checkout) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{outside.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("smallest")
+    assert experiment is not None
+    runs = {run.data.tags["method"]: run for run in client.search_runs([experiment.experiment_id])}
+    ours, theirs = runs["efficientad-tiny"].data, runs["awk"].data
+    assert {name for name in theirs.metrics if not name.startswith("difference.")} == {
+        name for name in ours.metrics if not name.startswith("loss/")
+    }
+    assert theirs.tags["data_digest"] == ours.tags["data_digest"] and theirs.tags["seed"] == "none"
+    assert theirs.tags["paired_baseline"] == runs["efficientad-tiny"].info.run_id
+    assert theirs.params["command"] == "methods/awk/run" and "pretraining_images" not in theirs.tags
+    names = {file.path for file in client.list_artifacts(runs["awk"].info.run_id)}
+    assert {"method.json", "metrics.json", "scores.csv", "heatmaps.png", "curves"} <= names
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["status", "--configfile", "tests/smallest.yaml", "outside.yaml"], ["awk", "5 models", "5 done"]),
+        (["show", "results/smallest"], ["In awk", "oracle (control)"]),
+        (["compare", "results/smallest", "--method", "awk"], ["In awk against EfficientAD-tiny."]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_commands_show_them(outside: Checkout, command: list[str], words: list[str]) -> None:
+    run(outside, OVERLAY, "--dry-run")
+    shown = subprocess.run(
+        ["dfsc", *command], cwd=outside.root, env=outside.environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(word in " ".join(shown.split()) for word in words), shown
+
+
+def test_an_edit_runs_this_method_again_and_no_other(outside: Checkout) -> None:
+    assert job_counts(run(outside, OVERLAY, "--dry-run")) == {}
+    other = {"label": "Other", "command": "methods/crash/run"}
+    added = job_counts(run(outside, {**OVERLAY, "methods": {"awk": AWK, "other": other}}, "--dry-run"))
+    assert added["blind"] == added["run_method"] == added["evaluate"] == 1
+    needs = {**AWK, "mem_mb": 123, "runtime": 2, "gpu": 1}
+    assert job_counts(run(outside, {**OVERLAY, "methods": {"awk": needs}}, "--dry-run")) == {}
+    command = outside.root / "methods/awk/run"
+    command.write_text(command.read_text() + "# more\n")
+    edited = job_counts(run(outside, OVERLAY, "--dry-run"))
+    assert edited["blind"] == edited["run_method"] == edited["evaluate"] == edited["track"] == 1
+    assert not {"train", "score", "make_control", "manifest"} & edited.keys()
