@@ -126,8 +126,8 @@ def _check_bounded(curve: list[CurveRow]) -> None:
         largest = max((name for name in curve[-1] if name != "step"), key=lambda name: curve[-1][name])
         raise RunFailed(
             f"the training diverged: by step {curve[-1]['step']}, the losses are {last / first:.1g} times those of the "
-            f"first steps (`{largest}` is {curve[-1][largest]:.1g}); lower the learning rate, or the margin or weight of "
-            "a constraint that pushes without end"
+            f"first steps (`{largest}` is {curve[-1][largest]:.1g}); lower the learning rate, or the margin or weight "
+            "of a constraint that pushes without end"
         )
 
 
