@@ -44,7 +44,7 @@ class Category:
         bounds = np.cumsum([0.0, *SHARES.values()]).round(2) * number
         self.folder = folder
         self.images = [
-            LabelledImage(name, f"{index:03d}.png", width, height)
+            LabelledImage(name, f"{index:03d}.png", width, height, has_masks=name != "good")
             for name, (start, stop) in zip(SHARES, itertools.pairwise(bounds.astype(int)), strict=True)
             for index in range(stop - start)
         ]

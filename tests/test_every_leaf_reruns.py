@@ -89,7 +89,10 @@ CELLS: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
     "controls": ({"controls": ["random"]}, {"random"}, OF_TABLES),
 }  # fmt: skip
 # Of other sources of images than the generated: their commands are in test_rules.py.
-OF_OTHER_SOURCES = {"dataset.original", "dataset.mask_threshold", "dataset.large_masks", "teacher.published"}
+OF_OTHER_SOURCES = {
+    "dataset.original", "dataset.images", "dataset.split.validation", "dataset.split.test", "dataset.split.seed",
+    "dataset.mask_threshold", "dataset.large_masks", "teacher.published",
+}  # fmt: skip
 ALL = dict(leaves(Configuration))
 ALONE = [name for name in ALL if name not in {*TOGETHER, *CELLS, *OF_OTHER_SOURCES}]
 

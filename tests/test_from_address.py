@@ -12,7 +12,6 @@ from typing import Literal
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 from dfsc.data.layout import read_manifest
 from dfsc.data.manifest import COLUMNS
@@ -153,47 +152,3 @@ def test_published_counts_are_checked(tmp_path: Path) -> None:
     )
     assert run.returncode == 2
     assert run.stderr == "dfsc: coin_tray/test/good: holds 3 images, but 4 are published; fetch it again\n"
-
-
-def test_mvtec_ads_layout_by_configuration_alone(tmp_path: Path) -> None:
-    synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **{**COUNTS, "train": 10}), PARTS)
-    made, original = tmp_path / "made/coin_tray", tmp_path / "mvtec_ad/coins"
-    for folder in ("train/good", "test/good"):
-        shutil.copytree(made / folder, original / folder)
-    shutil.copytree(made / "test/structural_anomalies", original / "test/damaged")
-    for masks in (made / "ground_truth/structural_anomalies").iterdir():
-        mask = original / f"ground_truth/damaged/{masks.name}_mask.png"
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        soft = Image.open(masks / "000.png").resize((99, 99)).resize((320, 240), Image.Resampling.BILINEAR)
-        soft.save(mask)  # greys at its edges
-    for folder, file in (("test/damaged", "000"), ("ground_truth/damaged", "000_mask"), ("test/good", "000")):
-        (original / folder / f"{file}.png").rename(original / folder / f"part 7, {file}.PNG")
-    checkout = Checkout.new(tmp_path / "checkout")
-    small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
-    own = {
-        "benchmark": "own",
-        "dataset": {
-            "source": "mvtec_ad",
-            "original": str(original.parent),
-            "folder": "data/arranged",
-            "categories": ["coins"],
-            "mask_threshold": 20,
-        },
-        "pretraining": {"images": "other", "folder": str(tmp_path / "made/pretraining")},
-    }
-    (checkout.root / "own.yaml").write_text(yaml.safe_dump({**small, **own}))
-    run = checkout.snakemake("--configfile", "own.yaml")
-    assert run.returncode == 0, run.stdout
-    assert "part 7, 000.PNG" in (checkout.root / "results/own/tables/scores.csv").read_text()
-    table = (checkout.root / "results/own/tables/table1_image_auroc.md").read_text()
-    assert "structural" in table and "other (6 images)" in table
-    metrics = json.loads((checkout.root / "results/own/coins/efficientad-tiny/seed0/metrics.json").read_text())
-    assert set(metrics["classification"]["auc_roc"]) == {"structural_anomalies", "mean"}
-    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml").stdout
-    for image in original.rglob("*"):
-        image.touch()
-    assert "Nothing to be done" in checkout.snakemake("--configfile", "own.yaml", "--dry-run").stdout
-    mask = next(original.glob("ground_truth/damaged/*"))
-    mask.write_bytes(mask.read_bytes() + b"more")
-    planned = job_counts(checkout.snakemake("--configfile", "own.yaml", "--dry-run"))
-    assert planned["arrange"] == 1 and planned["manifest"] == 3

@@ -22,7 +22,7 @@ TRAINING = {
     "learning_rate_drop_after": 0.8, "learning_rate_drop_factor": 0.3, "hard_quantile": 0.95, "jitter": 0.25,
     "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
 }  # fmt: skip
-READING = {"margin": 1.5, "margin_unit": "absolute", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
+READING = {"margin": 1.5, "margin_unit": "threshold", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
            "autoencoder_loss_over": "all"}  # fmt: skip
 GRID: dict[str, Any] = {
     "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
@@ -32,6 +32,8 @@ GRID: dict[str, Any] = {
     "tracking": {"uri": "http://127.0.0.1:5000"},
     "pretraining": {"images": "other", "folder": "my photos"},
 }
+SPLIT = {"validation": 0.2, "test": 0.3, "seed": 4}
+PHOTOS = {"good": ["it's ok", "ok"], "test_good": [], "bad": {"bent": {"images": "bent", "type": "logical"}}}
 COUNTS = {"seed": 1, "train": 4, "validation": 2, "test_good": 3, "logical": 3, "structural": 3, "pretraining": 6}
 OUTSIDE: dict[str, Any] = {
     "methods": {
@@ -43,8 +45,10 @@ OUTSIDE: dict[str, Any] = {
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "own": {**GRID, "dataset": {"source": "folder", "folder": "my images", "categories": ["bolts", "01"],
                                 "large_masks": True}},
-    "ad": {**GRID, "dataset": {"source": "mvtec_ad", "original": "their images", "folder": "arranged",
-                               "categories": ["bolts"], "mask_threshold": 128}},
+    "ad": {**GRID, "dataset": {"source": "visa", "original": "their images", "folder": "arranged",
+                               "categories": ["bolts"], "split": SPLIT, "mask_threshold": 128}},
+    "photos": {**GRID, "dataset": {"source": "images", "images": {"bolts": PHOTOS}, "folder": "arranged",
+                                   "categories": ["bolts"], "split": SPLIT, "large_masks": True}},
     "drawn": {**GRID, "dataset": {"source": "generated", "folder": "data/drawn", "categories": ["coin_tray"],
                                   "generated": COUNTS},
               "pretraining": {"images": "generated", "folder": "data/drawn/pretraining"},
@@ -134,7 +138,11 @@ EXPECTED: dict[Key, str] = {
         for part in ("coin_tray", "pretraining")
     },
     ("ad", "arrange", of(category="bolts")): (
-        "dfsc arrange --folder 'their images'/bolts --output arranged/bolts --mask-threshold 128"
+        f"dfsc arrange --layout visa --folder 'their images/bolts' --split {as_json(SPLIT)} --output arranged/bolts "
+        "--mask-threshold 128"
+    ),
+    ("photos", "arrange", of(category="bolts")): (
+        f"dfsc arrange --images {as_json(PHOTOS)} --split {as_json(SPLIT)} --output arranged/bolts --large-masks"
     ),
     **{
         (name, "manifest", of(category=category, part=part)): (
@@ -292,7 +300,7 @@ EXPECTED: dict[Key, str] = {
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
-    """Every job of the four configurations, in a checkout where nothing has run."""
+    """Every job of the configurations, in a checkout where nothing has run."""
     checkout = Checkout.new(tmp_path_factory.mktemp("planned"))
     (checkout.root / "given").mkdir()
     (checkout.root / "given/small.pth").touch()

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from dfsc.commands.options import Category, Dataset, Output, Settings, progress_bar
+from dfsc.errors import UserError
 
 app = typer.Typer()
 Part = Literal["training", "test", "ground_truth"]  # `changes.PARTS`
+Layout = Literal["mvtec_ad", "mvtec_ad_2", "visa", "btad"]  # `layouts.LAYOUTS`
 LargeMasks = Annotated[bool, typer.Option("--large-masks", help="Allow masks of more than half of their image.")]
 
 
@@ -41,17 +43,30 @@ def fetch(
 
 @app.command()
 def arrange(
-    folder: Annotated[Path, typer.Option(help="One category's folder in MVTec AD's layout.")],
     output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write; must not exist.")],
+    split: Annotated[str, typer.Option(help="Shares of the good images that validate and test, JSON or file.")],
+    layout: Annotated[Layout | None, typer.Option(help="Of the public data set that --folder is of.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="One category's folder of it.")] = None,
+    images: Annotated[str | None, typer.Option(help="Instead: which folders are what, JSON or file.")] = None,
     mask_threshold: Annotated[
         int | None, typer.Option(min=1, help="Grey value from which on a mask marks defect; without it, no greys.")
     ] = None,
     large_masks: LargeMasks = False,
 ) -> None:
-    """Arrange a category in MVTec AD's layout as one in LOCO's: structural anomalies only."""
-    from dfsc.data.mvtec_ad import arrange as write_category
+    """Arrange a category of another layout, or of images of your own, in LOCO's layout."""
+    from dfsc.data.arranging import arrange as write_category
+    from dfsc.data.layouts import LAYOUTS
+    from dfsc.data.own_images import list_own_images
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.own_images import OwnImages, SplitSettings
 
-    write_category(folder, output, mask_threshold, large_masks)
+    if images is not None and layout is None and folder is None:
+        listing = list_own_images(read_settings(images, OwnImages))
+    elif images is None and layout is not None and folder is not None:
+        listing = LAYOUTS[layout](folder)
+    else:
+        raise UserError("arrange: give --layout with --folder, or --images")
+    write_category(listing, output, read_settings(split, SplitSettings), mask_threshold, large_masks)
 
 
 @app.command()

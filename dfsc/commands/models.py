@@ -1,16 +1,19 @@
 """Models: teacher, training, anomaly maps and their evaluation."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dfsc.commands.options import (
+    AllThreads,
     Category,
     Checkpoints,
     Dataset,
     Device,
     Output,
+    PaddingName,
     ProgressTo,
     Seconds,
     Settings,
@@ -24,6 +27,7 @@ from dfsc.settings.teacher import PublishedSize
 Curve = Annotated[Path, typer.Option(help="Training curve to write, CSV.")]
 Record = Annotated[Path, typer.Option(help="What it was made from to write, JSON.")]
 PretrainingFolder = Annotated[Path, typer.Option(help="Where the images of the index lie.")]
+NOT_ALL_ACCEPTED = 3  # of `dfsc predict`; not 1, with which a crash ends
 app = typer.Typer()
 teacher_app = typer.Typer(no_args_is_help=True, help="Pretrain a teacher, or take over a published one.")
 app.add_typer(teacher_app, name="teacher")
@@ -38,7 +42,7 @@ def pretrain(
     curve: Curve,
     record: Record,
     checkpoints: Checkpoints,
-    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random.")] = None,
+    backbone_weights: Annotated[Path | None, typer.Option(help="State dict, unless random or of a package.")] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 0,
@@ -203,3 +207,30 @@ def evaluate(
         from dfsc.report.figures.curves import write_curves
 
         write_curves(curves, evaluation)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Written by `dfsc train`.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders; - for a list of paths on standard input.")],
+    output: Annotated[Path, typer.Option(help="Folder for predictions.csv and heatmaps.")],
+    false_alarm_rate: Annotated[float, typer.Option(help="Share of good images that may be rejected.")] = 0.05,
+    padding: PaddingName = "zero",
+    heatmaps: Annotated[bool, typer.Option(help="Draw each image's anomaly map over it.")] = True,
+    device: Device = "auto",
+    threads: AllThreads = None,
+) -> None:
+    """Judge new images: accept or reject each. Exit code 0: all accepted; 3: some rejected or unreadable."""
+    from dfsc.inference.detector import Detector
+    from dfsc.inference.predict import listed_images, run_prediction
+    from dfsc.model.trained import load_model
+    from dfsc.training.device import choose_device
+
+    listed = listed_images(images)
+    cores = threads or len(os.sched_getaffinity(0))
+    detector = Detector(load_model(model), false_alarm_rate, padding, choose_device(device, cores))
+    print(detector.promise)
+    summary = run_prediction(model, detector, listed, output, heatmaps, cores, progress_bar("images"))
+    print(summary)
+    if not summary.all_accepted:
+        raise typer.Exit(NOT_ALL_ACCEPTED)

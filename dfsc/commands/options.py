@@ -9,10 +9,13 @@ import typer
 
 from dfsc.errors import UserError
 from dfsc.settings.leaves import DeviceName
+from dfsc.settings.scoring import Padding
 
 Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON file, or JSON text.")]
 Device = Annotated[DeviceName, typer.Option(help="auto: cuda, where there is one. CUDA_VISIBLE_DEVICES chooses a GPU.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of computing on a CPU; they shape the last bits.")]
+AllThreads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; without it, one for each core.")]
+PaddingName = Annotated[Padding, typer.Option("--padding", help="Of a map's border, as `inference.padding`.")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images ahead; 0 decodes in between.")]
 Checkpoints = Annotated[Path, typer.Option(help="Folder of checkpoints, to go on from after an interruption.")]
 Seconds = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")]

@@ -6,7 +6,7 @@ seen last.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +16,7 @@ from dfsc.data.images import is_hidden
 from dfsc.errors import UserError
 from dfsc.files import digest_of, read_json, sha256_of, write_json
 
-# What is read of a category in LOCO's layout or in MVTec AD's: files and folders below the category's.
+# What is read of a category in LOCO's layout: files and folders below the category's.
 PARTS = {
     "training": ("train", "validation"),
     "test": ("test",),
@@ -38,10 +38,26 @@ def category_content(folder: Path, seen: Path, keep: bool) -> dict[str, str]:
     Raises UserError naming a file that cannot be read.
     """
     before: dict[str, list[Any]] = _seen(seen)
-    files = before if not folder.is_dir() else _looked_at(folder, before)
+    places = {name: folder / name for names in PARTS.values() for name in names}
+    files = before if not folder.is_dir() else _looked_at(places, before)
     if keep and files != before:
         write_json(seen, files)
     return {part: digest_of({path: state[-1] for path, state in files.items() if is_of(part, path)}) for part in PARTS}
+
+
+def arranged_content(places: Mapping[str, Path], seen: Path, keep: bool) -> str:
+    """Digest of the files at or below `places`, name -> folder or file: of names and bytes, wherever the places are.
+
+    `seen` and `keep` as for `category_content`; a place that is gone counts as it was seen last.
+    """
+    before: dict[str, list[Any]] = _seen(seen)
+    gone = [name for name, place in places.items() if not place.exists()]
+    files = _looked_at(places, before) | {
+        path: state for path, state in before.items() if any(f"{path}/".startswith(f"{name}/") for name in gone)
+    }
+    if keep and files != before:
+        write_json(seen, files)
+    return digest_of({path: state[-1] for path, state in files.items()})
 
 
 def pretraining_content(folder: Path, seen: Path, keep: bool) -> str:
@@ -51,7 +67,7 @@ def pretraining_content(folder: Path, seen: Path, keep: bool) -> str:
         return str(before.get("digest", "missing"))
     if before.get("files", 0) > LARGE and _folder_times(folder, before["folders"]) == before["folders"]:
         return str(before["digest"])
-    files = {path: state.st_size for path, state in _files(folder)}
+    files = {path: state.st_size for path, _, state in _files(folder)}
     holding = {path.rpartition("/")[0] for path in files}
     folders = {"."} | holding | {str(above) for path in holding for above in Path(path).parents}
     found = {"digest": digest_of(files), "files": len(files), "folders": _folder_times(folder, folders)}
@@ -60,15 +76,13 @@ def pretraining_content(folder: Path, seen: Path, keep: bool) -> str:
     return str(found["digest"])
 
 
-def _looked_at(folder: Path, before: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    states = {
-        path: [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-        for name in sorted({name for names in PARTS.values() for name in names})
-        for path, state in _files(folder / name, name)
-    }
+def _looked_at(places: Mapping[str, Path], before: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The files below `places`, as `<name of the place>/<path>` -> [size, two times, digest]."""
+    found = {path: (file, state) for name in sorted(places) for path, file, state in _files(places[name], name)}
+    states = {path: [state.st_size, state.st_mtime_ns, state.st_ctime_ns] for path, (_, state) in found.items()}
     changed = [path for path, state in states.items() if before.get(path, [None])[:-1] != state]
     with ThreadPoolExecutor(READERS) as pool:
-        digests = dict(zip(changed, pool.map(lambda path: _digest(folder / path), changed), strict=True))
+        digests = dict(zip(changed, pool.map(lambda path: _digest(found[path][0]), changed), strict=True))
     return {path: [*state, digests.get(path) or before[path][-1]] for path, state in states.items()}
 
 
@@ -79,20 +93,20 @@ def _digest(file: Path) -> str:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def _files(top: Path, name: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """The files at or below `top`, sorted, as (path that begins with `name`, state); none if it does not exist.
+def _files(top: Path, name: str = "") -> Iterator[tuple[str, Path, os.stat_result]]:
+    """The files at or below `top`, sorted, as (path that begins with `name`, file, state); none if it does not exist.
 
     Hidden ones are left out, as well as what a file manager or a notebook leaves behind.
     """
     try:
         if top.is_file():
-            yield name, top.stat()
+            yield name, top, top.stat()
         for folder, folders, files in os.walk(top, followlinks=True, onerror=_refuse):
             folders[:] = sorted(sub for sub in folders if not is_hidden(sub) and not _leads_up(Path(folder, sub)))
             for file in sorted(files):
                 path = Path(folder, file)
                 if not is_hidden(file) and path.exists():
-                    yield Path(name, path.relative_to(top)).as_posix(), path.stat()
+                    yield Path(name, path.relative_to(top)).as_posix(), path, path.stat()
     except OSError as error:
         _refuse(error)
 

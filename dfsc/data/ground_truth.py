@@ -17,12 +17,16 @@ LARGE = 0.5  # share of a mask's pixels: more is as likely the normal part, mark
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A test image: `folder` is 'good' or its anomaly type; `name` is its file's; size in pixels, upright."""
+    """A test image: `folder` is 'good' or its anomaly type; `name` is its file's; size in pixels, upright.
+
+    has_masks: whether its regions are known; if not, no more is known of it than that it is anomalous.
+    """
 
     folder: str
     name: str
     width: int
     height: int
+    has_masks: bool
 
     @property
     def stem(self) -> str:
@@ -47,8 +51,9 @@ class Region:
 def list_test_images(category_folder: Path) -> list[LabelledImage]:
     """The test images of a category, by folder, then by name. Only the files' headers are read.
 
-    Raises UserError naming the folder or file: a folder without images, a file that is no image, masks without an
-    image, and whatever would be left out (see `dfsc.data.images`).
+    All images of an anomaly type have masks, or none has: then no folder of masks is there for the type.
+    Raises UserError naming the folder or file: no good images, a file that is no image, masks without an image, and
+    whatever would be left out (see `dfsc.data.images`).
     """
     require_folders(category_folder / "test", TEST_FOLDERS)
     require_folders(category_folder / "ground_truth", ANOMALY_TYPES)
@@ -57,17 +62,16 @@ def list_test_images(category_folder: Path) -> list[LabelledImage]:
         files = image_files(category_folder / "test" / folder)
         if not files and folder == "good":
             raise UserError(f"{category_folder / 'test' / folder}: holds no image; the metrics need at least one")
-        images += [LabelledImage(folder, file.name, *image_size(file)) for file in files]
+        mask_folders = visible(category_folder / "ground_truth" / folder)
+        images += [LabelledImage(folder, file.name, *image_size(file), bool(mask_folders)) for file in files]
         stems = {file.stem for file in files}
-        for masks in visible(category_folder / "ground_truth" / folder):
+        for masks in mask_folders:
             if not masks.is_dir():
                 raise UserError(f"{masks}: would be left out; masks lie in a folder that is named as their image")
             if masks.name not in stems:
                 raise UserError(
                     f"{masks}: holds masks, but there is no image of that name in {category_folder / 'test' / folder}"
                 )
-    if not any(image.folder in ANOMALY_TYPES for image in images):
-        raise UserError(f"{category_folder / 'test'}: holds no anomalous image; the metrics need at least one")
     return images
 
 
@@ -77,15 +81,18 @@ def mask_files(category_folder: Path, folder: str, stem: str) -> list[Path]:
 
 
 def read_regions(category_folder: Path, image: LabelledImage, defects: Mapping[int, Defect]) -> list[Region]:
-    """The regions of an image, one per mask file, by file name; none for a good image.
+    """The regions of an image, one per mask file, by file name; none for one without masks.
 
-    `defects` is what `dfsc.data.layout.read_defects` returns. Raises UserError naming the file: no mask, a mask of
-    another size than its image, with several grey values or none besides 0, or whose grey value `defects` lacks.
+    `defects` is what `dfsc.data.layout.read_defects` returns. Raises UserError naming the file: no mask where others of
+    the type have some, a mask of another size than its image, with several grey values or none besides 0, or whose grey
+    value `defects` lacks.
     """
     files = mask_files(category_folder, image.folder, image.stem)
-    if not files and image.folder in ANOMALY_TYPES:
+    if not files and image.has_masks:
         folder = category_folder / "ground_truth" / image.folder / image.stem
-        raise UserError(f"{image.path}: has no mask; expected at least one image in {folder}")
+        raise UserError(
+            f"{image.path}: has no mask; expected at least one image in {folder}, since other {image.folder} have masks"
+        )
     return [_read_region(file, image, defects) for file in files]
 
 
@@ -104,8 +111,8 @@ def read_mask(file: Path, size: tuple[int, int], image: str, threshold: int | No
     marked = np.count_nonzero(grey == grey.max()) if grey.max() > 0 else 0
     if not marked or marked != np.count_nonzero(grey):
         raise UserError(
-            f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one (in MVTec "
-            "AD's layout, `mask_threshold` in `dataset` says from which value on grey is defect)"
+            f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one (outside "
+            "LOCO's layout, `mask_threshold` in `dataset` says from which value on grey is defect)"
         )
     return grey
 

@@ -5,6 +5,9 @@ Layout (Bergmann et al., IJCV 2022), below a category's folder:
                                                  or any other image format (see `dfsc.data.images`)
     ground_truth/<anomaly type>/NNN/KKK.png      one file per defect region; grey value = defect type, 0 = normal
     defects_config.json                          [{defect_name, pixel_value, saturation_threshold, relative_saturation}]
+
+Beyond LOCO, a category may lack an anomaly type, all anomalies, or the masks of a type; and it may have anomalies whose
+type nobody said, in `untyped_anomalies`. What is absent is not measured.
 """
 
 import csv
@@ -20,10 +23,12 @@ from pathlib import Path
 from dfsc.errors import UserError
 from dfsc.files import read_json, read_lines, reading, write_text
 
-ANOMALY_TYPES = ("logical_anomalies", "structural_anomalies")
+LOCO_TYPES = ("logical_anomalies", "structural_anomalies")
+UNTYPED = "untyped_anomalies"  # ours: anomalies of images that do not say whether they are logical or structural
+ANOMALY_TYPES = (*LOCO_TYPES, UNTYPED)
 WHOLE = "(all of the above)"  # no path of a file: these have a folder
 TEST_FOLDERS = ("good", *ANOMALY_TYPES)
-REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")  # and anomalous images of one type at least
+REQUIRED_FOLDERS = ("train/good", "validation/good", "test/good")
 IMAGE_FOLDERS = ("train/good", "validation/good", *(f"test/{folder}" for folder in TEST_FOLDERS))
 
 

@@ -4,12 +4,13 @@ import csv
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 from dfsc.data.changes import is_of
 from dfsc.data.ground_truth import LabelledImage, list_test_images, mask_files, read_regions, refuse_large
 from dfsc.data.images import decode_image, image_files, require_folders
-from dfsc.data.layout import ANOMALY_TYPES, IMAGE_FOLDERS, REQUIRED_FOLDERS, FileRecord, images_of, read_defects
+from dfsc.data.layout import IMAGE_FOLDERS, REQUIRED_FOLDERS, FileRecord, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.files import reading
 
@@ -39,8 +40,10 @@ def scan_category(
     for folder in REQUIRED_FOLDERS:
         if not image_files(category_folder / folder):
             raise UserError(f"{category_folder / folder}: holds no image; the split must not be empty")
-    defects = read_defects(category_folder / "defects_config.json")
     labelled = {image.path: image for image in list_test_images(category_folder)}
+    config = category_folder / "defects_config.json"
+    without = not config.exists() and not any(image.has_masks for image in labelled.values())
+    defects = {} if without else read_defects(config)
     plain: dict[str, bool] = {}  # path -> whether the image is of one colour
 
     def check(file: Path) -> list[FileRecord]:
@@ -49,7 +52,7 @@ def scan_category(
             decoded = decode_image(file)
             listed.append(_record(category_folder, file, decoded.size))
             plain[path] = all(channel.getextrema()[0] == channel.getextrema()[1] for channel in decoded.split())
-        if is_of(part, "ground_truth") and path in labelled and labelled[path].folder in ANOMALY_TYPES:
+        if is_of(part, "ground_truth") and path in labelled and labelled[path].has_masks:
             listed += masks_of(labelled[path])
         return listed
 
@@ -61,8 +64,7 @@ def scan_category(
         return [_record(category_folder, mask, (image.width, image.height)) for mask in masks]
 
     files = [file for folder in IMAGE_FOLDERS for file in image_files(category_folder / folder)]
-    config = category_folder / "defects_config.json"
-    records = [_record(category_folder, config, (0, 0))] if is_of(part, config.name) else []
+    records = [_record(category_folder, config, (0, 0))] if is_of(part, config.name) and not without else []
     with ThreadPoolExecutor(workers) as pool:
         for done, checked in enumerate(pool.map(check, files), start=1):
             records += checked
@@ -95,13 +97,13 @@ def check_counts(
     if category not in rows:
         raise UserError(f"{published}: has no category {category}; it has {', '.join(rows)}")
     row = rows[category]
-    for folder, column in zip(IMAGE_FOLDERS, COLUMNS, strict=True):
+    for folder, column in zip_longest(IMAGE_FOLDERS, COLUMNS, fillvalue=""):
         if not is_of(part, folder):
             continue
-        images = images_of(records, folder)
-        if len(images) != row[column]:
+        images, expected = images_of(records, folder), row.get(column, 0)
+        if len(images) != expected:
             raise UserError(
-                f"{where}{category}/{folder}: holds {len(images)} images, but {row[column]} are published; {advice}"
+                f"{where}{category}/{folder}: holds {len(images)} images, but {expected} are published; {advice}"
             )
         for image in images:
             if (image.width, image.height) != (row["width"], row["height"]):

@@ -115,13 +115,14 @@ def evaluate(
     """Evaluate the maps that `load` gives, float [height, width] at the image's size, for `images` of a category.
 
     `scores`: path -> image score; without, the maximum of the map.
-    `load` is called from `workers` threads, once per good and twice per anomalous image. Raises UserError as
-    `evaluate_official_maps` does.
+    `load` is called from `workers` threads, once per image and once more per image with masks. An anomaly type without
+    masks is not localised. Raises UserError as `evaluate_official_maps` does.
     """
-    defects = read_defects(category_folder / "defects_config.json")
     anomaly_types = [name for name in ANOMALY_TYPES if any(image.folder == name for image in images)]
-    anomalous = [image for image in images if image.folder in anomaly_types]
-    tick = _ticker(len(images) + len(anomalous), progress)
+    marked = [image for image in images if image.has_masks]
+    localised = [name for name in anomaly_types if any(image.folder == name for image in marked)]
+    defects = read_defects(category_folder / "defects_config.json") if marked else {}
+    tick = _ticker(len(images) + len(marked), progress)
     outside: dict[str, NDArray[np.uint8]] = {}
 
     def score_regions(image: LabelledImage) -> list[tuple[str, RegionScores]]:
@@ -147,13 +148,13 @@ def evaluate(
             tick()
         negatives[:filled].sort()
         folder = portion[0].folder
-        for anomaly_type in anomaly_types if folder == "good" else (folder,):
+        for anomaly_type in localised if folder == "good" else {folder} & {*localised}:
             accumulators[anomaly_type].add(negatives[:filled])
         return image_scores
 
     with ThreadPoolExecutor(workers) as pool:
-        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in anomaly_types}
-        for image, named in zip(anomalous, pool.map(score_regions, anomalous), strict=True):
+        regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in localised}
+        for image, named in zip(marked, pool.map(score_regions, marked), strict=True):
             regions[image.folder] += named
         defect_names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
         unnamed = [[scores for _, scores in named] for named in regions.values()]

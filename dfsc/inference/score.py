@@ -15,7 +15,7 @@ from dfsc.inference.image_scores import write_scores
 from dfsc.inference.maps import SmallMaps, write_maps
 from dfsc.model.maps import image_score, pad_map, resize_map
 from dfsc.model.networks import EfficientAD, normalise_images
-from dfsc.model.saved import load_model
+from dfsc.model.trained import load_model
 from dfsc.settings.leaves import Precision
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.training.device import computing

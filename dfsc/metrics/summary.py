@@ -25,7 +25,8 @@ class Evaluation:
         `localization.auc_spro.{logical_anomalies,structural_anomalies,mean}.{"0.01","0.05","0.1","0.3","1.0"}`;
         beside them `classification.auc_roc_pooled` (both types together against the good images: not the benchmark's
         number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>` and `counts`.
-        A category with one anomaly type has that type's numbers, and its mean is over that one.
+        What a category lacks was not measured and has no number: an anomaly type, or the regions of one without masks.
+        Each mean is over the types that were measured, and is not there if none was.
     roc_curves: anomaly type -> (FPR, TPR) over the images.
     spro_curves: anomaly type, or 'anomaly type/defect name' -> (FPR, mean sPRO), exact values at about a thousand
         rates, the limits among them.
@@ -46,26 +47,32 @@ def summarise(
 ) -> Evaluation:
     """The evaluation of a category.
 
-    image_scores: 'good' or anomaly type -> path -> image score. accumulators: anomaly type -> its regions, with all
-    negatives counted. defect_names: anomaly type -> the names of the accumulator's regions, in their order.
+    image_scores: 'good' or anomaly type -> path -> image score. accumulators: anomaly type that has masks -> its
+    regions, with all negatives counted. defect_names: anomaly type -> the names of the accumulator's regions, in their
+    order.
     """
     scores = {folder: np.array(list(by_path.values())) for folder, by_path in image_scores.items()}
-    anomalous = {anomaly_type: scores[anomaly_type] for anomaly_type in accumulators}
+    anomalous = {folder: of_folder for folder, of_folder in scores.items() if folder != "good"}
     auc_roc = {anomaly_type: auroc(scores["good"], of_type) for anomaly_type, of_type in anomalous.items()}
     areas, spro_curves = _localize(accumulators, defect_names, pool)
     auc_spro = {anomaly_type: areas[anomaly_type] for anomaly_type in accumulators}
-    mean = {limit: float(np.mean([auc_spro[name][limit] for name in accumulators])) for limit in map(str, FPR_LIMITS)}
     regions = {anomaly_type: dict(sorted(Counter(names).items())) for anomaly_type, names in defect_names.items()}
     per_defect = {
         anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in names}
         for anomaly_type, names in regions.items()
     }
+    classification: dict[str, Any] = {"auc_roc": auc_roc}
+    if anomalous:
+        auc_roc["mean"] = float(np.mean(list(auc_roc.values())))
+        classification["auc_roc_pooled"] = auroc(scores["good"], np.concatenate(list(anomalous.values())))
+    if auc_spro:
+        limits = map(str, FPR_LIMITS)
+        auc_spro["mean"] = {
+            limit: float(np.mean([of_type[limit] for of_type in auc_spro.values()])) for limit in limits
+        }
     metrics = {
-        "classification": {
-            "auc_roc": auc_roc | {"mean": float(np.mean(list(auc_roc.values())))},
-            "auc_roc_pooled": auroc(scores["good"], np.concatenate(list(anomalous.values()))),
-        },
-        "localization": {"auc_spro": auc_spro | {"mean": mean}, "auc_spro_per_defect": per_defect},
+        "classification": classification,
+        "localization": {"auc_spro": auc_spro, "auc_spro_per_defect": per_defect},
         "counts": {"images": {folder: of_folder.size for folder, of_folder in scores.items()}, "regions": regions},
     }
     return Evaluation(
@@ -97,8 +104,8 @@ def _localize(
 
     results = list(pool.map(localize, (anomaly_type for anomaly_type, _ in chosen), chosen.values()))
     keys = [key for _, key in chosen]
-    areas, curves = zip(*results, strict=True)
-    return dict(zip(keys, areas, strict=True)), dict(zip(keys, curves, strict=True))
+    found = dict(zip(keys, results, strict=True))
+    return {key: areas for key, (areas, _) in found.items()}, {key: curve for key, (_, curve) in found.items()}
 
 
 def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:

@@ -1,21 +1,15 @@
 """Weights as files: saved whole or not at all, loaded without pickle, refused by name where they do not fit."""
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dfsc.errors import UserError
 from dfsc.files import written_whole
-from dfsc.model.maps import PADDING_MODES
-from dfsc.model.networks import SIZES, EfficientAD, pdn
-
-# Of a trained model: its category, its settings as JSON, digests of all that shaped it, of its manifest and of its
-# teacher, and in words which images it was pretrained on, and how.
-ORIGIN = ("category", "settings", "fingerprint", "data_digest", "teacher_digest", "pretraining_images", "teacher")
+from dfsc.model.networks import SIZES, pdn
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
@@ -38,47 +32,6 @@ def load_tensors(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{path}: is not {what} of this package")
     return state
-
-
-class TrainedModel(NamedTuple):
-    """A trained model as its file holds it: all that it takes to judge an image, and where it is from."""
-
-    network: EfficientAD
-    validation_images: Sequence[str]  # their paths, 'validation/good/000.png'
-    validation_scores: Mapping[str, Tensor]  # padding -> their image scores, float32 [n]
-    origin: Mapping[str, str]  # what it was trained on, with what settings; a key of ORIGIN each
-
-
-def save_model(path: Path, model: TrainedModel) -> None:
-    """Save a trained model, on any device; equal bytes for equal models."""
-    network = model.network
-    state = {
-        "size": network.size_name,
-        "image_size": network.image_size,
-        "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
-        "validation_images": list(model.validation_images),
-        "validation_scores": {name: model.validation_scores[name] for name in PADDING_MODES},
-        "origin": {name: model.origin[name] for name in ORIGIN},
-    }
-    save_tensors(path, state)
-
-
-def load_model(path: Path) -> TrainedModel:
-    """Load a trained model on the CPU, its network in evaluation mode. Raises UserError naming the file."""
-    state = load_tensors(path, "a trained model")
-    try:
-        network = EfficientAD(state["size"], state["image_size"])
-        network.load_state_dict(state["weights"])
-        images = [str(path) for path in state["validation_images"]]
-        scores = {name: state["validation_scores"][name].float() for name in PADDING_MODES}
-        origin = {name: str(state["origin"][name]) for name in ORIGIN}
-        if not images or not all(
-            values.shape == (len(images),) and values.isfinite().all() for values in scores.values()
-        ):
-            raise ValueError("each validation image has one score")
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is not a trained model of this version of the package; train it again") from error
-    return TrainedModel(network.eval().requires_grad_(False), images, scores, origin)
 
 
 def load_teacher(path: Path, size: str) -> dict[str, Tensor]:

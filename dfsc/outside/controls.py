@@ -7,8 +7,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from dfsc.data.ground_truth import LabelledImage, read_regions
-from dfsc.data.layout import Defect, FileRecord, read_defects
+from dfsc.data.ground_truth import LabelledImage, list_test_images, read_regions
+from dfsc.data.layout import Defect, read_defects
 from dfsc.outside.cells import OutsideFiles, listed_test_images, measured, write_cell
 from dfsc.provenance import code_digest
 from dfsc.settings.grid import NO_SEED
@@ -27,8 +27,10 @@ def make_control(name: str, category_folder: Path, manifest: Path, seed: str, fi
             number = 0 if seed == NO_SEED else int(seed)
             maps = {record.path: _random_map(record.path, number) for record in records}
         else:
-            defects = read_defects(category_folder / "defects_config.json")
-            maps = {record.path: _oracle_map(category_folder, record, defects) for record in records}
+            labelled = {image.path: image for image in list_test_images(category_folder)}
+            marked = any(image.has_masks for image in labelled.values())
+            defects = read_defects(category_folder / "defects_config.json") if marked else {}
+            maps = {record.path: _oracle_map(category_folder, labelled[record.path], defects) for record in records}
     made = {"origin": "control", "control": name, "code": code_digest("method control"), "hardware": "CPU"}
     write_cell(files, records, maps, None, seed, made | cost)
 
@@ -37,10 +39,11 @@ def _random_map(path: str, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng([seed, crc32(path.encode())]).random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
 
 
-def _oracle_map(category_folder: Path, record: FileRecord, defects: Mapping[int, Defect]) -> NDArray[np.float32]:
-    """The ground truth itself: 1 in each region, 0 elsewhere, at the image's size."""
-    _, folder, name = record.path.split("/")
-    union = np.zeros((record.height, record.width), np.float32)
-    for region in read_regions(category_folder, LabelledImage(folder, name, record.width, record.height), defects):
+def _oracle_map(category_folder: Path, image: LabelledImage, defects: Mapping[int, Defect]) -> NDArray[np.float32]:
+    """The ground truth itself: 1 in each region, 0 elsewhere, at the image's size; without masks, 1 if anomalous."""
+    if not image.has_masks:
+        return np.full((image.height, image.width), image.folder != "good", np.float32)
+    union = np.zeros((image.height, image.width), np.float32)
+    for region in read_regions(category_folder, image, defects):
         union[region.mask] = 1
     return union

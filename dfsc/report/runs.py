@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dfsc.data.layout import read_manifest
+from dfsc.data.layout import LOCO_TYPES, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
-from dfsc.metrics.summary import flat_metrics
+from dfsc.metrics.summary import HEADLINE_METRICS, flat_metrics
 from dfsc.report.tracking import TrackedRun, track_run
 from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import CELL_FILES, Cell, teacher_path
@@ -84,6 +84,9 @@ def track_model(
     measured = read_json(by_name[METRICS], "metrics", MADE_ANEW)
     with reading(by_name[METRICS], "metrics", MADE_ANEW):
         metrics = {**flat_metrics(measured), **acted}
+        wanted = (f"{metric}.{name}" for metric in HEADLINE_METRICS for name in (*LOCO_TYPES, "mean"))
+        if lacking := [name for name in wanted if name not in metrics]:
+            tags["not_measured"] = ", ".join(lacking)
     run = TrackedRun(
         name=cell.path,
         key=key,

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from dfsc.data.layout import LOCO_TYPES
 from dfsc.errors import UserError
 from dfsc.files import read_lines, reading, write_text, written_whole
 from dfsc.metrics.summary import HEADLINE_METRICS
-from dfsc.report.compare import ALL, COLUMNS, KEYS, SAME, Scores, compare, refuse_unlike
+from dfsc.report.compare import ALL, KEYS, SAME, Scores, compare, refuse_unlike
 from dfsc.report.frames import read_table
 from dfsc.report.paper import read_image_scores
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, INSIDE, gain, inactive_in, per_cent, probability, share
@@ -24,6 +25,7 @@ from dfsc.settings.grid import Cell, Grid, Method
 
 RUNS, SCORES, TEMPLATE = "runs.csv", "scores.csv.gz", "template.md"
 METRIC = HEADLINE_METRICS[0]
+SHOWN = (*LOCO_TYPES, "mean")
 
 
 def write_study(grid: Grid, tables: Path, kept: Path, page: Path) -> None:
@@ -126,7 +128,7 @@ def _table(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
     rows = []
     for method in grid.methods:
         of_method = everywhere[everywhere["method"] == method.name].set_index("anomaly_type")
-        if set(COLUMNS) <= set(of_method.index):
+        if set(SHOWN) <= set(of_method.index):
             rows.append(_row(method, of_method, (ALL, method.name) in inactive_in(everywhere)))
     if not rows:
         return "Not measured yet: no reading has a run in every category."
@@ -134,7 +136,7 @@ def _table(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
 
 
 def _row(method: Method, of_method: pd.DataFrame, inactive: bool) -> dict[str, Any]:
-    lines = {heading: of_method.loc[name] for name, heading in HEADINGS.items()}
+    lines = {HEADINGS[name]: of_method.loc[name] for name in SHOWN}
     shown: dict[str, Callable[[pd.Series], str]] = {"": per_cent, "difference, ": lambda line: gain(line, spread=False)}
     return {
         "method": method.label + (f" ({CONSTRAINT_INACTIVE})" if inactive else ""),

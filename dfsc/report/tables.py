@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
+from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.files import reading
 from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.metrics.summary import HEADLINE_METRICS
@@ -15,7 +17,9 @@ from dfsc.settings.grid import Grid, Method
 
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
 CHANCE = "P(better)"  # heading of `probability`
-HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
+HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "untyped", "mean"), strict=True))
+NOT_MEASURED = "not measured"
+REFERENCE_HEADINGS = ("logical", "structural", "mean")  # of others' results, all on MVTec LOCO AD
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
@@ -83,9 +87,22 @@ def share(value: float) -> str:
 
 
 def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
-    """Heading -> what is shown of an anomaly type or the mean; empty for what was not measured."""
+    """Heading -> what is shown of an anomaly type or the mean."""
     cells = of_method.set_index("anomaly_type")
-    return {heading: shown(cells.loc[name]) if name in cells.index else "" for name, heading in HEADINGS.items()}
+    return {
+        heading: shown(cells.loc[name]) if name in cells.index else NOT_MEASURED for name, heading in HEADINGS.items()
+    }
+
+
+def _of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
+    """What is shown beside the mean; empty where that was not measured."""
+    return "".join(shown(row) for _, row in of_method[of_method["anomaly_type"] == "mean"].iterrows())
+
+
+def _without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the column of an anomaly type, or of novel elements, of which no row has a number."""
+    names = [name for name in (*HEADINGS.values(), INSIDE) if name != "mean" and name in table]
+    return table.drop(columns=[name for name in names if table[name].isin(["", NOT_MEASURED]).all()])
 
 
 def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.DataFrame:
@@ -99,12 +116,16 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
             lines.append((declared, CHANCE, probability))
         names = [method.name for method, _, _ in lines]
         chosen = comparison["method"].isin(names) & (comparison["metric"] == metric)
-        for category, group in comparison[chosen].groupby("category", sort=False):
+        for category in (*context.grid.categories, ALL):
+            group = comparison[chosen & (comparison["category"] == category)]
+            if group.empty and context.partial:
+                continue
             for method, label, shown in lines:
                 numbers = _numbers(group[group["method"] == method.name], shown)
                 label = context.label(method, str(category)) if label == method.label else label
                 rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
-    return pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
+    table = pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
+    return _without_unmeasured(table)
 
 
 def reference_results(metric: str, path: Path) -> pd.DataFrame:
@@ -116,7 +137,7 @@ def reference_results(metric: str, path: Path) -> pd.DataFrame:
         results = pd.read_csv(path, dtype=str, keep_default_na=False)
         if other := set(results["kind"]) - REFERENCE_KINDS.keys():
             raise ValueError(f"kind {', '.join(sorted(other))} is none of {', '.join(REFERENCE_KINDS)}")
-        wanted = ["method", "size", "metric", "category", *HEADINGS.values(), "runs", "kind", "source"]
+        wanted = ["method", "size", "metric", "category", *REFERENCE_HEADINGS, "runs", "kind", "source"]
         return results.loc[results["metric"] == metric, wanted]
 
 
@@ -129,7 +150,7 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
                 **context.mark,
                 "category": ALL if row["category"] == "all" else row["category"],
                 "": "-".join(filter(None, [row["method"], row["size"]])),
-                **{heading: row[heading] for heading in HEADINGS.values()},
+                **{heading: row[heading] for heading in REFERENCE_HEADINGS},
                 "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
                 + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
             }
@@ -146,29 +167,32 @@ def method_table(
     `spread`: with the difference's standard deviation, as `gain`.
     """
     rows = []
-    by_name = {method.name: method for method in methods}
-    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin(by_name)]
-    for (baseline, category), group in chosen.groupby(["baseline", "category"], sort=False):
+    chosen = comparison[(comparison["metric"] == metric) & comparison["method"].isin([one.name for one in methods])]
+    baselines = dict.fromkeys(method.pairs_with for method in methods)
+    for baseline, category in product(baselines, (*context.grid.categories, ALL)):
+        group = chosen[(chosen["baseline"] == baseline) & (chosen["category"] == category)]
         means = group[(group["anomaly_type"] == "mean") & (group["method"] != baseline)]
         best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
-        for method, of_method in group.groupby("method", sort=False):
-            notes = ["declared" if method in context.grid.headlines else "", OPTIMISTIC if method == best else ""]
+        for method in (method for method in methods if method.pairs_with == baseline):
+            of_method = group[group["method"] == method.name]
+            if of_method.empty and context.partial:
+                continue
+            notes = [
+                "declared" if method.name in context.grid.headlines else "", OPTIMISTIC if method.name == best else "",
+            ]  # fmt: skip
             rows.append(
                 {
                     **context.mark,
                     "category": category,
-                    "": context.label(by_name[str(method)], str(category)),
+                    "": context.label(method, category),
                     **_numbers(of_method, per_cent),
-                    "difference of mean [95 %]": _numbers(of_method, lambda row: gain(row, spread))["mean"],
-                    CHANCE: _numbers(of_method, probability)["mean"],
-                    INSIDE: share(of_method["inside_margin"].iloc[0]),
+                    "difference of mean [95 %]": _of_mean(of_method, lambda row: gain(row, spread)),
+                    CHANCE: _of_mean(of_method, probability),
+                    INSIDE: share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
                     "note": ", ".join(filter(None, notes)),
                 }
             )
-    table = pd.DataFrame(rows)
-    return table.drop(
-        columns=[heading for heading in (*HEADINGS.values(), INSIDE) if heading in table and not any(table[heading])]
-    )
+    return _without_unmeasured(pd.DataFrame(rows))
 
 
 @dataclass(frozen=True)
@@ -194,7 +218,6 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     stated = f" Declared before the run: {', '.join(declared.label for _, declared in ours)}."
     all_stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
     all_stated += from_outside(context)
-    lacking = not_measured(comparison)
     acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
@@ -220,7 +243,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
         numbers = comparison[of_methods].assign(pretraining_images=context.pretraining_images)
         family = (numbers["metric"] == auroc) == (metric == auroc)
         numbers = numbers[family] if number < 4 else numbers
-        text = caption(metric, context) + more + acted + lacking
+        text = caption(metric, context) + more + acted + not_measured(comparison, metric, context)
         tables.append(Table(name, f"Table {number}. {question}", text, shown, numbers.assign(**context.mark)))
     return tables
 
@@ -263,19 +286,26 @@ def inactive_note(context: Context) -> str:
     )
 
 
-def not_measured(comparison: pd.DataFrame) -> str:
-    """Says which categories lack an anomaly type that others have, and what that does to the means; empty if none."""
-    types = comparison[comparison["category"] != ALL].groupby("category", sort=False)["anomaly_type"].agg(set)
-    names = [name for name in COLUMNS if any(name in of_category for of_category in types)]
-    lacking = [
-        f"{category} has no {HEADINGS[name]} anomalies"
-        for category, of_category in types.items()
-        for name in names
-        if name not in of_category
-    ]
+def not_measured(comparison: pd.DataFrame, metric: str, context: Context) -> str:
+    """Says what of a metric could not be measured on which category, and what that does to the means; else empty."""
+    localised = metric.startswith("au_spro")
+    of_metric = comparison[comparison["metric"] == metric]
+    types = {
+        name: set(of_metric.loc[of_metric["category"] == name, "anomaly_type"]) for name in context.grid.categories
+    }
+    if context.partial:  # then a category without numbers may have no run yet
+        types = {name: of_category for name, of_category in types.items() if of_category}
+    names = [name for name in ANOMALY_TYPES if any(name in of_category for of_category in types.values())]
+    lacking = []
+    for category, of_category in types.items():
+        if not of_category:
+            lacking.append(f"{category} has no {'masks' if localised else 'anomalous images'}")
+        for name in names if of_category else ():
+            if name not in of_category:
+                lacking.append(f"{category} has no {'masks of ' if localised else ''}{HEADINGS[name]} anomalies")
     if not lacking:
         return ""
     return (
-        f" {'; '.join(lacking)}: its mean is of the type it has, and no mean of categories is given of a type that one "
-        "of them lacks."
+        f" {'; '.join(lacking)}: this is not measured. A category's mean is over the types that are; a mean of "
+        "categories is given only of what is measured on all of them."
     )

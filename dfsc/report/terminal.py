@@ -33,8 +33,9 @@ def print_tables(folder: Path) -> None:
     for metric in HEADLINE_METRICS:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, context.grid.methods, metric, context, spread=False)
-        if not table.empty:  # without masks, nothing is localised
-            text = caption(metric, context) + inactive_note(context) + from_outside(context) + not_measured(comparison)
+        if not table.empty:
+            notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
+            text = caption(metric, context) + notes
             _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
 
 
@@ -57,13 +58,14 @@ def print_comparison(folder: Path, metric: str, name: str | None) -> None:
             & (comparison["anomaly_type"] == "mean")
         ]
         if shown.empty:
-            raise UserError(f"{folder}: no {metric} of {method.name} yet; run the workflow to its end")
+            lacking = not_measured(comparison, metric, context) or "; run the workflow to its end"
+            raise UserError(f"{folder}: no {metric} of {method.name}{lacking}")
         values = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs[f"{metric}.mean"], strict=True))
         baseline, _ = context.grid.pair(method.name)
         _print(
             pd.DataFrame(_pair_rows(shown, values, baseline, method, context)).fillna(""),
             f"{context.label(method, ALL)} against {baseline.label}. {caption(metric, context)}"
-            f"{inactive_note(context)}{from_outside(context)}{not_measured(comparison)}",
+            f"{inactive_note(context)}{from_outside(context)}{not_measured(comparison, metric, context)}",
         )
 
 

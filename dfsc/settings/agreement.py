@@ -10,9 +10,12 @@ from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.building import build
 from dfsc.settings.grid import CONTROLS, Grid
+from dfsc.settings.own_images import OwnImages
 from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 from dfsc.settings.training import DfscSettings
 
+UNPACKED = ("mvtec_ad", "mvtec_ad_2", "visa", "btad")  # public data sets in a layout of their own
+ARRANGED = ("images", *UNPACKED)  # in LOCO's layout, before anything reads them
 LISTS = (("dataset", "categories"), ("training", "sizes"), ("training", "seeds"), ("dfsc", "quantiles"))
 PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a-z_]*pass[a-z]*=)", re.IGNORECASE)
 
@@ -97,11 +100,16 @@ def _maps(where: str, pattern: str, categories: int) -> Iterator[str]:
 
 def _images(config: Mapping[str, Any]) -> Iterator[str]:
     dataset, pretraining = config["dataset"], config["pretraining"]
-    for source, key in (("generated", "generated"), ("mvtec_ad", "original")):
-        if dataset["source"] == source and dataset.get(key) is None:
-            yield f"dataset.{key}: is missing; dataset.source {source} needs it"
-    if dataset["source"] != "mvtec_ad" and dataset.get("mask_threshold") is not None:
-        yield "dataset.mask_threshold: is of dataset.source mvtec_ad alone; leave it out"
+    source = dataset["source"]
+    needed = {"generated": "generated", "images": "images", **dict.fromkeys(UNPACKED, "original")}
+    if source in needed and dataset.get(needed[source]) is None:
+        yield f"dataset.{needed[source]}: is missing; dataset.source {source} needs it"
+    if source not in ARRANGED and dataset.get("mask_threshold") is not None:
+        yield f"dataset.mask_threshold: is of dataset.source {', '.join(ARRANGED)} alone; leave it out"
+    if source == "images" and (unknown := [name for name in dataset["categories"] if name not in dataset["images"]]):
+        yield f"dataset.images: has no {unknown[0]}, which dataset.categories lists"
+    if dataset["split"]["validation"] + dataset["split"]["test"] >= 1:
+        yield "dataset.split: validation and test take all good images; leave a share for training"
     if dataset["source"] == "generated":
         for category in dataset["categories"]:
             if category not in CATEGORIES:
@@ -128,6 +136,9 @@ def _paths_and_address(config: Mapping[str, Any]) -> Iterator[str]:
     for name, section in config.get("methods", {}).items():
         paths |= {f"methods.{name}.{key}": section.get(key) for key in ("command", "maps")}
     paths |= {f"teacher.published.{size}": path for size, path in published.items()}
+    for category, images in (dataset.get("images") or {}).items():
+        folders = build(OwnImages, images).folders
+        paths |= {f"dataset.images.{category}.{name}": folder for name, folder in folders.items()}
     for key, path in paths.items():
         try:
             expanded(path or "", key)  # what is known was written out when the configuration was read

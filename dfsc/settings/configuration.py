@@ -7,6 +7,7 @@ from annotated_types import MinLen
 
 from dfsc.settings.leaves import FilePath, Label, Leaves, MaskThreshold, Name, Pattern, Quantile, Seed, Size
 from dfsc.settings.outside import OutsideMethod
+from dfsc.settings.own_images import OwnImages, SplitSettings
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.teacher import PublishedSize, TeacherRecipe
@@ -29,11 +30,13 @@ Ablation = make_dataclass(
 class DatasetSection(Leaves):
     """Which images, and where they are."""
 
-    source: Literal["mvtec_loco", "generated", "folder", "mvtec_ad"]
+    source: Literal["mvtec_loco", "generated", "folder", "images", "mvtec_ad", "mvtec_ad_2", "visa", "btad"]
     folder: FilePath  # holds one folder per category
     categories: Annotated[list[Name], MinLen(1)]
-    original: FilePath | None = None  # of mvtec_ad
-    mask_threshold: MaskThreshold | None = None  # of mvtec_ad: grey values from which a mask shows a defect
+    split: SplitSettings  # of what is arranged: `images`, and data sets at `original`
+    original: FilePath | None = None  # of mvtec_ad, mvtec_ad_2, visa, btad
+    images: dict[Name, OwnImages] | None = None  # of images: category -> where its images are
+    mask_threshold: MaskThreshold | None = None  # of what is arranged: grey values from which a mask shows a defect
     large_masks: bool = False  # most of an image may be a defect
     generated: SyntheticSettings | None = None
 

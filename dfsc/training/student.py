@@ -30,7 +30,8 @@ from dfsc.model.losses import (
     student_autoencoder_loss,
 )
 from dfsc.model.networks import EfficientAD, normalise_images, standardise
-from dfsc.model.saved import TrainedModel, load_teacher, save_model
+from dfsc.model.saved import load_teacher
+from dfsc.model.trained import TrainedModel, save_model
 from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores

@@ -7,7 +7,7 @@ import torch
 
 from dfsc.model.maps import PADDING_MODES
 from dfsc.model.networks import EfficientAD
-from dfsc.model.saved import ORIGIN, TrainedModel, save_model
+from dfsc.model.trained import ORIGIN, TrainedModel, save_model
 
 
 def save_network(path: Path, network: EfficientAD, scores: Sequence[float] = (0.0, 1.0, 2.0)) -> None:

@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dfsc.data.arranging import arrange
+from dfsc.data.layouts import mvtec_ad
+from dfsc.settings.own_images import SplitSettings
+
 SIDE = 64
 Pixels = NDArray[np.uint8]
 Save = Callable[[Path, Pixels], None]
 Name = Callable[[int], str]
+HALVES = SplitSettings(validation=0.5, test=0.0, seed=0)
 
 
 def save_as_it_is(path: Path, pixels: Pixels) -> None:
@@ -88,3 +93,8 @@ def mvtec_ad_category(folder: Path, name: Name = plain_name, save: Save = save_a
         save(file, pixels)
         save_as_it_is(folder / f"ground_truth/spot/{file.stem}_mask.png", np.uint8(255) * mask)
     return folder
+
+
+def arrange_mvtec_ad(folder: Path, output: Path, mask_threshold: int | None = None) -> None:
+    """Arrange a category in MVTec AD's layout in LOCO's; about half of its training images validate."""
+    arrange(mvtec_ad(folder), output, HALVES, mask_threshold)

@@ -1,6 +1,6 @@
 """Runs of one made-up value, tracked."""
 
-from dfsc.report.compare import COLUMNS
+from dfsc.data.layout import LOCO_TYPES
 from dfsc.report.tracking import TrackedRun, track_run
 
 
@@ -10,7 +10,7 @@ def metrics_of(value: float) -> dict[str, float]:
     return {
         f"{metric}.{column}": number
         for metric in ("image_auroc", "au_spro_0.05")
-        for column, number in zip(COLUMNS, values, strict=True)
+        for column, number in zip((*LOCO_TYPES, "mean"), values, strict=True)
     }
 
 

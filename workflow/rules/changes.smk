@@ -5,6 +5,11 @@ import functools
 import subprocess
 import tempfile
 
+from dfsc.data.layouts import READ
+from dfsc.files import digest_of
+from dfsc.settings.building import build
+from dfsc.settings.own_images import OwnImages
+
 
 @functools.cache
 def content(category):
@@ -12,9 +17,29 @@ def content(category):
     listed = all(Path(manifest.format(category=category)).exists() for manifest in MANIFESTS)
     if workflow.dryrun and not listed:  # it does not matter yet, and reading takes time
         return dict.fromkeys(changes.PARTS)
-    folder = Path(DATASET if SOURCE == "folder" else ORIGINAL, category)
     with stopping_in_one_line():
-        return changes.category_content(folder, Path(RESULTS, f"seen/{category}.json"), keep=not workflow.dryrun)
+        return changes.category_content(Path(DATASET, category), seen(category), keep=not workflow.dryrun)
+
+
+@functools.cache
+def arranged_content(category):
+    """The content of a category that is arranged, and what its folders are said to be."""
+    if workflow.dryrun and not Path(marker_of(SOURCE, category)).exists():
+        return ""
+    if SOURCE == "images":
+        images = build(OwnImages, config["dataset"]["images"][category])
+        places = {f"{name}/{Path(folder).name}": Path(folder) for name, folder in images.folders.items()}
+        types = {name: bad.type for name, bad in images.bad.items()}
+    else:
+        places, types = {name: Path(ORIGINAL, category, name) for name in READ[SOURCE]}, {}
+    with stopping_in_one_line():
+        found = changes.arranged_content(places, seen(category), keep=not workflow.dryrun)
+    return digest_of([found, types])
+
+
+def seen(category):
+    """Where it is kept what was found last time."""
+    return Path(RESULTS, f"seen/{category}.json")
 
 
 @functools.cache

@@ -10,16 +10,16 @@
 from pathlib import Path
 
 from dfsc.data import changes
-from dfsc.files import digest_of
 from dfsc.data.sources import place_of, read_source
 from dfsc.model.packaged_weights import PACKAGED
+from dfsc.settings.agreement import ARRANGED
 from dfsc.settings.synthetic import PRETRAINING
 from dfsc.settings.teacher import FETCH, PUBLISHED_SOURCES
 
 SOURCES = Path("config/sources.yaml")
 
 SOURCE = config["dataset"]["source"]
-ORIGINAL = config["dataset"].get("original")  # of MVTec AD's layout
+ORIGINAL = config["dataset"].get("original")  # of a public data set in a layout of its own
 PRETRAINING_SOURCE = config["pretraining"]["images"]
 PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
@@ -42,7 +42,7 @@ def marker_of(source, category="{category}"):
     """What says that a source is in place, of a category if it comes so: nothing, for a folder of the user's own."""
     if source == "generated":
         return f"{RESULTS}/synthesized/{category}.json"
-    if source == "mvtec_ad":
+    if source in ARRANGED:
         return f"{RESULTS}/arranged/{category}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
@@ -92,16 +92,26 @@ if SOURCE == "generated":
             "printf '%s\n' {params.settings:q} > {output}"
 
 
-if SOURCE == "mvtec_ad":
+def described(category):
+    """Options that say where the images of a category are, and what each is."""
+    if SOURCE == "images":
+        return ["--images", as_json(config["dataset"]["images"][category])]
+    return ["--layout", SOURCE, "--folder", f"{ORIGINAL}/{category}"]
+
+
+if SOURCE in ARRANGED:
 
     rule arrange:
         output:
-            touch(marker_of("mvtec_ad")),
+            touch(marker_of(SOURCE)),
         log:
             f"{LOGS}/arrange/{{category}}.log",
         priority: 100
         params:
-            content=lambda wildcards: digest_of(content(wildcards.category)),
+            content=lambda wildcards: arranged_content(wildcards.category),
+            # As a function of `output`, this param is not tracked: folders may move.
+            described=lambda wildcards, output: described(wildcards.category),
+            split=as_json(config["dataset"]["split"]),
             threshold=(
                 f"--mask-threshold {config['dataset']['mask_threshold']}"
                 if config["dataset"].get("mask_threshold")
@@ -112,7 +122,7 @@ if SOURCE == "mvtec_ad":
         message:
             "arrange {wildcards.category} in LOCO's layout"
         shell:
-            "dfsc arrange --folder {ORIGINAL:q}/{wildcards.category} --output {DATASET:q}/{wildcards.category} "
+            "dfsc arrange {params.described:q} --split {params.split:q} --output {DATASET:q}/{wildcards.category} "
             "{params.threshold} {params.large_masks} > {log} 2>&1"
 
 

@@ -1,5 +1,6 @@
 """The category coin_tray: as many small coins below as large ones above. The relation is a count equal to another."""
 
+from dataclasses import replace
 from functools import lru_cache
 from math import pi
 
@@ -22,9 +23,8 @@ TURN: Span = (-10, 10)  # degrees
 SCALE: Span = (0.96, 1.04)
 
 # What tells the coins apart, hence how hard logical anomalies are.
-DIAMETERS = (66, 46)  # pixels: above, below
-TONES: dict[str, Tones] = {"silver": ((22, 24, 30), (250, 250, 255)), "gold": ((46, 32, 2), (255, 232, 122))}
-OTHER_METAL = {"silver": "gold", "gold": "silver"}
+DIAMETERS = (70, 54)  # pixels: above, below
+METALS: tuple[Tones, Tones] = (((22, 24, 30), (250, 250, 255)), ((48, 8, 2), (250, 150, 105)))  # silver, copper
 
 # Structural anomalies.
 VERDIGRIS: Tones = ((10, 45, 40), (150, 235, 205))
@@ -48,66 +48,63 @@ def _tray(random: Generator) -> Image.Image:
 
 
 def _coins(random: Generator) -> list[Part]:
-    count, metal = int(random.choice(COUNTS)), str(random.choice(list(TONES)))
-    return [*_row(random, metal, count, 0), *_row(random, metal, count, 1)]
+    count = int(random.choice(COUNTS))
+    return [*_row(random, 0, count), *_row(random, 1, count)]
 
 
-def _row(random: Generator, metal: str, count: int, row: int) -> list[Part]:
+def _row(random: Generator, row: int, count: int) -> list[Part]:
     """So many coins, evenly apart: large ones above (row 0), small ones below (row 1)."""
-    return [_coin(random, metal, row, ((place + 0.5) / count, row)) for place in range(count)]
+    return [_coin(random, row, (place + 0.5) / count) for place in range(count)]
 
 
-def _coin(random: Generator, metal: str, size: int, place: tuple[float, int]) -> Part:
-    """A large coin (size 0) or a small one (1); `place`: share of the row's width, and the row."""
-    picture = _coin_picture(metal, size, int(random.integers(len(ELLIPSES[size]))))
-    diameter = round(DIAMETERS[size] * random.uniform(*SCALE))
+def _coin(random: Generator, row: int, across: float) -> Part:
+    """The row's coin; `across`: share of the row's width."""
+    picture = _coin_picture(row, int(random.integers(len(ELLIPSES[row]))))
+    diameter = round(DIAMETERS[row] * random.uniform(*SCALE))
     picture = picture.resize((diameter, diameter * picture.height // picture.width), Image.Resampling.BICUBIC)
-    centre = RAIL + place[0] * ROW[0], RAIL + ROW[1] / 2 + place[1] * (RAIL + ROW[1])
-    return scene.laid(random, f"{('large', 'small')[size]} {metal}", picture, centre, TURN, SHIFT)
+    centre = RAIL + across * ROW[0], RAIL + ROW[1] / 2 + row * (RAIL + ROW[1])
+    return scene.laid(random, ("large", "small")[row], picture, centre, TURN, SHIFT)
 
 
 @lru_cache
-def _coin_picture(metal: str, size: int, number: int) -> Image.Image:
-    x, y, radius_x, radius_y = ELLIPSES[size][number]
-    pixels = round(4 * radius_x), round(4 * radius_y)
+def _coin_picture(row: int, number: int) -> Image.Image:
+    x, y, radius_x, radius_y = ELLIPSES[row][number]
+    size = round(4 * radius_x), round(4 * radius_y)
     box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
-    coin = toned(photograph("coins.png").resize(pixels, Image.Resampling.BICUBIC, box), TONES[metal])
-    coin.putalpha(scene.shape(pixels, "ellipse", [(0, 0), (pixels[0] - 1, pixels[1] - 1)]))
+    coin = toned(photograph("coins.png").resize(size, Image.Resampling.BICUBIC, box), METALS[row])
+    coin.putalpha(scene.shape(size, "ellipse", [(0, 0), (size[0] - 1, size[1] - 1)]))
     return coin
-
-
-def _metal(part: Part) -> str:
-    return part.kind.split()[1]
 
 
 def _uneven_rows(random: Generator, parts: list[Part]) -> Edited:
     """The row below holds more coins than the one above, or fewer. Either may be wrong: the region covers both."""
     above = parts[: len(parts) // 2]
     count = int(random.choice([count for count in COUNTS if count != len(above)]))
-    changed = [*above, *_row(random, _metal(parts[0]), count, 1)]
+    changed = [*above, *_row(random, 1, count)]
     return changed, [changed]
 
 
 def _extra_coin(random: Generator, parts: list[Part]) -> Edited:
     """One coin too many lies in a row, between two others."""
-    row, count = int(random.integers(2)), len(parts) // 2
-    extra = _coin(random, _metal(parts[0]), row, (int(random.integers(1, count)) / count, row))
+    count = len(parts) // 2
+    extra = _coin(random, int(random.integers(2)), int(random.integers(1, count)) / count)
     return [*parts, extra], [[extra]]
+
+
+def _strayed_coin(random: Generator, parts: list[Part]) -> Edited:
+    """A coin lies in the other row, between two others. It is missing in the one, and too many in the other."""
+    row, count = int(random.integers(2)), len(parts) // 2
+    place = row * count + int(random.integers(count))
+    others = parts[(1 - row) * count :][: int(random.integers(1, count)) + 1][-2:]
+    centre = sum(part.centre[0] for part in others) / 2, others[0].centre[1]
+    changed, _ = exchanged(parts, {place: replace(parts[place], centre=centre)})
+    return changed, [[parts[place]], [changed[place]]]
 
 
 def _swapped_coins(random: Generator, parts: list[Part]) -> Edited:
     """A large coin and the small one below it have exchanged their places."""
     above = int(random.integers(len(parts) // 2))
     return scene.swapped(parts, [(above, above + len(parts) // 2)])
-
-
-def _mixed_metals(random: Generator, parts: list[Part]) -> Edited:
-    """One of the coins is of the other metal."""
-    place, count = int(random.integers(len(parts))), len(parts) // 2
-    row, column = divmod(place, count)
-    return exchanged(
-        parts, {place: _coin(random, OTHER_METAL[_metal(parts[place])], row, ((column + 0.5) / count, row))}
-    )
 
 
 def _stone(random: Generator, parts: list[Part]) -> Edited:
@@ -128,15 +125,15 @@ COIN_AREA = int(pi / 4 * DIAMETERS[1] ** 2)  # of the smaller kinds: covering on
 COIN_TRAY = Category(
     name="coin_tray",
     size=SIZE,
-    rule="As many small coins below as large ones above, evenly apart, all of one metal.",
+    rule="As many small coins below as large ones above, evenly apart.",
     ground=_tray,
     arrange=_coins,
     logical=(
         Defect("missing_coin", COIN_AREA, scene.missing),
         Defect("extra_coin", COIN_AREA, _extra_coin),
+        Defect("strayed_coin", COIN_AREA, _strayed_coin),
         Defect("uneven_rows", COIN_AREA, _uneven_rows),
         Defect("swapped_coins", COIN_AREA, _swapped_coins),
-        Defect("mixed_metals", COIN_AREA, _mixed_metals),
     ),
     structural=(
         *damage_defects("coin", broken="broken", bent="bent", discoloured="tarnished", tones=VERDIGRIS),

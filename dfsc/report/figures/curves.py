@@ -45,17 +45,23 @@ def draw_curves(path: Path, evaluation: Evaluation) -> "Figure":
     """
     import matplotlib.pyplot as plt
 
-    from dfsc.report.figures.plotting import COLOURS, save_figure
+    from dfsc.report.figures.plotting import COLOURS, save_figure, say_not_measured
 
     localization = evaluation.metrics["localization"]
     auc_roc, auc_spro = evaluation.metrics["classification"]["auc_roc"], localization["auc_spro"]
-    figure, ((roc, spro), defects) = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
-    for anomaly_type, style, axis in zip(ANOMALY_TYPES, STYLES[:2], defects, strict=True):
-        if anomaly_type not in auc_spro:
-            axis.set_axis_off()
+    columns = max(2, len(localization["auc_spro_per_defect"]))
+    figure, ((roc, spro, *unused), defects) = plt.subplots(
+        2, columns, figsize=(4.5 * columns, 7), squeeze=False, layout="constrained"
+    )
+    panels = iter(defects)
+    for anomaly_type, style in zip(ANOMALY_TYPES, STYLES, strict=False):
+        if anomaly_type not in auc_roc:
             continue
         name, line = anomaly_type.replace("_", " "), {"linestyle": style, "color": COLOURS[anomaly_type]}
         roc.plot(*evaluation.roc_curves[anomaly_type], label=f"{auc_roc[anomaly_type]:.3f} {name}", **line)
+        if anomaly_type not in auc_spro:
+            continue
+        axis = next(panels)
         spro.plot(*evaluation.spro_curves[anomaly_type], label=f"{auc_spro[anomaly_type]['1.0']:.3f} {name}", **line)
 
         areas = localization["auc_spro_per_defect"][anomaly_type]
@@ -68,7 +74,10 @@ def draw_curves(path: Path, evaluation: Evaluation) -> "Figure":
                  title=f"sPRO by defect, {name}")  # fmt: skip
     roc.set(xlim=(-0.01, 1), xlabel="false positive rate of images", ylabel="true positive rate", title="ROC")
     spro.set(xlim=(-0.01, 1), xlabel="false positive rate of pixels", ylabel="mean sPRO", title="sPRO")
-    for axis in filter(lambda axis: axis.lines, (roc, spro, *defects)):
+    for axis in (roc, spro, *defects, *unused):
+        if not axis.lines:
+            say_not_measured(axis) if axis in (roc, spro) else axis.set_axis_off()
+            continue
         axis.set(ylim=(0, 1.02))
         axis.grid(linewidth=0.3)
         axis.legend(fontsize=7, title="area", title_fontsize=7)

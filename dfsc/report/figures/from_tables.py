@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from dfsc.data.layout import TEST_FOLDERS
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import COLUMNS
-from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure
+from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure, say_not_measured
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, RUNS_MISSING, Context
 
 # Told apart without colour, too.
@@ -20,6 +20,7 @@ HISTOGRAMS: dict[str, dict[str, Any]] = {
     "good": {"histtype": "stepfilled"},
     "logical_anomalies": {"histtype": "step", "linewidth": 1.4},
     "structural_anomalies": {"histtype": "step", "linewidth": 1.4, "linestyle": "--"},
+    "untyped_anomalies": {"histtype": "step", "linewidth": 1.4, "linestyle": ":"},
 }
 
 
@@ -42,12 +43,12 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
         methods = [method for method in paired if not (method.changed or method.is_outside)]
         chosen = comparison["method"].isin([method.name for method in methods])
         shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
-        if shown.empty:
+        if shown.empty and context.partial:
             continue
         of_quantile = {method.name: method.quantile for method in methods}
         shown = shown.assign(quantile=[of_quantile[name] for name in shown["method"]]).astype({"quantile": float})
-        categories = list(dict.fromkeys(shown["category"]))
-        names = [name for name in COLUMNS if (shown["anomaly_type"] == name).any()]
+        categories = list(dict.fromkeys(shown["category"])) or context.grid.categories
+        names = [name for name in COLUMNS if (shown["anomaly_type"] == name).any()] or ["mean"]
         quantiles = sorted(shown["quantile"].dropna().unique())
         figure, axes = plt.subplots(
             len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
@@ -58,14 +59,16 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
             for axis, category in zip(row, categories, strict=True):
                 _draw_panel(axis, of_type[of_type["category"] == category], quantiles, context)
             values = 100 * of_type["value"]
-            row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
+            if len(values):
+                row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
             row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
         for axis, category in zip(axes[0], categories, strict=True):
             axis.set_title(str(category).replace("_", " "), fontsize=10)
         handles = {
             label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
         }
-        axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
+        if handles:
+            axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
         text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
         footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
         save_figure(figure, path.with_name(f"{path.name}_{baseline.name}"))
@@ -76,7 +79,7 @@ def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: P
 def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
     """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
     if summary.empty:
-        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
+        say_not_measured(axis)
         return
     is_baseline = summary["method"] == summary["baseline"]
     for value in 100 * summary.loc[is_baseline, "value"]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,19 +16,28 @@ from dfsc.errors import UserError
 from dfsc.inference.image_scores import read_scores
 from dfsc.inference.maps import read_maps
 from dfsc.model.maps import pad_map, resize_map
-from dfsc.report.figures.plotting import save_figure
+from dfsc.report.figures.plotting import save_figure, say_not_measured
 
 
 def first_examples(paths: list[str], per_type: int) -> list[str]:
-    """The first `per_type` anomalous test images of each type, by name: chosen before any score is known."""
-    return [path for kind in ANOMALY_TYPES for path in sorted(_of_folder(paths, kind))[:per_type]]
+    """The first `per_type` anomalous test images of each type, by name: chosen before any score is known.
+
+    Of a category without anomalies, good ones; of `worst_examples`, too.
+    """
+    return [path for kind in _shown(paths) for path in sorted(_of_folder(paths, kind))[:per_type]]
 
 
 def worst_examples(scores: Mapping[str, float], per_type: int) -> list[str]:
-    """The `per_type` anomalous test images of each type that have the lowest image scores."""
+    """The `per_type` anomalous test images of each type of the lowest image scores; or good ones, of the highest."""
+    kinds = _shown(scores)
+    sign = -1 if kinds == ["good"] else 1
     return [
-        path for kind in ANOMALY_TYPES for path in sorted(_of_folder(scores, kind), key=lambda x: scores[x])[:per_type]
+        path for kind in kinds for path in sorted(_of_folder(scores, kind), key=lambda x: sign * scores[x])[:per_type]
     ]
+
+
+def _shown(paths: Mapping[str, float] | list[str]) -> list[str]:
+    return [kind for kind in ANOMALY_TYPES if _of_folder(paths, kind)] or ["good"]
 
 
 def _of_folder(paths: Mapping[str, float] | list[str], folder: str) -> list[str]:
@@ -73,7 +83,7 @@ def draw_heatmaps(
         image = np.asarray(decode_image(category_folder / path))
         row[0].imshow(image)
         row[0].set_ylabel(str(Path(path).with_suffix("")).removeprefix("test/").replace("_anomalies", ""), fontsize=7)
-        row[1].imshow(ground_truth(category_folder, path, image.shape[:2]), cmap="gray", vmin=0, vmax=1)
+        show_ground_truth(row[1], category_folder, path, image.shape[:2])
         for axis, (method, archive) in zip(row[2:], archives.items(), strict=True):
             full = resize_map(pad_map(archive.maps[path], archive.padding), *image.shape[:2])
             axis.imshow(image.mean(axis=2), cmap="gray")
@@ -84,11 +94,23 @@ def draw_heatmaps(
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    which = f"; ranked lowest by {list(archives)[-1]}" if worst else ""
+    end = "highest" if examples[0].startswith("test/good/") else "lowest"
+    which = f"; ranked {end} by {list(archives)[-1]}" if worst else ""
     images = source and f" (pretraining images: {source})"
     figure.suptitle(f"{category_folder.name.replace('_', ' ')}{which}{images}", fontsize=9)
     save_figure(figure, output)
     return figure
+
+
+def show_ground_truth(axis: Axes, category_folder: Path, path: str, shape: tuple[int, ...]) -> None:
+    """Draw the union of the regions of a test image, [height, width]; say so if an anomalous one has no masks."""
+    if Path(path).parent.name in ANOMALY_TYPES and not mask_files(
+        category_folder, *Path(path).with_suffix("").parts[-2:]
+    ):
+        say_not_measured(axis)
+        axis.set_box_aspect(shape[0] / shape[1])
+        return
+    axis.imshow(ground_truth(category_folder, path, shape), cmap="gray", vmin=0, vmax=1)
 
 
 def ground_truth(category_folder: Path, path: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:

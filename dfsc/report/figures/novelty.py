@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from dfsc.data.images import decode_image, image_files, load_images
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError
-from dfsc.model.saved import load_model
-from dfsc.report.figures.heatmaps import ground_truth
+from dfsc.model.trained import load_model
+from dfsc.report.figures.heatmaps import show_ground_truth
 from dfsc.report.figures.plotting import save_figure
 from dfsc.report.runs import read_curve
 from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD
@@ -55,7 +55,7 @@ def draw_novelty(
             row = axes[len(models) * number + which]
             row[0].imshow(images[number])
             row[0].set_ylabel(f"{label}\n{Path(path).parent}{constraint_at(curves, label)}", fontsize=7)
-            row[1].imshow(ground_truth(category_folder, path, shape), cmap="gray", vmin=0, vmax=1)
+            show_ground_truth(row[1], category_folder, path, shape)
             row[2].imshow(of_model[number].mean(dim=0).numpy(), cmap=GREYS, vmin=0, vmax=highest)
             for axis, quantile in zip(row[3:], quantiles, strict=True):
                 axis.imshow(novel_share(of_model[number], quantile), cmap=GREYS, vmin=0)

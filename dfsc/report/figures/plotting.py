@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfsc.files import written_whole
@@ -15,8 +16,16 @@ matplotlib.use("agg")
 
 # The metadata's dates would make equal figures differ.
 METADATA: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
-BLUE, ORANGE, BLACK, GREY = "#0072b2", "#e69f00", "#000000", "#bbbbbb"  # Okabe and Ito's, and a grey
-COLOURS = {"good": GREY, "logical_anomalies": BLUE, "structural_anomalies": ORANGE, "mean": BLACK}
+# Okabe and Ito's, and a grey.
+BLUE, ORANGE, GREEN, BLACK, GREY = "#0072b2", "#e69f00", "#009e73", "#000000", "#bbbbbb"
+COLOURS = {
+    "good": GREY, "logical_anomalies": BLUE, "structural_anomalies": ORANGE, "untyped_anomalies": GREEN, "mean": BLACK,
+}  # fmt: skip
+
+
+def say_not_measured(axis: Axes) -> None:
+    """Write it into an empty panel."""
+    axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", fontsize=8)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

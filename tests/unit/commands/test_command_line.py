@@ -69,7 +69,8 @@ class Made:
         of_each: dict[str, dict[str, Any]] = {
             "synthesize": {"output": out / "data", "settings": json.dumps({**GENERATED, "train": 1})},
             "fetch": {"name": "own", "sources": self.root / "sources.yaml"},
-            "arrange": {"folder": self.root / "mvtec_ad/coins", "output": out / "arranged"},
+            "arrange": {"folder": self.root / "mvtec_ad/coins", "layout": "mvtec_ad", "output": out / "arranged",
+                        "split": '{"validation": 0.5, "test": 0, "seed": 0}'},
             "manifest": {**place, "output": out / "manifest.csv", "published": self.root / "published.csv"},
             "index": {"folder": dataset / "pretraining", "source": "generated", "output": out / "index"},
             "teacher pretrain": {**training, "settings": json.dumps(TEACHER), "output": out / "teacher.pt",

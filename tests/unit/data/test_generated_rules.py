@@ -17,13 +17,13 @@ TIMES = 12  # drawings of each kind
 
 
 def coin_tray(parts: list[Part]) -> bool:
-    """As many small coins as large ones, these above, evenly apart, of one metal."""
+    """As many small coins as large ones, these above, evenly apart."""
     rows = [sorted((part for part in parts if (part.centre[1] > 120) == below), key=across) for below in (False, True)]
     if len(rows[0]) != len(rows[1]):
         return False
-    sizes = [{part.kind.split()[0] for part in row} for row in rows]
+    sizes = [{part.kind for part in row} for row in rows]
     even = all(np.ptp([after.centre[0] - before.centre[0] for before, after in pairwise(row)]) < 20 for row in rows)
-    return sizes == [{"large"}, {"small"}] and even and len({part.kind.split()[1] for part in parts}) == 1
+    return sizes == [{"large"}, {"small"}] and even
 
 
 def picture_wall(parts: list[Part]) -> bool:
@@ -44,8 +44,8 @@ def cable_panel(parts: list[Part]) -> bool:
     """Both ends of a cable have one colour; the colours are in an order that goes round."""
     plugs = sorted((part for part in parts if part.kind != "cable"), key=lambda part: part.centre[1])
     ends = [[part.kind for part in plugs if (part.centre[0] > 160) == right] for right in (False, True)]
-    order = ["red", "yellow", "blue", "red", "yellow"]
-    return ends[0] == ends[1] and ends[0] in [order[first : first + 3] for first in range(3)]
+    order = ["red", "yellow", "blue", "green", "red", "yellow"]
+    return ends[0] == ends[1] and ends[0] in [order[first : first + 3] for first in range(4)]
 
 
 def across(part: Part) -> float:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from dfsc.report import compare
 from dfsc.report.compare import resample_differences, runs_frame
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
 from dfsc.report.paper import write_paper_tables
@@ -327,11 +328,14 @@ def test_images_are_drawn_again_for_a_run_and_its_own_seeds_baseline(root: Path,
     for named, found in drawn.items():
         cell = Cell(*astuple(named))
         category, method, seed = cell
-        assert found.shape == (RESAMPLES, len(COLUMNS))
+        assert found.shape == (RESAMPLES, len(compare.COLUMNS))
+        by_column = dict(zip(compare.COLUMNS, found.T, strict=True))
+        assert all(math.isnan(value) for value in by_column.pop("untyped_anomalies"))
         if method in BASELINES:
-            assert not found.any()
+            assert not any(values.any() for values in by_column.values())
             continue
-        for column, values in zip(COLUMNS, found.T, strict=True):
+        assert list(by_column) == list(COLUMNS)
+        for column, values in by_column.items():
             exact = image_covariance(category, method, [seed], column)
             least, most = common_variance(exact)
             assert values.mean() == pytest.approx(

@@ -179,9 +179,10 @@ def test_a_category_that_yaml_takes_for_something_else_is_to_be_quoted(category:
 
 @pytest.mark.parametrize("category", ["01", "null", "NA", "all", "1e5", "nan", "true"])
 def test_any_name_is_a_category_where_it_is_text(category: str) -> None:
-    dataset = {"source": "folder", "folder": "images", "categories": yaml.safe_load(f"['{category}']")}
+    config = merged("demo.yaml")
+    changes = {"source": "folder", "folder": "images", "categories": yaml.safe_load(f"['{category}']")}
     images = {"images": "other", "folder": "images"}
-    check({**merged("demo.yaml"), "dataset": dataset, "pretraining": images})
+    check({**config, "dataset": {**config["dataset"], **changes}, "pretraining": images})
 
 
 def test_the_schema_for_editors_is_the_description() -> None:
@@ -220,6 +221,14 @@ DISAGREEMENTS = [
     ({"dfsc.ablations": [{"distance": "root"}, {"margin": 1, "distance": "root"}]}, ("dfsc.ablations.1",)),
     ({"dataset.generated": None}, ("dataset.generated", "dataset.source")),
     ({"dataset.source": "mvtec_ad", "pretraining.images": "other"}, ("dataset.original",)),
+    ({"dataset.source": "btad", "pretraining.images": "other"}, ("dataset.original",)),
+    ({"dataset.source": "images", "pretraining.images": "other"}, ("dataset.images", "missing")),
+    (
+        {"dataset.source": "images", "dataset.images": {"part": {"good": ["ok"]}}, "pretraining.images": "other"},
+        ("dataset.images", "coin_tray"),
+    ),
+    ({"dataset.images": {"part": {"good": ["ok", "$NOWHERE/x"]}}}, ("dataset.images.part.good.1", "$NOWHERE")),
+    ({"dataset.split": {"validation": 0.5, "test": 0.5, "seed": 0}}, ("dataset.split", "training")),
     ({"dataset.source": "folder"}, ("pretraining.images", "dataset.source")),
     ({"dataset.categories": ["pushpins"]}, ("dataset.categories", "pushpins", "coin_tray")),
     ({"pretraining.folder": "data/elsewhere"}, ("pretraining.folder", "data/demo/pretraining")),

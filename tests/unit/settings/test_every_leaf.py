@@ -10,7 +10,7 @@ import pytest
 
 from dfsc.data.synthetic import synthesize
 from dfsc.files import sha256_of
-from dfsc.model.saved import load_model
+from dfsc.model.trained import load_model
 from dfsc.settings.building import build
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.settings.synthetic import SyntheticSettings

@@ -11,7 +11,8 @@ from dfsc.data.layout import images_of, read_manifest, write_manifest
 from dfsc.files import read_json, sha256_of
 from dfsc.inference.image_scores import read_scores
 from dfsc.model.maps import PADDING_MODES
-from dfsc.model.saved import ORIGIN, load_model, load_tensors, save_tensors
+from dfsc.model.saved import load_tensors, save_tensors
+from dfsc.model.trained import ORIGIN, load_model
 from support.command_line import dfsc
 from support.prepared import TRAINING, Prepared
 

@@ -1,0 +1,38 @@
+"""Images of one's own, listed from the folders that the configuration names (`dataset.images`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dfsc.data.arranging import DefectImages, Listing, masks_of
+from dfsc.data.images import image_files
+from dfsc.errors import UserError
+from dfsc.settings.own_images import OwnImages
+
+
+def list_own_images(described: OwnImages) -> Listing:
+    """The images of a category. Raises UserError naming a folder without images, or a file that would be left out."""
+    defects = []
+    for name, bad in described.bad.items():
+        images = _images(Path(bad.images))
+        masks = dict.fromkeys(images) if bad.masks is None else masks_of(images, Path(bad.masks))
+        defects.append(DefectImages(name, f"{bad.type}_anomalies", dict(masks)))
+    good, test_good = (_named(folders) for folders in (described.good, described.test_good))
+    return Listing(good=good, test_good=test_good, defects=defects, refuse_copies=True)
+
+
+def _images(folder: Path) -> list[Path]:
+    images = image_files(folder)
+    if not images:
+        raise UserError(f"{folder}: holds no image, or is not there; check `dataset.images`")
+    return images
+
+
+def _named(folders: Sequence[str]) -> dict[str, Path]:
+    """Name in the arrangement -> image: the file's own, after its folder's where there are several."""
+    found: dict[str, Path] = {}
+    for folder in map(Path, folders):
+        for image in _images(folder):
+            name = f"{folder.name}_{image.name}" if len(folders) > 1 else image.name
+            if (other := found.setdefault(name, image)) is not image:
+                raise UserError(f"{image}: gets the same name as {other}, {name}; rename one of the two folders")
+    return found

@@ -1,0 +1,203 @@
+"""Folders of one's own images by configuration alone, through the whole workflow; what they lack is not measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from dfsc.report.tables import NOT_MEASURED
+from support.checkout import Checkout, job_counts
+from support.command_line import dfsc
+from support.figures import check_figure
+from support.small_sets import picture
+
+METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
+FIGURES = ("heatmaps", "worst", "novelty", "novelty_over_training")
+SPRO = "au_spro_0.05"
+# Of each category, what can be measured: an image AUROC, and an AU-sPRO.
+MEASURED = {
+    "unmasked": ({"logical_anomalies", "untyped_anomalies", "mean"}, set[str]()),
+    "spotted": ({"structural_anomalies", "mean"}, {"structural_anomalies", "mean"}),
+    "good_only": (set[str](), set[str]()),
+}
+
+
+class Photos:
+    """A checkout beside photographs of three parts, and the configuration that says where they are."""
+
+    def __init__(self, root: Path) -> None:
+        self.checkout = Checkout.new(root / "checkout")
+        self.folder, self.random = root / "photos", np.random.default_rng(0)
+        good = {part: self.photographs(f"{part}/good", 14) for part in MEASURED}
+        bad: dict[str, dict[str, Any]] = {
+            "unmasked": {
+                "gone": {"images": self.photographs("unmasked/gone", 2, "logical"), "type": "logical"},
+                "other": {"images": self.photographs("unmasked/other", 2, "structural")},
+            },
+            "spotted": {
+                "spot": {
+                    "images": self.photographs("spotted/spot", 2, "structural"), "type": "structural",
+                    "masks": str(self.folder / "spotted/spot masks"),
+                }
+            },
+        }  # fmt: skip
+        friday = self.photographs("good_only/friday", 2)
+        images: dict[str, dict[str, Any]] = {
+            part: {"good": [good[part]], "bad": bad.get(part, {}), "test_good": [friday] * (part == "good_only")}
+            for part in MEASURED
+        }
+        self.settings = yaml.safe_load((self.checkout.root / "tests/smallest.yaml").read_text()) | {
+            "benchmark": "own",
+            "dataset": {
+                "source": "images", "folder": "data/arranged", "categories": list(MEASURED), "images": images,
+                "split": {"validation": 0.3, "test": 0.3, "seed": 0}, "mask_threshold": 128,
+            },
+            "pretraining": {"images": "other", "folder": good["good_only"]},
+        }  # fmt: skip
+        self.configure()
+
+    def photographs(self, name: str, number: int, defect: str = "") -> str:
+        """A folder of JPEGs, of names that need quotes; and beside it, one of soft masks."""
+        folder = self.folder / name
+        for path in (folder, folder.with_name(f"{folder.name} masks")):
+            path.mkdir(parents=True)
+        for count in range(number):
+            pixels, mask = picture(self.random, defect)
+            file = folder / f"part 7, {count}.JPG"
+            Image.fromarray(pixels).save(file, quality=95)
+            soft = Image.fromarray(np.uint8(255) * mask).resize((50, 50)).resize((64, 64), Image.Resampling.BILINEAR)
+            soft.save(folder.with_name(f"{folder.name} masks") / f"{file.stem}.png")
+        return str(folder)
+
+    def configure(self) -> None:
+        """Write the configuration."""
+        (self.checkout.root / "own.yaml").write_text(yaml.safe_dump(self.settings))
+
+    def planned(self) -> dict[str, int]:
+        """What would run now."""
+        return job_counts(self.checkout.snakemake("--configfile", "own.yaml", "--dry-run"))
+
+    @property
+    def results(self) -> Path:
+        """Where the results are."""
+        return self.checkout.root / "results/own"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
+    photos = Photos(tmp_path_factory.mktemp("own"))
+    run = photos.checkout.snakemake("--configfile", "own.yaml")
+    assert run.returncode == 0, run.stdout
+    return photos
+
+
+def test_what_can_be_measured_is(photos: Photos) -> None:
+    runs = pd.read_csv(photos.results / "tables/runs.csv")
+    comparison = pd.read_csv(photos.results / "tables/comparison.csv")
+    for category, measured in MEASURED.items():
+        for metric, names in zip(("image_auroc", SPRO), measured, strict=True):
+            rows = comparison[(comparison["metric"] == metric) & (comparison["category"] == category)]
+            assert {(row.method, row.anomaly_type) for row in rows.itertuples()} == {
+                (method, name) for method in METHODS for name in names
+            }
+            for name in names:
+                assert runs.loc[runs["category"] == category, f"{metric}.{name}"].between(0, 1).all()
+        metrics = json.loads((photos.results / category / METHODS[0] / "seed0/metrics.json").read_text())
+        assert set(metrics["classification"]["auc_roc"]) == measured[0]
+        assert set(metrics["localization"]["auc_spro"]) == measured[1]
+
+
+def test_tables_say_what_is_not_measured(photos: Photos, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ("logical", "structural", "untyped", "mean")
+    for table, place, lacking in (
+        ("table1_image_auroc", 0, "unmasked has no structural anomalies; spotted has no logical anomalies; spotted has "
+         "no untyped anomalies; good_only has no anomalous images: this is not measured."),
+        ("table2_au_spro", 1, "unmasked has no masks; good_only has no masks: this is not measured."),
+    ):  # fmt: skip
+        text = (photos.results / f"tables/{table}.md").read_text()
+        assert lacking in text
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+        lines = [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+        for category, measured in MEASURED.items():
+            baseline = next(line for line in lines if line["category"] == category)
+            shown = {name.removesuffix("_anomalies") for name in measured[place]}
+            for column in columns:
+                if column in baseline:
+                    assert (baseline[column] != NOT_MEASURED) == (column in shown), (category, column)
+                else:
+                    assert column not in {
+                        name.removesuffix("_anomalies") for of in MEASURED.values() for name in of[place]
+                    }
+    for name in ("table3_quantiles", "table4_readings"):
+        assert NOT_MEASURED in (photos.results / f"tables/{name}.html").read_text()
+    assert dfsc("show", photos.results).code == 0
+    printed = capsys.readouterr().out
+    assert NOT_MEASURED in printed and "good_only has no anomalous images" in printed
+
+
+def test_mlflow_says_what_is_not_measured(photos: Photos) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{photos.checkout.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("own")
+    assert experiment is not None
+    for run in client.search_runs([experiment.experiment_id]):
+        auroc, spro = MEASURED[run.data.tags["category"]]
+        told = set(run.data.tags["not_measured"].split(", "))
+        for metric, names in (("image_auroc", auroc), (SPRO, spro)):
+            for name in ("logical_anomalies", "structural_anomalies", "mean"):
+                assert (
+                    (f"{metric}.{name}" in told) == (name not in names) == (f"{metric}.{name}" not in run.data.metrics)
+                )
+
+
+def test_every_figure_is_drawn(photos: Photos) -> None:
+    for name in ("auroc_over_quantile_efficientad-tiny", "score_histograms_dfsc-tiny-q0.9"):
+        check_figure(photos.results / "figures" / name)
+    for figure in FIGURES:
+        for category in MEASURED:
+            check_figure(photos.results / f"figures/{figure}_dfsc-tiny-q0.9_{category}")
+    for category in MEASURED:
+        check_figure(photos.results / category / METHODS[0] / "seed0/curves")
+
+
+def test_splits_are_in_the_manifests_and_nothing_is_copied(photos: Photos) -> None:
+    for category in MEASURED:
+        manifest = photos.results / f"manifests/{category}"
+        listed = [
+            line.split(",")[0].strip('"') for part in ("training", "test") for line in (manifest / f"{part}.csv").open()
+        ]
+        assert any(path.startswith("validation/good/part 7") for path in listed)
+    image = photos.checkout.root / "data/arranged/spotted/test/structural_anomalies/spot_part 7, 0.JPG"
+    assert image.samefile(photos.folder / "spotted/spot/part 7, 0.JPG")
+    friday = photos.checkout.root / "data/arranged/good_only/test/good"
+    assert sorted(file.name for file in friday.iterdir()) == ["part 7, 0.JPG", "part 7, 1.JPG"]
+
+
+def test_only_what_changed_runs_again(photos: Photos) -> None:
+    for image in photos.folder.rglob("*"):
+        image.touch()
+    assert photos.planned() == {}
+    moved = photos.folder.rename(photos.folder.with_name("moved"))
+    before = yaml.safe_dump(photos.settings)
+    try:
+        photos.settings = yaml.safe_load(before.replace(str(photos.folder), str(moved)))
+        photos.settings["pretraining"]["folder"] = str(moved / "good_only/good")
+        photos.configure()
+        assert photos.planned() == {}, "folders may move"
+        photos.settings["dataset"]["images"]["unmasked"]["bad"]["gone"]["type"] = "structural"
+        photos.configure()
+        assert photos.planned()["arrange"] == 1
+    finally:
+        moved.rename(photos.folder)
+        photos.settings = yaml.safe_load(before)
+        photos.configure()
+    mask = next((photos.folder / "spotted/spot masks").iterdir())
+    mask.write_bytes(mask.read_bytes() + b"more")
+    planned = photos.planned()
+    assert planned["arrange"] == 1 and planned["manifest"] == 3

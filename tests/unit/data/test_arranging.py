@@ -1,0 +1,317 @@
+"""Images of other layouts and of one's own, arranged in LOCO's: every file where it belongs, or refused by name."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfsc.data.arranging import arrange
+from dfsc.data.layouts import LAYOUTS
+from dfsc.data.manifest import scan_category
+from dfsc.data.own_images import list_own_images
+from dfsc.errors import UserError
+from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.maps import SmallMaps
+from dfsc.settings.building import build
+from dfsc.settings.own_images import OwnImages, SplitSettings
+from support.command_line import dfsc
+from support.small_sets import HALVES
+
+SHAPE = (40, 30)
+RANDOM = np.random.default_rng(0)
+SPLIT = SplitSettings(validation=0.3, test=0.3, seed=0)
+
+
+def save(path: Path, pixels: np.ndarray | None = None) -> Path:
+    """Write an image: without pixels, noise that no other image has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RANDOM.integers(0, 255, (*SHAPE, 3)) if pixels is None else pixels
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
+
+
+def noise(folder: Path, count: int, ending: str = ".png") -> Path:
+    """A folder of images."""
+    for number in range(count):
+        save(folder / f"{number:03d}{ending}")
+    return folder
+
+
+def two_regions(value: int = 255, other: int | None = None) -> np.ndarray:
+    """A mask [40, 30] of two regions; the first is two squares that touch at a corner."""
+    mask = np.zeros(SHAPE)
+    mask[2:4, 2:4] = mask[4:6, 4:6] = value
+    mask[20:30, 10:20] = other or value
+    return mask
+
+
+def arranged(layout: str, folder: Path, output: Path) -> list[str]:
+    """The paths that the manifest of the arranged category lists."""
+    arrange(LAYOUTS[layout](folder), output, HALVES)
+    return [record.path for record in scan_category(output)]
+
+
+def below(paths: list[str], folder: str) -> list[str]:
+    """Those in a folder, without its name."""
+    return [path.removeprefix(f"{folder}/") for path in paths if path.startswith(f"{folder}/")]
+
+
+@pytest.fixture
+def bottle(tmp_path: Path) -> Path:
+    """A category in MVTec AD's layout: two kinds of defect, each mask with two regions."""
+    folder = tmp_path / "mvtec_ad/bottle"
+    noise(folder / "train/good", 20)
+    for path in ("test/good/000", "test/broken/000", "test/stain/000", "test/stain/001"):
+        save(folder / f"{path}.png")
+    for path in ("broken/000", "stain/000", "stain/001"):
+        save(folder / f"ground_truth/{path}_mask.png", two_regions())
+    return folder
+
+
+def test_mvtec_ad_is_accepted_and_evaluated(bottle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "data/bottle"
+    paths = arranged("mvtec_ad", bottle, output)
+    train, validation = below(paths, "train/good"), below(paths, "validation/good")
+    assert sorted(train + validation) == [f"{number:03d}.png" for number in range(20)] and train and validation
+    assert len(below(paths, "ground_truth")) == 6
+    assert "ground_truth/structural_anomalies/stain_001/001.png" in paths
+    assert (bottle / "test/stain/001.png").samefile(output / "test/structural_anomalies/stain_001.png")
+    names = [entry["defect_name"] for entry in json.loads((output / "defects_config.json").read_text())]
+    assert names == ["broken", "stain"]
+
+    maps = {path: np.zeros((12, 12), np.float32) for path in paths if path.startswith("test/")}
+    for path in maps:
+        if "structural" in path:
+            maps[path][6:8, 4:6] = 1
+    metrics = evaluate_small_maps(output.parent, "bottle", SmallMaps(maps, "zero")).metrics
+    assert metrics["classification"]["auc_roc"] == {"structural_anomalies": 1.0, "mean": 1.0}
+    areas = metrics["localization"]["auc_spro"]
+    assert areas["mean"] == areas["structural_anomalies"] and "logical_anomalies" not in areas
+    assert set(metrics["localization"]["auc_spro_per_defect"]["structural_anomalies"]) == {"broken", "stain"}
+
+
+def test_mvtec_ad_2_has_its_own_validation_images(tmp_path: Path) -> None:
+    folder = tmp_path / "mvtec_ad_2/can"
+    noise(folder / "train/good", 4)
+    noise(folder / "validation/good", 3)
+    noise(folder / "test_private", 2)
+    noise(folder / "test_private_mixed", 2)
+    save(folder / "test_public/good/000_regular.png")
+    for light in ("regular", "shift_1"):
+        save(folder / f"test_public/bad/000_{light}.png")
+        save(folder / f"test_public/ground_truth/bad/000_{light}_mask.png", two_regions())
+    paths = arranged("mvtec_ad_2", folder, tmp_path / "can")
+    assert [len(below(paths, f"{split}/good")) for split in ("train", "validation", "test")] == [4, 3, 1]
+    assert below(paths, "test/untyped_anomalies") == ["bad_000_regular.png", "bad_000_shift_1.png"]
+    assert len(below(paths, "ground_truth/untyped_anomalies")) == 4
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["official split", "no split"])
+def test_visa_with_its_labels(tmp_path: Path, split: bool) -> None:
+    folder = tmp_path / "VisA/candle"
+    noise(folder / "Data/Images/Normal", 20, ".JPG")
+    labels = {"000": "melt", "001": "melt,bent", "002": "bent"}
+    rows = ["image,label,mask", *(f"candle/Data/Images/Normal/{number:03d}.JPG,normal," for number in range(20))]
+    for stem, label in labels.items():
+        save(folder / f"Data/Images/Anomaly/{stem}.JPG")
+        save(folder / f"Data/Masks/Anomaly/{stem}.png", two_regions(1, 2))
+        rows.append(f'candle/Data/Images/Anomaly/{stem}.JPG,"{label}",candle/Data/Masks/Anomaly/{stem}.png')
+    (folder / "image_anno.csv").write_text("\n".join(rows))
+    official = [f"candle,test,normal,candle/Data/Images/Normal/{number:03d}.JPG," for number in (3, 5)]
+    if split:
+        (folder.parent / "split_csv").mkdir()
+        other = "candle,train,normal,candle/Data/Images/Normal/004.JPG,"
+        (folder.parent / "split_csv/1cls.csv").write_text(
+            "\n".join(["object,split,label,image,mask", other, *official])
+        )
+        paths = arranged("visa", folder, tmp_path / "candle")
+        assert below(paths, "test/good") == ["003.JPG", "005.JPG"]
+    else:
+        arrange(LAYOUTS["visa"](folder), tmp_path / "candle", SPLIT)
+        paths = [record.path for record in scan_category(tmp_path / "candle")]
+        assert 1 < len(below(paths, "test/good")) < 18
+    assert below(paths, "test/untyped_anomalies") == ["bent_002.JPG", "melt and bent_001.JPG", "melt_000.JPG"]
+    assert len(below(paths, "ground_truth/untyped_anomalies")) == 6
+
+
+def test_btad_has_masks_of_their_images_names(tmp_path: Path) -> None:
+    folder = tmp_path / "btad/01"
+    noise(folder / "train/ok", 12, ".bmp")
+    noise(folder / "test/ok", 2, ".bmp")
+    noise(folder / "test/ko", 2, ".bmp")
+    for number in range(2):
+        save(folder / f"ground_truth/ko/{number:03d}.png", two_regions())
+    paths = arranged("btad", folder, tmp_path / "01")
+    assert below(paths, "test/untyped_anomalies") == ["ko_000.bmp", "ko_001.bmp"]
+    assert below(paths, "test/good") == ["000.bmp", "001.bmp"] and len(below(paths, "ground_truth")) == 4
+
+
+def own(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """A category of one's own: good images of two days, two defects without masks; `changes` of its description."""
+    described: dict[str, Any] = {
+        "good": [str(noise(tmp_path / day, 20, ".jpg")) for day in ("monday", "tuesday")],
+        "bad": {
+            "missing": {"images": str(noise(tmp_path / "missing", 2, ".jpg")), "type": "logical"},
+            "other": {"images": str(noise(tmp_path / "other", 2, ".jpg"))},
+        },
+    }
+    return {**described, **changes}
+
+
+def paths_of(described: Mapping[str, Any], output: Path, split: SplitSettings = SPLIT) -> list[str]:
+    """The manifest's paths of a category of one's own, once arranged."""
+    arrange(list_own_images(build(OwnImages, described)), output, split)
+    return [record.path for record in scan_category(output)]
+
+
+def test_ones_own_images_are_split_and_none_is_lost(tmp_path: Path) -> None:
+    paths = paths_of(own(tmp_path), tmp_path / "data/part")
+    splits = {split: below(paths, f"{split}/good") for split in ("train", "validation", "test")}
+    assert sorted(image for images in splits.values() for image in images) == [
+        f"{day}_{number:03d}.jpg" for day in ("monday", "tuesday") for number in range(20)
+    ]
+    assert all(5 < len(images) < 25 for images in splits.values())
+    assert below(paths, "test/logical_anomalies") == ["missing_000.jpg", "missing_001.jpg"]
+    assert below(paths, "test/untyped_anomalies") == ["other_000.jpg", "other_001.jpg"]
+    assert not below(paths, "ground_truth")
+
+
+def test_an_added_image_moves_no_other_and_a_seed_moves_many(tmp_path: Path) -> None:
+    described = own(tmp_path)
+    before = paths_of(described, tmp_path / "data/part")
+    for number in range(3):
+        save(tmp_path / f"monday/new {number}.jpg")
+    after = paths_of(described, tmp_path / "data/part")
+    assert set(before) < set(after) and len(after) == len(before) + 3
+    (tmp_path / "monday/000.jpg").rename(tmp_path / "monday/renamed.jpg")
+    renamed = paths_of(described, tmp_path / "data/part")
+    assert [path.replace("renamed", "000") for path in renamed if "renamed" in path] == [
+        path for path in after if "monday_000" in path
+    ]
+    other = paths_of(described, tmp_path / "data/part", SplitSettings(SPLIT.validation, SPLIT.test, 1))
+    assert len(set(other) - set(renamed)) > 10
+
+
+def test_a_copy_stays_in_its_images_split(tmp_path: Path) -> None:
+    described = own(tmp_path)
+    for number in range(20):
+        shutil.copy(tmp_path / f"monday/{number:03d}.jpg", tmp_path / f"tuesday/copy of {number:03d}.jpg")
+    paths = paths_of(described, tmp_path / "data/part")
+    for number in range(20):
+        folders = [
+            path.rpartition("/")[0] for path in paths if path.endswith((f"y_{number:03d}.jpg", f"f {number:03d}.jpg"))
+        ]
+        of_monday = next(path.rpartition("/")[0] for path in paths if path.endswith(f"/monday_{number:03d}.jpg"))
+        assert folders.count(of_monday) >= 2
+
+
+def test_good_images_of_another_day_test_alone(tmp_path: Path) -> None:
+    described = own(tmp_path, test_good=[str(noise(tmp_path / "friday", 3, ".jpg"))], bad={})
+    paths = paths_of(described, tmp_path / "data/part")
+    assert below(paths, "test/good") == ["000.jpg", "001.jpg", "002.jpg"]
+    assert len(below(paths, "train/good")) + len(below(paths, "validation/good")) == 40
+    assert {path.partition("/")[0] for path in paths} == {"train", "validation", "test"}
+
+
+def test_masks_of_ones_own(tmp_path: Path) -> None:
+    for number in range(2):
+        save(tmp_path / f"masks/{number:03d}.png", two_regions(7))
+    described = own(tmp_path)
+    described["bad"]["missing"]["masks"] = str(tmp_path / "masks")
+    paths = paths_of(described, tmp_path / "data/part")
+    regions = [f"missing_{number:03d}/{region:03d}.png" for number in range(2) for region in range(2)]
+    assert below(paths, "ground_truth/logical_anomalies") == regions
+    written = tmp_path / "data/part/ground_truth/logical_anomalies"
+    areas = [np.count_nonzero(np.asarray(Image.open(written / name))) for name in regions]
+    assert areas == [8, 100] * 2  # corners that touch connect
+    maps = {path: np.zeros((12, 12), np.float32) for path in paths if path.startswith("test/")}
+    metrics = evaluate_small_maps(tmp_path / "data", "part", SmallMaps(maps, "zero")).metrics
+    assert set(metrics["classification"]["auc_roc"]) == {"logical_anomalies", "untyped_anomalies", "mean"}
+    assert set(metrics["localization"]["auc_spro"]) == {"logical_anomalies", "mean"}, "without masks, not measured"
+
+
+def copy_of(source: str, target: str) -> Any:
+    """Puts one image in two places."""
+    return lambda folder: shutil.copy(folder / source, folder / target)
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "good and bad": (copy_of("monday/003.jpg", "other/x.jpg"), r"other/x\.jpg: .* good and bad\.other"),
+    "two defects": (copy_of("missing/000.jpg", "other/x.jpg"), r"other/x\.jpg: .* bad\.missing and bad\.other"),
+    "a forgotten mask": (lambda folder: (folder / "masks/001.png").unlink(), r"masks/001\.png: mask is missing"),
+    "a mask too many": (lambda folder: save(folder / "masks/9.png", two_regions()), r"9\.png: is the mask of no image"),
+    "several greys": (
+        lambda folder: save(folder / "masks/000.png", two_regions(7, 9)),
+        r"000\.png: holds 2 grey values",
+    ),
+    "a folder gone": (lambda folder: shutil.rmtree(folder / "tuesday"), "tuesday: holds no image, or is not there"),
+    "a folder within": (lambda folder: (folder / "monday/old").mkdir(), "old: is a folder among images"),
+    "no image": (lambda folder: (folder / "monday/list.txt").write_text("x"), r"list\.txt: is no image"),
+    "too few": (
+        lambda folder: [file.unlink() for file in (*folder.glob("*day/01*"), *folder.glob("*day/00*"))],
+        "good: gets none of the",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_with_ones_own_images_is_named(tmp_path: Path, kind: str) -> None:
+    damage, complaint = WRONG[kind]
+    described = own(tmp_path)
+    for number in range(2):
+        save(tmp_path / f"masks/{number:03d}.png", two_regions())
+    described["bad"]["missing"]["masks"] = str(tmp_path / "masks")
+    if kind == "too few":
+        save(tmp_path / "monday/only.jpg")
+        save(tmp_path / "tuesday/only.jpg")
+    damage(tmp_path)
+    with pytest.raises(UserError, match=complaint) as error:
+        paths_of(described, tmp_path / "data/part", SplitSettings(0.001, 0.001, 0) if kind == "too few" else SPLIT)
+    assert "\n" not in str(error.value) and not (tmp_path / "data/part").exists()
+
+
+def test_masks_for_a_part_of_a_type_are_refused(tmp_path: Path) -> None:
+    described = own(tmp_path)
+    for number in range(2):
+        save(tmp_path / f"masks/{number:03d}.png", two_regions())
+    described["bad"]["missing"] |= {"masks": str(tmp_path / "masks"), "type": "untyped"}
+    with pytest.raises(UserError, match=r"other/000\.jpg: some untyped anomalies have masks, others not"):
+        paths_of(described, tmp_path / "data/part")
+
+
+def test_two_folders_of_one_name_need_other_files_names(tmp_path: Path) -> None:
+    described = own(tmp_path, good=[str(noise(tmp_path / week / "good", 9)) for week in ("1", "2")])
+    with pytest.raises(UserError, match=r"2/good/000\.png: gets the same name as .*1/good/000\.png, good_000\.png"):
+        paths_of(described, tmp_path / "data/part")
+
+
+def test_what_is_asked_for_is_one_thing(bottle: Path, tmp_path: Path) -> None:
+    output = ("--output", tmp_path / "data/bottle", "--split", '{"validation": 0.5, "test": 0, "seed": 0}')
+    for options in ((), ("--folder", bottle), ("--layout", "btad"), ("--layout", "btad", "--images", "{}")):
+        outcome = dfsc("arrange", *output, *options)
+        assert outcome.code == 2 and "give --layout with --folder, or --images" in outcome.errors
+
+
+def test_a_folder_of_ones_own_is_never_replaced(bottle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not made by dfsc"):
+        arranged("mvtec_ad", bottle, bottle)
+    arranged("mvtec_ad", bottle, tmp_path / "data/bottle")
+    arranged("mvtec_ad", bottle, tmp_path / "data/bottle")  # what it made, it may replace
+    assert len(list((bottle / "train/good").iterdir())) == 20
+
+
+@pytest.mark.parametrize("missing", ["ground_truth/stain/001_mask.png", "train/good", "test/broken"])
+def test_what_is_missing_is_named(bottle: Path, tmp_path: Path, missing: str) -> None:
+    path = bottle / missing
+    path.unlink() if path.is_file() else shutil.rmtree(path)
+    if missing == "test/broken":
+        shutil.rmtree(bottle / "test/stain")
+        missing = "test"
+    with pytest.raises(UserError, match=missing):
+        arranged("mvtec_ad", bottle, tmp_path / "data/bottle")
+    assert not (tmp_path / "data/bottle").exists()

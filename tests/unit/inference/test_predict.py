@@ -1,0 +1,266 @@
+"""From a model file and images to verdicts: every image once, whatever is wrong with some, killed or not."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dfsc.inference import Detector
+from dfsc.inference.overlay import overlay
+from dfsc.inference.score import anomaly_maps
+from dfsc.model.maps import pad_map, resize_map
+from dfsc.model.networks import EfficientAD
+from dfsc.model.trained import load_model
+from support.command_line import dfsc
+from support.models import save_network
+
+PREDICT = [sys.executable, "-c", "from dfsc.cli import main; main()", "predict"]
+SIZES = [(40, 30), (30, 40), (33, 33), (64, 64)]  # width, height
+
+
+def noise(number: int) -> Image.Image:
+    """An image that a number tells."""
+    width, height = SIZES[number % len(SIZES)]
+    return Image.fromarray(np.random.default_rng(number).integers(0, 255, (height, width, 3)).astype(np.uint8))
+
+
+def second_reading(model: Path, image: Image.Image) -> np.ndarray:
+    """The map of an image at its size, as `dfsc score` makes it, zeros around."""
+    pixels = np.array(image.resize((64, 64), Image.Resampling.BILINEAR))[None]
+    small = anomaly_maps(load_model(model).network, pixels, torch.device("cpu"), "float32")[0]
+    return resize_map(pad_map(small, "zero"), image.height, image.width)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of random weights that accepts about half of the noise."""
+    torch.manual_seed(0)
+    network = EfficientAD("tiny", 64).eval()
+    pixels = np.stack([np.asarray(noise(n).resize((64, 64), Image.Resampling.BILINEAR)) for n in range(4)])
+    with torch.no_grad():
+        from dfsc.model.networks import normalise_images
+
+        raw = network.raw_maps(normalise_images(torch.from_numpy(pixels)))
+        for number in range(2):
+            network.map_quantiles[number] = torch.quantile(raw[:, number], torch.tensor([0.9, 0.995]))
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    save_network(path, network)
+    scores = [float(second_reading(path, noise(n)).max()) for n in range(100, 119)]
+    save_network(path, network, scores)
+    return path
+
+
+def rows_of(output: Path) -> list[dict[str, str]]:
+    """The rows of predictions.csv."""
+    with (output / "predictions.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_each_row_says_what_the_detector_says(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in/deeper"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        noise(number).save(folder / f"part {number:02}, é.png")
+    (folder / ".hidden").touch()
+    noise(20).save(tmp_path / "alone.png")
+    images = [tmp_path / "in", tmp_path / "alone.png", folder / "part 00, é.png"]
+    outcome = dfsc("predict", model, *images, "--output", tmp_path / "out", "--device", "cpu", "--threads", 1)
+    found = {Path(row["path"]).name: row for row in rows_of(tmp_path / "out")}
+    assert len(found) == len(rows_of(tmp_path / "out")) == 21
+
+    kept = load_model(model).validation_scores["zero"].double().numpy()
+    detector = Detector.load(model, device="cpu")
+    assert detector.threshold == pytest.approx(kept.max(), rel=2e-5) and detector.threshold > kept.max()
+    for number in range(21):
+        row = found[f"part {number:02}, é.png" if number < 20 else "alone.png"]
+        full = second_reading(model, noise(number))
+        assert float(row["image_score"]) == pytest.approx(float(full.max()), rel=1e-5)
+        assert full[int(row["y"]), int(row["x"])] == pytest.approx(float(full.max()), rel=1e-5)
+        assert float(row["percentile"]) == pytest.approx(100 * np.mean(kept < full.max()), abs=0.06)
+        assert row["verdict"] == ("accepted" if full.max() <= detector.threshold else "rejected")
+        verdict = detector(noise(number))
+        assert verdict.score == pytest.approx(float(row["image_score"]), rel=1e-5)
+        assert verdict.accepted == (row["verdict"] == "accepted")
+        assert (verdict.x, verdict.y) == (int(row["x"]), int(row["y"]))
+        np.testing.assert_allclose(verdict.anomaly_map, full, rtol=1e-4, atol=1e-6)
+    verdicts = {row["verdict"] for row in found.values()}
+    assert outcome.code == (3 if "rejected" in verdicts else 0)
+
+
+def test_an_image_is_judged_alike_as_file_as_array_and_as_picture(model: Path, tmp_path: Path) -> None:
+    noise(3).save(tmp_path / "image.png")
+    detector = Detector.load(model, device="cpu")
+    pictures: list[Any] = [tmp_path / "image.png", str(tmp_path / "image.png"), noise(3), np.asarray(noise(3))]
+    assert len({detector(picture)[:5] for picture in pictures}) == 1
+
+
+@pytest.mark.parametrize(
+    ("score", "code", "said"), [(9e9, 0, "21 accepted, 0 rejected"), (-9e9, 3, "0 accepted, 21 rejected")]
+)
+def test_the_exit_code_says_whether_all_were_accepted(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], score: float, code: int, said: str
+) -> None:
+    save_network(tmp_path / "model.pt", load_model(model).network, [score] * 19)
+    images = []
+    for number in range(21):
+        images.append(tmp_path / f"{number}.png")
+        noise(number).save(images[-1])
+    outcome = dfsc("predict", tmp_path / "model.pt", *images, "--output", tmp_path / "out", "--no-heatmaps")
+    assert (outcome.code, outcome.errors) == (code, "")
+    printed = capsys.readouterr().out
+    assert f"21 images: {said}, 0 unreadable" in printed and "at most 5 % of good images" in printed
+    assert f"half of them score above {0 if code == 0 else 100} % of the validation images" in printed
+    assert not (tmp_path / "out/heatmaps").exists()
+
+
+def test_heatmaps_show_one_scale(model: Path, tmp_path: Path) -> None:
+    """A colour means the same in every image; where nothing is anomalous, the image is seen, in grey."""
+    for number in range(3):
+        noise(number).save(tmp_path / f"{number}.png")
+    dfsc("predict", model, *sorted(tmp_path.glob("*.png")), "--output", tmp_path / "out", "--device", "cpu")
+    detector = Detector.load(model, device="cpu")
+    assert detector.full_scale == pytest.approx(2 * max(0.1, detector.validation_scores.max()))
+    for number in range(3):
+        (path,) = (tmp_path / "out/heatmaps").rglob(f"{number}.png.jpg")
+        drawn = np.asarray(Image.open(path), np.float32)
+        full = second_reading(model, noise(number))
+        wanted = np.asarray(overlay(noise(number), full, detector.full_scale), np.float32)
+        assert np.abs(drawn - wanted).mean() < 12 and drawn.shape == wanted.shape  # JPEG, of noise
+
+    grey = np.full((1, 4, 3), 90, np.uint8)
+    level = np.array([[-1.0, 0.0, 5.0, 99.0]], np.float32)
+    drawn = np.asarray(overlay(Image.fromarray(grey), level, 10.0))[0]
+    assert drawn.tolist()[:2] == [[90, 90, 90]] * 2
+    red, yellow = (0.25 * 90 + 0.75 * np.array(colour) for colour in ((188, 55, 84), (252, 255, 164)))
+    np.testing.assert_allclose(drawn[2:], [red, yellow], atol=1)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2,000 images of which three cannot be read."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(8):
+        noise(number).save(folder / f"{number:04}.png")
+    for number in range(8, 2000):
+        os.link(folder / f"{number % 8:04}.png", folder / f"{number:04}.png")
+    whole = (folder / "0000.png").read_bytes()
+    for number, content in ((17, b""), (905, b"no image"), (1999, whole[: len(whole) // 2])):
+        (folder / f"{number:04}.png").unlink()
+        (folder / f"{number:04}.png").write_bytes(content)
+    return folder
+
+
+def peak_memory(command: list[str], given: str = "") -> int:
+    """Bytes that a command holds at most, which ends as one does that could not read some images."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stdin is not None
+    process.stdin.write(given.encode())
+    process.stdin.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 3
+    return int(usage.ru_maxrss * 1024)
+
+
+def test_a_killed_run_goes_on_and_judges_every_image_once(model: Path, many: Path, tmp_path: Path) -> None:
+    """And its memory does not grow with their number."""
+    output, endings = tmp_path / "out", []
+    options = ["--no-heatmaps", "--device", "cpu", "--threads", "1"]
+    command = [*PREDICT, str(model), str(many), "--output", str(output), *options]
+    for ending, least in ((signal.SIGKILL, 200), (signal.SIGTERM, 500)):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        file = output / "predictions.csv"
+        while process.poll() is None and (not file.exists() or file.read_bytes().count(b"\n") < least):
+            time.sleep(0.01)
+        process.send_signal(ending)
+        process.communicate()
+        endings.append(process.returncode)
+    assert endings == [-signal.SIGKILL, 143], "it ended before it could be disturbed"
+    before = rows_of(output)
+    assert 500 <= len(before) < 1500
+    with (output / "predictions.csv").open("a") as stream:
+        stream.write("cut sho")  # as a kill in the middle of writing leaves it
+    few = "\n".join(str(many / f"{number:04}.png") for number in range(100))
+    less = peak_memory([*PREDICT, str(model), "-", "--output", str(tmp_path / "few"), *options], few)
+    assert len(rows_of(tmp_path / "few")) == 100
+    more = peak_memory(command)
+    assert more - less < 32 * 2**20, f"{(more - less) / 2**20:.0f} MiB more"
+
+    rows = rows_of(output)
+    assert sorted(row["path"] for row in rows) == sorted(str(path) for path in many.iterdir())
+    judged_before = [row for row in before if row["verdict"] != "unreadable"]
+    assert [row for row in rows if row in judged_before] == judged_before
+    bad = {Path(row["path"]).name: row["reason"] for row in rows if row["verdict"] == "unreadable"}
+    assert bad.keys() == {"0017.png", "0905.png", "1999.png"} and all("cannot be read" in why for why in bad.values())
+    assert all(row["image_score"] == "" for row in rows if row["verdict"] == "unreadable")
+
+
+def test_an_image_that_could_not_be_read_is_tried_again(model: Path, tmp_path: Path) -> None:
+    image, output = tmp_path / "late.png", tmp_path / "out"
+    image.touch()
+    for _ in range(2):
+        assert dfsc("predict", model, image, "--output", output, "--device", "cpu").code == 3
+        assert [row["verdict"] for row in rows_of(output)] == ["unreadable"]
+    noise(1).save(image)
+    dfsc("predict", model, image, "--output", output, "--device", "cpu")
+    assert [row["verdict"] for row in rows_of(output)] in (["accepted"], ["rejected"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (["--false-alarm-rate", "0.2"], "false_alarm_rate is 0.05 there, and 0.2 now"),
+        (["--padding", "minimum"], "padding is zero there, and minimum now"),
+    ],
+)
+def test_what_was_made_otherwise_is_not_mixed(model: Path, tmp_path: Path, changes: list[str], named: str) -> None:
+    noise(1).save(tmp_path / "image.png")
+    command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
+    dfsc(*command)
+    before = (tmp_path / "out/predictions.csv").read_bytes()
+    outcome = dfsc(*command, *changes)
+    assert outcome.code == 2 and named in outcome.errors and outcome.errors.count("\n") == 1
+    assert (tmp_path / "out/predictions.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.png"], "missing.png: there is no such file"),
+        (["empty"], "empty: holds no image"),
+        (["image.png", "--false-alarm-rate", "0.01"], "cannot be promised with 19 validation images"),
+        (["image.png", "--false-alarm-rate", "5"], "between 0 and 1"),
+    ],
+)
+def test_a_mistake_is_never_taken_for_a_verdict(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    noise(1).save("image.png")
+    outcome = dfsc("predict", model, *arguments, "--output", "out", "--device", "cpu")
+    assert outcome.code == 2 and said in outcome.errors and outcome.errors.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_two_processes_do_not_write_one_folder(model: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    noise(1).save(tmp_path / "image.png")
+    (tmp_path / "out").mkdir()
+    held = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        outcome = dfsc("predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu")
+    finally:
+        os.close(held)
+    assert outcome.code == 2 and "another process writes predictions there" in outcome.errors
