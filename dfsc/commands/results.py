@@ -115,6 +115,19 @@ def study(
 
 
 @app.command()
+def merge(
+    results: Annotated[list[Path], typer.Argument(help="results/<benchmark> of each lab, with its tables.")],
+    output: Annotated[Path, typer.Option(help="Folder to write, as results/<benchmark>; `dfsc show` reads it.")],
+    reference: Annotated[Path | None, typer.Option(help="Results of others to show with these, CSV.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Show what there is, marked on every line.")] = False,
+) -> None:
+    """Join the tables of several labs in one; refuse a cell that two of them have, and runs not made alike."""
+    from dfsc.report.merging import merge_tables
+
+    merge_tables([folder / "tables" for folder in results], output / "tables", partial, reference)
+
+
+@app.command()
 def compare(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",

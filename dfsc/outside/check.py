@@ -1,6 +1,8 @@
 """A method's command tried on generated images: what is wrong with it, in one line, before it costs a night."""
 
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,9 @@ def _output(
     """A run's maps and scores by the images' own paths."""
     write_blinded(folder, records, work / f"blinded{shuffle}", shuffle)
     names = neutral_names(records, "test", shuffle)
-    found = output_of(command, work / f"blinded{shuffle}", list(names.values()), "0", device, seconds, work / "run")
+    images = work / f"blinded{shuffle}"
+    with redirect_stdout(StringIO()):  # what the method prints; its end is told if it fails
+        found = output_of(command, images, list(names.values()), "0", device, seconds, work / "run")
     scores = None if found.scores is None else {path: found.scores[name] for path, name in names.items()}
     return Output({path: found.maps[name] for path, name in names.items()}, scores)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError, listed
+from dfsc.files import digest_of
 from dfsc.metrics.auroc import auroc
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
@@ -41,6 +42,7 @@ SAME = {
     "pretraining_images": ["made_by"],
     "penalty_digest": ["made_by"],
 }
+SETTINGS = "settings_digest"  # of the settings that runs share: what tables keep of them
 OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that differ from run to run
 Scores = Mapping[str, Mapping[str, float]]  # run id -> path -> image score
 
@@ -75,11 +77,17 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
         raise UserError("tables: no run is there yet")
     frame = pd.DataFrame(rows)
     frame["seed"] = [seed_of(text) for text in frame["seed"]]
-    _refuse_duplicates_and_gaps(frame, grid, partial)
-    refuse_unlike(frame, [*SAME, "settings"])
+    check_runs(frame, grid, partial, ["settings"])
+    frame[SETTINGS] = [digest_of(settings) for settings in frame["settings"]]
     frame.insert(4, "quantile", [grid.method(name).quantile for name in frame["method"]])
     frame.insert(5, "ablation", [grid.method(name).changed for name in frame["method"]])
     return frame.drop(columns="settings")
+
+
+def check_runs(frame: pd.DataFrame, grid: Grid, partial: bool, more: Iterable[str] = ()) -> None:
+    """Refuse runs that are missing (unless `partial`), double, not of the grid, or unlike in SAME or columns `more`."""
+    _refuse_duplicates_and_gaps(frame, grid, partial)
+    refuse_unlike(frame, [*SAME, *more])
 
 
 def _settings(parameters: Mapping[str, str]) -> str:

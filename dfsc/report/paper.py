@@ -7,7 +7,7 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, compare, receipts_below, runs_frame
+from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, Scores, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
 from dfsc.report.frames import read_table
 from dfsc.report.table_files import page, write_tables
@@ -31,12 +31,22 @@ def write_paper_tables(
     """
     runs = read_runs(uri, receipts_below(results, grid))
     frame = runs_frame(runs, grid, partial)
-    scores = read_scores(uri, frame["run_id"])
+    made_from = provenance(runs, frame)
+    write_compared(frame, read_scores(uri, frame["run_id"]), grid, folder, reference)
+    write_text(folder / "provenance.csv", made_from.to_csv(index=False))
+    write_text(folder / "provenance.html", page(f"What the {len(frame)} runs were made from", made_from))
+    cost = write_cost_table(runs, folder)
+    write_text(folder / "cost.html", page("What the trainings cost, summed over seeds", cost))
+
+
+def write_compared(
+    frame: pd.DataFrame, scores: Scores, grid: Grid, folder: Path, reference: Path | None = None
+) -> None:
+    """Compare runs, and write the grid, runs, comparison, image scores and tables. Raises UserError as `compare`."""
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
     context = Context(grid, _images_of(frame), not complete, reference, inactive_in(comparison))
-    made_from, tables = provenance(runs, frame), build_tables(comparison, context)
-
+    tables = build_tables(comparison, context)
     write_text(folder / "grid.json", grid.as_text())
     write_text(folder / "runs.csv", frame.assign(**context.mark).to_csv(index=False))
     write_text(folder / "comparison.csv", comparison.assign(**context.mark).to_csv(index=False))
@@ -44,10 +54,6 @@ def write_paper_tables(
             for path, score in scores[run[3]].items()]  # fmt: skip
     write_text(folder / "scores.csv", pd.DataFrame(long, columns=[*KEYS, "path", "image_score"]).to_csv(index=False))
     write_tables(tables, folder)
-    write_text(folder / "provenance.csv", made_from.to_csv(index=False))
-    write_text(folder / "provenance.html", page(f"What the {len(frame)} runs were made from", made_from))
-    cost = write_cost_table(runs, folder)
-    write_text(folder / "cost.html", page("What the trainings cost, summed over seeds", cost))
 
 
 def provenance(runs: list[dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:

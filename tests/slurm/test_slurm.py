@@ -13,6 +13,7 @@ from dfsc.cluster.slurm import check_reachable
 from dfsc.errors import UserError
 from support.checkout import Checkout
 from support.cluster import CONFIG, answer_of, new_checkout, wait_for
+from support.outside_methods import IN_AWK, write_method
 
 RESULTS = "results/shrunk"
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
@@ -169,6 +170,23 @@ def test_trainings_share_a_gpu_where_the_profile_asks_for_shards(tmp_path: Path)
     assert len(trainings) == 4 and all("TresPerNode=gres:shard:1" in line for line in trainings)
     starts, ends = (re.findall(rf"{name}=(\S+)", "\n".join(trainings)) for name in ("StartTime", "EndTime"))
     assert max(starts) < min(ends), "four trainings on two GPUs, but not all at once"
+
+
+def test_a_method_from_outside_is_a_job_that_asks_for_what_it_needs(tmp_path: Path) -> None:
+    checkout = new_checkout(tmp_path)
+    write_method(checkout.root / "methods/awk", IN_AWK)
+    needs = {"gpu": 1, "mem_mb": 1234, "runtime": 7}
+    method = {"label": "In awk", "command": "methods/awk/run", "seeds": False, **needs}
+    (checkout.root / "outside.yaml").write_text(yaml.safe_dump({"methods": {"awk": method}}))
+    target = f"{RESULTS}/coin_tray/awk/seednone/metrics.json"
+    run = checkout.snakemake("--profile", "slurm", "--configfile", CONFIG, "outside.yaml", "--", target)
+    assert run.returncode == 0 and (checkout.root / target).exists(), run.stdout
+
+    jobs = [line for line in answer_of("scontrol", "--oneliner", "show", "job").splitlines() if str(tmp_path) in line]
+    (job,) = [line for line in jobs if "Comment=rule_run_method" in line]
+    for asked in ("TresPerJob=gres:gpu:1", "mem=1234M", "TimeLimit=00:07:00", "JobState=COMPLETED"):
+        assert asked in job, job
+    assert not any("Comment=rule_train" in line for line in jobs)
 
 
 def test_a_controller_that_is_down_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,7 @@ class Made:
                      "results": tables.parent, "output": out / "pairs.json"},
             "tables": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
                        "results": tables.parent, "output": out / "tables"},
+            "merge": {"results": [tables.parent], "output": out / "merged"},
             "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},
             "auroc-over-quantile": {"tables": tables, "output": out / "auroc_over_quantile"},
             "histograms": {"tables": tables, "output": out / "histograms"},
