@@ -202,7 +202,11 @@ def evaluate(
         evaluation = evaluate_official_maps(dataset, category, maps, **options)
     else:
         image_scores = None if scores is None else read_scores(scores)
-        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), scores=image_scores, **options)
+        validation = [] if scores is None else [*read_scores(scores, "validation").values()]
+        small = read_maps(maps)
+        evaluation = evaluate_small_maps(
+            dataset, category, small, scores=image_scores, validation=validation, **options
+        )
     write_json(output, evaluation.metrics)
     if curves is not None:
         from dfsc.report.figures.curves import write_curves
