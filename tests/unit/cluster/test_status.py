@@ -259,3 +259,24 @@ def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, Any], tmp_path
     Path("wrong.yaml").write_text("training: {stepps: 3}")
     with pytest.raises(UserError, match="stepps"):
         read_configuration([Path("grid.yaml"), Path("wrong.yaml")])
+
+
+def test_a_method_from_outside_is_waiting_running_failed_or_done(config: dict[str, Any]) -> None:
+    grid = {**config, "controls": ["random", "oracle"]}
+    shown = [(model.method, model.state) for model in read_grid(grid)][4:]
+    assert shown == [("random", "waiting"), ("random", "waiting"), ("oracle", "waiting")]
+    leave("random", 0, stage="run_method", log="loading\n")
+    leave(
+        "random", 1, stage="run_method", log="loading\ndfsc: methods/x/run: ended with exit code 3; its last lines: x\n"
+    )
+    done = Path("results/grid/coin_tray/oracle/seednone")
+    done.mkdir(parents=True)
+    for name in ("scores.csv", "maps.npz", "curves.png", "heatmaps.png", "run.json"):
+        (done / name).touch()
+    (done / "method.json").write_text('{"seconds": 3}')
+    found = read_grid(grid)[4:]
+    assert [model.state for model in found] == ["running", "failed", "done"]
+    assert found[1].words[0].endswith("random/seed1/run_method.log") and "exit code 3" in found[1].words[-1]
+    silent = Path("logs/grid/coin_tray/random/seed0/run_method.log")
+    os.utime(silent, (time.time() - 9999,) * 2)
+    assert read_grid(grid)[4].state == "silent"

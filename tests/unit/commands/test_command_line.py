@@ -242,7 +242,8 @@ TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nli
 def is_output(command: str, name: str) -> bool:
     """Whether a parameter says where to write."""
     others = (("score", "maps"), ("train", "distances"), ("method new", "folder"))
-    return name in OUTPUTS or (command, name) in others or (command.startswith("method ") and name == "maps")
+    of_all = name in OUTPUTS and (command, name) != ("evaluate", "scores")
+    return of_all or (command, name) in others or (command.startswith("method ") and name == "maps")
 
 
 def parameters(kind: str) -> list[tuple[str, str]]:
