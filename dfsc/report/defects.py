@@ -103,11 +103,12 @@ def defect_table(
     if not spread:
         numbers = numbers.assign(value_std=np.nan, difference_std=np.nan)
     rows = []
+    columns = [*context.mark, "category", "defect", "images", "", *SHOWN.values()]
     for category in context.grid.categories:
         of_category = numbers[numbers["category"] == category]
         start = {**context.mark, "category": category}
         if of_category.empty:
-            rows.append({**start, "defect": NOT_MEASURED})
+            rows.append({**dict.fromkeys(columns, ""), **start, "defect": NOT_MEASURED})
         for (kind, defect, images), group in of_category.groupby(["anomaly_type", "defect", "images"], sort=False):
             for method in methods:
                 cells = group[group["method"] == method.name].set_index("metric")
@@ -120,8 +121,7 @@ def defect_table(
                 for label, shown in lines.items():
                     texts = {heading: _text(cells.loc[metric], shown) for metric, heading in SHOWN.items()}
                     rows.append({**start, **name, "": label, **texts})
-    columns = [*context.mark, "category", "defect", "images", "", *SHOWN.values()]
-    return pd.DataFrame(rows, columns=columns).fillna("")
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _text(row: pd.Series, shown: Any) -> str:

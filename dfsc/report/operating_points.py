@@ -88,7 +88,7 @@ def _cells_of(
 ) -> tuple[list[list[Cell]], list[list[Cell]], list[list[Cell]]]:
     """A method's cells of a category or of all, by seed; and those with a baseline, of the method and of the baseline.
 
-    A seed counts if all of its cells have a run. A method without seeds has one, but a pair with each baseline's.
+    A seed counts if all of its cells have a run. A method without seeds has one, and a pair per seed of its baseline.
     """
     categories = grid.categories if category == POOLED else [category]
     baseline = grid.method(method.pairs_with)
