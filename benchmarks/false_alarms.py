@@ -25,7 +25,7 @@ from dfsc.model.networks import normalise_images
 from dfsc.model.trained import load_model
 from dfsc.training.calibration import MAP_QUANTILES
 
-GENERATED = {"train": 60, "validation": 20, "test_good": 1000, "logical": 1, "structural": 1, "pretraining": 200}
+GENERATED = {"train": 60, "validation": 20, "test_good": 400, "logical": 1, "structural": 1, "pretraining": 200}
 TEACHER = {"size": "tiny", "image_size": 96, "backbone": "resnet18", "backbone_weights": "random", "steps": 100,
            "batch_size": 8, "learning_rate": 1e-3, "weight_decay": 1e-5, "grey_probability": 0.1,
            "normalisation_images": 100, "precision": "float32", "seed": 0}  # fmt: skip
@@ -36,7 +36,7 @@ TRAINING = {"size": "tiny", "image_size": 96, "steps": 400, "batch_size": 1, "le
 
 
 def raw_maps(folder: Path, category: str, seed: int) -> NDArray[np.float64]:
-    """Local and global maps of 1,000 good images by a model trained without them, [n, 2, cells]."""
+    """Local and global maps of 400 good images by a model trained without them, [n, 2, cells]."""
 
     def dfsc(*arguments: object) -> None:
         subprocess.run([sys.executable, "-m", "dfsc.cli", *map(str, arguments)], check=True)
