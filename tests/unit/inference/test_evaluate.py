@@ -82,12 +82,9 @@ def test_operating_points_and_defects_by_hand() -> None:
     shown: dict[str, dict[str, list[float]]] = {}
     for path in paths:
         folder = dataset / "pushpins/ground_truth" / path.parent.name / path.stem
-        values = {names[int(decode_grey(mask).max())] for mask in folder.glob("*.png")}
-        for name in values:
+        for name in {names[int(decode_grey(mask).max())] for mask in folder.glob("*.png")}:
             shown.setdefault(path.parent.name, {}).setdefault(name, []).append(scores[str(path)])
-    assert {name: sorted(defects) for name, defects in shown.items()} == {
-        "logical_anomalies": sorted(shown["logical_anomalies"]), "structural_anomalies": ["extra_part", "scratch"]
-    }  # fmt: skip
+    assert sorted(shown["structural_anomalies"]) == ["extra_part", "scratch"] and len(shown["logical_anomalies"]) > 1
     good = [score for path, score in scores.items() if "/good/" in path]
     counted, metrics = flat_metrics(evaluation.metrics), evaluation.metrics
     assert list(metrics["operating_points"]) == ["0.05", "0.1"], "19 images promise no 1 %"
