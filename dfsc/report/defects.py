@@ -28,7 +28,11 @@ from dfsc.settings.grid import Grid, Method
 
 NAME = "table6_defects"
 FOUND = f"found.{HEADLINE_RATE}"
-SHOWN = {FOUND: f"found at {HEADLINE_RATE:.0%}", HEADLINE_METRICS[0]: "image AUROC", HEADLINE_METRICS[1]: "AU-sPRO"}
+SHOWN = {
+    FOUND: f"found at {100 * HEADLINE_RATE:g} %",
+    HEADLINE_METRICS[0]: "image AUROC",
+    HEADLINE_METRICS[1]: "AU-sPRO",
+}
 TEXT_COLUMNS = ["category", "anomaly_type", "defect", "method", "baseline", "metric"]
 COLUMNS = [*TEXT_COLUMNS, "images", "value", "value_std", "seeds", "difference", "difference_std", "pairs"]
 
@@ -134,7 +138,7 @@ def defect_caption(context: Context) -> str:
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     return (
         "Per defect type, as the masks say what an image shows; an image with two types counts for both. Found: share "
-        f"of its images that are rejected where {HEADLINE_RATE:.0%} false alarms are promised. Image AUROC: "
+        f"of its images that are rejected where {100 * HEADLINE_RATE:g} % false alarms are promised. Image AUROC: "
         f"its images against all good ones. {TITLES[HEADLINE_METRICS[1]]}: its regions alone. In per cent, {spread}. "
         "Difference: the method minus its baseline in points, paired by category and seed. A type has few images: no "
         "interval is given, and single rows prove nothing. Not measured: without masks nothing is known of a type; "

@@ -48,7 +48,9 @@ def print_operating_points(folder: Path) -> None:
     notes = inactive_note(context) + from_outside(context)
     methods = [one for baseline in context.grid.baselines for one in context.grid.paired_with(baseline.name)]
     points = operating_table(read_operating_points(folder), methods, context, [HEADLINE_RATE], spread=False)
-    promised = f"Promised: {HEADLINE_RATE:.0%}. Other rates, and the intervals: {folder}/table5_operating_points.md. "
+    promised = (
+        f"Promised: {100 * HEADLINE_RATE:g} %. Other rates, and the intervals: {folder}/table5_operating_points.md. "
+    )
     _print(points.drop(columns="promised"), promised + operating_caption(context) + notes)
     defects = defect_table(read_defect_numbers(folder), context.compared, context, spread=False)
     _print(defects.rename(columns={"images": "n"}), defect_caption(context) + notes)

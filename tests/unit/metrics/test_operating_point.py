@@ -54,6 +54,7 @@ def test_an_image_counts_once_however_many_seeds() -> None:
     method = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 1, 1], [1, 1, 0, 0, 1]], bool)
     baseline = np.array([[0, 1, 1, 1, 1], [0, 1, 0, 0, 1], [1, 1, 0, 0, 1]], bool)
     # By image: 3 to 1 for the method, 2 to 3 and 0 to 1 for the baseline, 1 to 1 and 3 to 3 for neither.
-    assert tuple(compare_verdicts(method, baseline)) == pytest.approx((1, 2, binomtest(1, 3).pvalue))
+    found = compare_verdicts(method, baseline)
+    assert (found.better, found.worse) == (1, 2) and found.p_value == pytest.approx(binomtest(1, 3).pvalue)
     assert compare_verdicts(np.tile(method, (4, 1)), np.tile(baseline, (4, 1))) == compare_verdicts(method, baseline)
-    assert tuple(compare_verdicts(method, method)) == (0, 0, 1.0)
+    assert compare_verdicts(method, method) == (0, 0, 1.0)

@@ -577,7 +577,7 @@ def test_every_cell_of_the_defects(tables: Tables) -> None:
 
             def values(cell: Cell) -> dict[str, float]:
                 return {
-                    "found at 5%": told_found(cell, defect) / WITH_DEFECT[defect],  # noqa: B023
+                    "found at 5 %": told_found(cell, defect) / WITH_DEFECT[defect],  # noqa: B023
                     "image AUROC": told_defect_auroc(cell, kind, defect),  # noqa: B023
                     "AU-sPRO": told_defect(cell, kind, defect, "0.05"),  # noqa: B023
                 }

@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
         order = [head.index(name) for name in ("logical", "structural", "mean")]
         assert order == sorted(order)
         shown = {
-            row[0]: [bool(row[place]) for place in order]
+            row[0]: [row[place] != "not measured" for place in order]
             for row in rows
             if row[1] == "EfficientAD-tiny" and "±" in row[order[2]]
         }

@@ -156,7 +156,7 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
         len(re.findall(r"^DFSC-tiny τ'=0.99? .*\d of 30: \d+\.\d +[\d.]+ of 30: \d+\.\d *$", points, re.MULTILINE)) >= 4
     )
     assert len(re.findall(r"^better : worse .*\d : \d+, p.*\d : \d+, p.*\d+ *$", points, re.MULTILINE)) >= 4, points
-    assert "gap (logical)" in points and "found at 5%" in points
+    assert "gap (logical)" in points and "found at 5 %" in points
     assert "…" not in pairs + tables + points
     for metric, method, named in (
         ("auroc", None, "au_spro_0.05"),
