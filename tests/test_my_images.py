@@ -201,7 +201,9 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
         assert photos.planned() == {}, "folders may move"
         photos.settings["dataset"]["images"]["unmasked"]["bad"]["gone"]["type"] = "structural"
         photos.configure()
-        assert photos.planned()["arrange"] == 1
+        planned = photos.planned()
+        assert planned["arrange"] == 1 and planned["manifest"] == 1 and planned["score"] == 2
+        assert "train" not in planned
     finally:
         moved.rename(photos.folder)
         photos.settings = yaml.safe_load(before)
@@ -209,4 +211,5 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
     mask = next((photos.folder / "spotted/spot masks").iterdir())
     mask.write_bytes(mask.read_bytes() + b"more")
     planned = photos.planned()
-    assert planned["arrange"] == 1 and planned["manifest"] == 3
+    assert planned["arrange"] == planned["manifest"] == 1 and planned["evaluate"] == 2
+    assert not {"train", "score"} & planned.keys(), "what a mask says is judged anew, not trained on"
