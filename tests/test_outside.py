@@ -1,5 +1,6 @@
 """A method from outside through the real workflow, in shell and awk, beside one that crashes and both controls."""
 
+import shutil
 import subprocess
 from typing import Any
 
@@ -56,7 +57,6 @@ def test_all_stand_in_the_same_tables(outside: Checkout) -> None:
     for figure in ("score_histograms_awk", "heatmaps_awk_coin_tray", "worst_oracle_coin_tray"):
         check_figure(shown / "figures" / figure)
     assert not (shown / "figures/novelty_awk_coin_tray.png").exists()
-    assert not (shown / "blinded/coin_tray").exists()
 
 
 def test_mlflow_holds_them_with_the_same_metrics(outside: Checkout) -> None:
@@ -95,6 +95,8 @@ def test_commands_show_them(outside: Checkout, command: list[str], words: list[s
 
 
 def test_an_edit_runs_this_method_again_and_no_other(outside: Checkout) -> None:
+    # Kept while a method has yet to succeed on them, else gone.
+    shutil.rmtree(outside.root / "results/smallest/blinded/coin_tray")
     assert job_counts(run(outside, OVERLAY, "--dry-run")) == {}
     other = {"label": "Other", "command": "methods/crash/run"}
     added = job_counts(run(outside, {**OVERLAY, "methods": {"awk": AWK, "other": other}}, "--dry-run"))
