@@ -133,6 +133,15 @@ def test_tables_say_what_is_not_measured(photos: Photos, capsys: pytest.CaptureF
                     assert column not in {
                         name.removesuffix("_anomalies") for of in MEASURED.values() for name in of[place]
                     }
+    # So few images validate that no rate can be promised; and `good_only` has no anomaly to be missed.
+    points = pd.read_csv(photos.results / "tables/table5_operating_points.csv")
+    assert points["wrong"].isna().all() and (points["validation"] < 9).all()
+    text = (photos.results / "tables/table5_operating_points.md").read_text()
+    assert "not promised: " in text and NOT_MEASURED in text
+    defects = pd.read_csv(photos.results / "tables/table6_defects.csv")
+    assert set(defects["category"]) == {"spotted"} and set(defects["defect"]) == {"spot"}
+    assert dfsc("show", photos.results, "--operating-points").code == 0
+    assert "not promised: " in capsys.readouterr().out
     for name in ("table3_quantiles", "table4_readings"):
         assert NOT_MEASURED in (photos.results / f"tables/{name}.html").read_text()
     assert dfsc("show", photos.results).code == 0
@@ -192,7 +201,9 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
         assert photos.planned() == {}, "folders may move"
         photos.settings["dataset"]["images"]["unmasked"]["bad"]["gone"]["type"] = "structural"
         photos.configure()
-        assert photos.planned()["arrange"] == 1
+        planned = photos.planned()
+        assert planned["arrange"] == 1 and planned["manifest"] == 1 and planned["score"] == 2
+        assert "train" not in planned
     finally:
         moved.rename(photos.folder)
         photos.settings = yaml.safe_load(before)
@@ -200,4 +211,5 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
     mask = next((photos.folder / "spotted/spot masks").iterdir())
     mask.write_bytes(mask.read_bytes() + b"more")
     planned = photos.planned()
-    assert planned["arrange"] == 1 and planned["manifest"] == 3
+    assert planned["arrange"] == planned["manifest"] == 1 and planned["evaluate"] == 2
+    assert not {"train", "score"} & planned.keys(), "what a mask says is judged anew, not trained on"

@@ -12,6 +12,7 @@ from dfsc.commands.options import (
     Checkpoints,
     Dataset,
     Device,
+    FalseAlarmRate,
     Output,
     PaddingName,
     ProgressTo,
@@ -201,7 +202,11 @@ def evaluate(
         evaluation = evaluate_official_maps(dataset, category, maps, **options)
     else:
         image_scores = None if scores is None else read_scores(scores)
-        evaluation = evaluate_small_maps(dataset, category, read_maps(maps), scores=image_scores, **options)
+        validation = [] if scores is None else [*read_scores(scores, "validation").values()]
+        small = read_maps(maps)
+        evaluation = evaluate_small_maps(
+            dataset, category, small, scores=image_scores, validation=validation, **options
+        )
     write_json(output, evaluation.metrics)
     if curves is not None:
         from dfsc.report.figures.curves import write_curves
@@ -210,11 +215,40 @@ def evaluate(
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Written by `dfsc train`.")],
+    output: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    check: Annotated[list[str] | None, typer.Option(help="Images or folders to compare on; may be repeated.")] = None,
+    false_alarm_rate: FalseAlarmRate = 0.05,
+    padding: PaddingName = "zero",
+    threads: AllThreads = None,
+) -> None:
+    """Write a model as one ONNX graph: image of any size in, anomaly map and image score out."""
+    from dfsc.inference.detector import Detector
+    from dfsc.inference.exported import run_export
+    from dfsc.inference.predict import listed_images
+    from dfsc.model.trained import load_model
+    from dfsc.training.device import choose_device
+
+    images = listed_images(check or [])
+    cores = threads or len(os.sched_getaffinity(0))
+    detector = Detector(load_model(model), false_alarm_rate, padding, choose_device("cpu", cores))
+    compared = run_export(detector, model, output, images, cores, progress_bar("images"))
+    print(f"{output}: {detector.promise}")
+    for one in compared:
+        print(
+            f"{one.runtime}: {one.milliseconds:.1f} ms an image; greatest difference of a map "
+            f"{one.map_difference:.1e}, of a score {one.score_difference:.1e} of it; "
+            f"{len(one.changed)} of {len(images)} verdicts changed"
+        )
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Written by `dfsc train`.")],
     images: Annotated[list[str], typer.Argument(help="Files, folders; - for a list of paths on standard input.")],
     output: Annotated[Path, typer.Option(help="Folder for predictions.csv and heatmaps.")],
-    false_alarm_rate: Annotated[float, typer.Option(help="Share of good images that may be rejected.")] = 0.05,
+    false_alarm_rate: FalseAlarmRate = 0.05,
     padding: PaddingName = "zero",
     heatmaps: Annotated[bool, typer.Option(help="Draw each image's anomaly map over it.")] = True,
     device: Device = "auto",

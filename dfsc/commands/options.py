@@ -15,6 +15,7 @@ Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON
 Device = Annotated[DeviceName, typer.Option(help="auto: cuda, where there is one. CUDA_VISIBLE_DEVICES chooses a GPU.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of computing on a CPU; they shape the last bits.")]
 AllThreads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; without it, one for each core.")]
+FalseAlarmRate = Annotated[float, typer.Option(help="Share of good images that may be rejected; above 0, below 1.")]
 PaddingName = Annotated[Padding, typer.Option("--padding", help="Of a map's border, as `inference.padding`.")]
 Workers = Annotated[int, typer.Option(min=0, help="Threads that decode images ahead; 0 decodes in between.")]
 Checkpoints = Annotated[Path, typer.Option(help="Folder of checkpoints, to go on from after an interruption.")]

@@ -221,12 +221,20 @@ def novelty_over_training(
 def show(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     uri: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
+    operating_points: Annotated[
+        bool,
+        typer.Option("--operating-points", help="False alarms, missed anomalies, and what is found of each defect."),
+    ] = False,
 ) -> None:
     """Print a benchmark's tables, where its files are, and how to open its runs in MLflow."""
     from dfsc.report.store import masked
-    from dfsc.report.terminal import print_tables
+    from dfsc.report.terminal import print_operating_points, print_tables
 
+    if operating_points:
+        print_operating_points(results / "tables")
+        return
     print_tables(results / "tables")
+    print(f"missed anomalies and false alarms: dfsc show {results} --operating-points")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
     print(f"runs:    {masked(where)}  (experiment {results.name})")

@@ -70,16 +70,17 @@ def arrange(
     with folder_written_whole(output) as folder:
         for path, image in _unlike(_placed(listing, split)):
             _link(image, folder / path)
-        for number, defect in enumerate(listing.defects):
+        marked = [defect for defect in listing.defects if None not in defect.images.values()]
+        for number, defect in enumerate(marked):
             for image, mask in defect.images.items():
-                if mask is not None:
-                    grey = read_mask(mask, image_size(image), str(image), threshold)
-                    if not large_masks:
-                        refuse_large(mask, grey > 0)
-                    place = folder / "ground_truth" / defect.anomaly_type / f"{defect.name}_{image.stem}"
-                    _write_regions(grey > 0, place, 255 - number)
-        if listing.defects:
-            write_json(folder / "defects_config.json", [_entry(*defect) for defect in enumerate(listing.defects)])
+                assert mask is not None
+                grey = read_mask(mask, image_size(image), str(image), threshold)
+                if not large_masks:
+                    refuse_large(mask, grey > 0)
+                place = folder / "ground_truth" / defect.anomaly_type / f"{defect.name}_{image.stem}"
+                _write_regions(grey > 0, place, 255 - number)
+        if marked:
+            write_json(folder / "defects_config.json", [_entry(*defect) for defect in enumerate(marked)])
 
 
 def masks_of(images: Sequence[Path], folder: Path, ending: str = "") -> dict[Path, Path]:

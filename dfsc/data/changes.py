@@ -45,11 +45,13 @@ def category_content(folder: Path, seen: Path, keep: bool) -> dict[str, str]:
     return {part: digest_of({path: state[-1] for path, state in files.items() if is_of(part, path)}) for part in PARTS}
 
 
-def arranged_content(places: Mapping[str, Path], seen: Path, keep: bool) -> str:
-    """Digest of the files at or below `places`, name -> folder or file: of names and bytes, wherever the places are.
+def arranged_content(parts: Mapping[str, Mapping[str, Path]], seen: Path, keep: bool) -> dict[str, str]:
+    """Digest of each part: of the names of the places that it is made from, and of the names and bytes of their files.
 
-    `seen` and `keep` as for `category_content`; a place that is gone counts as it was seen last.
+    `parts`: part -> name of a place -> folder or file, wherever it is. `seen` and `keep` as for `category_content`; a
+    place that is gone counts as it was seen last.
     """
+    places = {name: place for of_part in parts.values() for name, place in of_part.items()}
     before: dict[str, list[Any]] = _seen(seen)
     gone = [name for name, place in places.items() if not place.exists()]
     files = _looked_at(places, before) | {
@@ -57,7 +59,11 @@ def arranged_content(places: Mapping[str, Path], seen: Path, keep: bool) -> str:
     }
     if keep and files != before:
         write_json(seen, files)
-    return digest_of({path: state[-1] for path, state in files.items()})
+
+    def below(names: Iterable[str]) -> dict[str, Any]:
+        return {path: state[-1] for path, state in files.items() if any(f"{path}/".startswith(f"{n}/") for n in names)}
+
+    return {part: digest_of([list(names), below(names)]) for part, names in parts.items()}
 
 
 def pretraining_content(folder: Path, seen: Path, keep: bool) -> str:

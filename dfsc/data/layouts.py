@@ -107,13 +107,27 @@ def visa(folder: Path) -> Listing:
 LAYOUTS: dict[str, Callable[[Path], Listing]] = {
     "mvtec_ad": mvtec_ad, "mvtec_ad_2": mvtec_ad_2, "visa": visa, "btad": btad,
 }  # fmt: skip
-# What is read of a category, below its folder.
-READ = {
-    "mvtec_ad": ("train", "test", "ground_truth"),
-    "mvtec_ad_2": ("train", "validation", "test_public"),
-    "visa": ("Data", "image_anno.csv", SPLIT_OF_VISA),
-    "btad": ("train", "test", "ground_truth"),
+OF_MVTEC_AD: dict[str, tuple[str, ...]] = {"training": ("train",), "test": ("test",), "ground_truth": ("ground_truth",)}
+# What each of `dfsc.data.changes.PARTS` is made from, below a category's folder.
+READ: dict[str, dict[str, tuple[str, ...]]] = {
+    "mvtec_ad": OF_MVTEC_AD,
+    "mvtec_ad_2": {
+        "training": ("train", "validation"),
+        "test": ("test_public/good", "test_public/bad"),
+        "ground_truth": ("test_public/ground_truth",),
+    },
+    "visa": {
+        "training": ("Data/Images/Normal", SPLIT_OF_VISA),
+        "test": ("Data/Images/Normal", SPLIT_OF_VISA, "Data/Images/Anomaly", "image_anno.csv"),
+        "ground_truth": ("Data/Masks", "image_anno.csv"),
+    },
+    "btad": OF_MVTEC_AD,
 }
+
+
+def made_from(layout: str, folder: Path) -> dict[str, dict[str, Path]]:
+    """Part -> name -> the folders and files of a category that it is made from."""
+    return {part: {name: folder / name for name in names} for part, names in READ[layout].items()}
 
 
 def _good(folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from dfsc.data.changes import is_of
 from dfsc.data.ground_truth import LabelledImage, list_test_images, mask_files, read_regions, refuse_large
 from dfsc.data.images import decode_image, image_files, require_folders
-from dfsc.data.layout import IMAGE_FOLDERS, REQUIRED_FOLDERS, FileRecord, images_of, read_defects
+from dfsc.data.layout import IMAGE_FOLDERS, LOCO_TYPES, REQUIRED_FOLDERS, FileRecord, images_of, read_defects
 from dfsc.errors import UserError
 from dfsc.files import reading
 
@@ -88,7 +88,7 @@ def check_counts(
 ) -> None:
     """Compare a category's images with the published table, CSV of category, width, height and images per folder.
 
-    `part`: the one of `changes.PARTS` that `records` holds; without, all.
+    `part`: the one of `changes.PARTS` that `records` holds; without, all images. Each anomalous image has masks.
 
     Raises UserError naming the first folder or image that differs, after `where`, and ending with `advice`.
     """
@@ -97,6 +97,14 @@ def check_counts(
     if category not in rows:
         raise UserError(f"{published}: has no category {category}; it has {', '.join(rows)}")
     row = rows[category]
+    for anomaly_type, column in zip(LOCO_TYPES, COLUMNS[-2:], strict=True) if part == "ground_truth" else ():
+        folder = f"ground_truth/{anomaly_type}"
+        marked = {record.folder for record in records if record.folder.startswith(f"{folder}/")}
+        if len(marked) != row[column]:
+            raise UserError(
+                f"{where}{category}/{folder}: holds masks of {len(marked)} images, but {row[column]} are published; "
+                f"{advice}"
+            )
     for folder, column in zip_longest(IMAGE_FOLDERS, COLUMNS, fillvalue=""):
         if not is_of(part, folder):
             continue

@@ -20,6 +20,22 @@ def list_own_images(described: OwnImages) -> Listing:
     return Listing(good=good, test_good=test_good, defects=defects, refuse_copies=True)
 
 
+def made_from(described: OwnImages) -> dict[str, dict[str, Path]]:
+    """Each of `dfsc.data.changes.PARTS` -> name -> folders that it is made from; the names say what each is."""
+    said: dict[str, str] = {f"bad.{name}": bad.type for name, bad in described.bad.items()}
+    said["good"] = "trains and validates" if described.test_good else "tests too"
+    folders: dict[str, dict[str, Path]] = {"good": {}, "test_good": {}, "images": {}, "masks": {}}
+    for name, folder in described.folders.items():
+        start, _, end = name.rpartition(".")
+        kind = start if start in folders else end
+        folders[kind][f"{name} {said.get(start, '')}/{Path(folder).name}"] = Path(folder)
+    return {
+        "training": folders["good"],
+        "test": (folders["test_good"] or folders["good"]) | folders["images"],
+        "ground_truth": folders["masks"],
+    }
+
+
 def _images(folder: Path) -> list[Path]:
     images = image_files(folder)
     if not images:

@@ -19,6 +19,7 @@ from dfsc.data.images import is_hidden
 from dfsc.data.layout import ANOMALY_TYPES, read_defects
 from dfsc.errors import UserError
 from dfsc.inference.maps import SmallMaps, check_maps
+from dfsc.inference.threshold import promised_thresholds
 from dfsc.metrics.spro import RegionScores, Scores, SproAccumulator, region_scores
 from dfsc.metrics.summary import Evaluation, summarise
 from dfsc.model.maps import pad_map, resize_map
@@ -52,11 +53,13 @@ def evaluate_official_maps(
 
 def evaluate_small_maps(
     dataset: Path, category: str, small: SmallMaps, *,
-    scores: Mapping[str, float] | None = None, workers: int = 1, progress: Progress = lambda done, total: None,
+    scores: Mapping[str, float] | None = None, validation: Sequence[float] = (), workers: int = 1,
+    progress: Progress = lambda done, total: None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate maps as `dfsc score` writes them, padded and resized one at a time.
 
-    `scores`: 'test/good/000.png' -> image score; without, the maximum of the resized map.
+    `scores`: 'test/good/000.png' -> image score; without, the maximum of the resized map. `validation`: the scores of
+    the validation images, which thresholds come from; without, no operating point is measured.
     The result is that of `evaluate_official_maps` on the same maps padded, resized and written as TIFFs. Otherwise as
     `evaluate_official_maps`.
     """
@@ -70,7 +73,9 @@ def evaluate_small_maps(
     def load(image: LabelledImage) -> Scores:
         return resize_map(pad_map(small.maps[image.path], small.padding), image.height, image.width)
 
-    return evaluate(dataset / category, images, load, scores=scores, workers=workers, progress=progress)
+    return evaluate(
+        dataset / category, images, load, scores=scores, validation=validation, workers=workers, progress=progress
+    )
 
 
 def _official_maps(folder: Path) -> dict[str, Path]:
@@ -110,11 +115,11 @@ def read_official_map(path: Path) -> Scores:
 
 def evaluate(
     category_folder: Path, images: Sequence[LabelledImage], load: Callable[[LabelledImage], Scores], *,
-    workers: int, progress: Progress, scores: Mapping[str, float] | None = None,
+    workers: int, progress: Progress, scores: Mapping[str, float] | None = None, validation: Sequence[float] = (),
 ) -> Evaluation:  # fmt: skip
     """Evaluate the maps that `load` gives, float [height, width] at the image's size, for `images` of a category.
 
-    `scores`: path -> image score; without, the maximum of the map.
+    `scores`: path -> image score; without, the maximum of the map. `validation`: as `evaluate_small_maps`.
     `load` is called from `workers` threads, once per image and once more per image with masks. An anomaly type without
     masks is not localised. Raises UserError as `evaluate_official_maps` does.
     """
@@ -154,8 +159,11 @@ def evaluate(
 
     with ThreadPoolExecutor(workers) as pool:
         regions: dict[str, list[tuple[str, RegionScores]]] = {anomaly_type: [] for anomaly_type in localised}
+        images_with: dict[str, dict[str, list[str]]] = {anomaly_type: {} for anomaly_type in localised}
         for image, named in zip(marked, pool.map(score_regions, marked), strict=True):
             regions[image.folder] += named
+            for name in {name for name, _ in named}:
+                images_with[image.folder].setdefault(name, []).append(image.path)
         defect_names = {anomaly_type: [name for name, _ in named] for anomaly_type, named in regions.items()}
         unnamed = [[scores for _, scores in named] for named in regions.values()]
         accumulators = dict(zip(regions, pool.map(SproAccumulator, unnamed), strict=True))
@@ -164,7 +172,7 @@ def evaluate(
         portions = _portions(images, workers)
         for portion, of_portion in zip(portions, pool.map(count_negatives, portions), strict=True):
             image_scores[portion[0].folder] |= of_portion
-        return summarise(image_scores, accumulators, defect_names, pool)
+        return summarise(image_scores, accumulators, defect_names, images_with, promised_thresholds(validation), pool)
 
 
 def _portions(images: Sequence[LabelledImage], workers: int) -> list[list[LabelledImage]]:

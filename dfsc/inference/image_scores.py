@@ -25,12 +25,16 @@ def write_scores(path: Path, scores: Mapping[str, float]) -> None:
 def read_scores(path: Path, split: str = "test") -> dict[str, float]:
     """Read what `write_scores` wrote of one split, 'test' or 'validation': 'test/good/000.png' -> score.
 
-    Raises UserError naming the file, one without an image of the split too.
+    Raises UserError naming the file, one without a test image too; of a method from outside, none is of validation.
     """
     with reading(path, "image scores", "write them with `dfsc score`"):
         rows = csv.DictReader(read_lines(path).splitlines())
         scores = {row["path"]: float(row["image_score"]) for row in rows}
-        scores = {name: score for name, score in scores.items() if name.startswith(f"{split}/")}
-        if not scores:
-            raise ValueError(f"it has none of {split} images")
-        return scores
+        if not of_split(scores, "test"):
+            raise ValueError("it has none of test images")
+        return of_split(scores, split)
+
+
+def of_split(scores: Mapping[str, float], split: str) -> dict[str, float]:
+    """Of image scores by path those of one split."""
+    return {path: score for path, score in scores.items() if path.startswith(f"{split}/")}

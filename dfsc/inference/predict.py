@@ -44,13 +44,13 @@ def listed_images(arguments: Iterable[str]) -> list[str]:
     for argument in arguments:
         if argument == STANDARD_INPUT:
             paths |= dict.fromkeys(_standard_input())
-        elif Path(argument).is_dir():
+        elif argument and Path(argument).is_dir():
             paths |= dict.fromkeys(_below(Path(argument)))
-        elif Path(argument).exists():
+        elif argument and Path(argument).exists():
             require_plain(argument, Path())
             paths[str(Path(argument))] = None
         else:
-            raise UserError(f"{argument}: there is no such file or folder")
+            raise UserError(f"{argument!r}: there is no such file or folder")
     return list(paths)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dfsc.errors import UserError
+from dfsc.metrics.operating_point import RATES
 
 ROUNDING = 1e-5  # relative: what float32 may change of an image's score between machines, runtimes and batches
 SMALLEST_SCORE = 0.1  # to which ROUNDING is relative at least: where the 0.995 quantile of the validation maps lies
@@ -46,6 +47,12 @@ def threshold_of(scores: ArrayLike, rate: float) -> float:
         )
     score = float(ranked[rank - 1])
     return score + ROUNDING * max(abs(score), SMALLEST_SCORE)
+
+
+def promised_thresholds(scores: ArrayLike) -> dict[float, float]:
+    """The thresholds of those of RATES that as many validation scores can promise: rate -> threshold."""
+    values = np.asarray(scores, np.float64)
+    return {rate: threshold_of(values, rate) for rate in RATES if values.size >= images_needed(rate)}
 
 
 def percentile_of(score: float, scores: ArrayLike) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dfsc.metrics.auroc import auroc, roc_curve
+from dfsc.metrics.operating_point import HEADLINE_RATE, verdict_counts
 from dfsc.metrics.spro import FPR_LIMITS, HEADLINE_LIMIT, Curve, SproAccumulator, au_spro, spro_at
 
 METRICS = ("image_auroc", *(f"au_spro_{limit}" for limit in FPR_LIMITS))  # that methods are compared by
@@ -24,7 +25,9 @@ class Evaluation:
     metrics: the official keys `classification.auc_roc.{logical_anomalies,structural_anomalies,mean}` and
         `localization.auc_spro.{logical_anomalies,structural_anomalies,mean}.{"0.01","0.05","0.1","0.3","1.0"}`;
         beside them `classification.auc_roc_pooled` (both types together against the good images: not the benchmark's
-        number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>` and `counts`.
+        number), `localization.auc_spro_per_defect.<anomaly type>.<defect name>.<limit>`,
+        `classification.auc_roc_per_defect.<anomaly type>.<defect name>` (the images with that defect against the good
+        ones), `operating_points.<promised rate>` (as `verdict_counts`) and `counts`.
         What a category lacks was not measured and has no number: an anomaly type, or the regions of one without masks.
         Each mean is over the types that were measured, and is not there if none was.
     roc_curves: anomaly type -> (FPR, TPR) over the images.
@@ -43,13 +46,16 @@ def summarise(
     image_scores: Mapping[str, Mapping[str, float]],
     accumulators: Mapping[str, SproAccumulator],
     defect_names: Mapping[str, Sequence[str]],
+    images_with: Mapping[str, Mapping[str, Sequence[str]]],
+    thresholds: Mapping[float, float],
     pool: ThreadPoolExecutor,
 ) -> Evaluation:
     """The evaluation of a category.
 
     image_scores: 'good' or anomaly type -> path -> image score. accumulators: anomaly type that has masks -> its
     regions, with all negatives counted. defect_names: anomaly type -> the names of the accumulator's regions, in their
-    order.
+    order. images_with: anomaly type that has masks -> defect name -> the paths of the images with such a region.
+    thresholds: promised false-alarm rate -> threshold of the image score; empty if none is known.
     """
     scores = {folder: np.array(list(by_path.values())) for folder, by_path in image_scores.items()}
     anomalous = {folder: of_folder for folder, of_folder in scores.items() if folder != "good"}
@@ -61,7 +67,17 @@ def summarise(
         anomaly_type: {name: areas[f"{anomaly_type}/{name}"] for name in names}
         for anomaly_type, names in regions.items()
     }
-    classification: dict[str, Any] = {"auc_roc": auc_roc}
+    of_defect = {
+        kind: {name: np.array([image_scores[kind][path] for path in paths]) for name, paths in sorted(defects.items())}
+        for kind, defects in images_with.items()
+    }
+    classification: dict[str, Any] = {
+        "auc_roc": auc_roc,
+        "auc_roc_per_defect": {
+            kind: {name: auroc(scores["good"], values) for name, values in defects.items()}
+            for kind, defects in of_defect.items()
+        },
+    }
     if anomalous:
         auc_roc["mean"] = float(np.mean(list(auc_roc.values())))
         classification["auc_roc_pooled"] = auroc(scores["good"], np.concatenate(list(anomalous.values())))
@@ -73,7 +89,16 @@ def summarise(
     metrics = {
         "classification": classification,
         "localization": {"auc_spro": auc_spro, "auc_spro_per_defect": per_defect},
-        "counts": {"images": {folder: of_folder.size for folder, of_folder in scores.items()}, "regions": regions},
+        "operating_points": {
+            str(rate): verdict_counts(scores, of_defect, threshold) for rate, threshold in thresholds.items()
+        },
+        "counts": {
+            "images": {folder: of_folder.size for folder, of_folder in scores.items()},
+            "images_per_defect": {
+                kind: {name: values.size for name, values in defects.items()} for kind, defects in of_defect.items()
+            },
+            "regions": regions,
+        },
     }
     return Evaluation(
         metrics=metrics,
@@ -116,6 +141,29 @@ def flat_metrics(measured: dict[str, Any]) -> dict[str, float]:
     limit = str(HEADLINE_LIMIT)
     for kind, defects in measured["localization"]["auc_spro_per_defect"].items():
         flat |= {f"au_spro_{limit}.{kind}.{metric_name(defect)}": areas[limit] for defect, areas in defects.items()}
+    for kind, aurocs in measured["classification"]["auc_roc_per_defect"].items():
+        flat |= {f"image_auroc.{kind}.{metric_name(defect)}": value for defect, value in aurocs.items()}
+    return flat | _flat_operating_points(measured["operating_points"], measured["counts"])
+
+
+def _flat_operating_points(points: dict[str, Any], counts: dict[str, Any]) -> dict[str, float]:
+    """As shares in 0..1: 'false_alarms.0.05', 'missed.0.05.<type>', 'found.0.05.<type>.<defect>'.
+
+    Of each defect, the number of its images too: 'images.<type>.<defect>'.
+    """
+    flat = {
+        f"images.{kind}.{metric_name(defect)}": float(number)
+        for kind, defects in counts["images_per_defect"].items()
+        for defect, number in defects.items()
+    }
+    images = counts["images"]
+    for rate, point in points.items():
+        flat[f"false_alarms.{rate}"] = point["false_alarms"] / images["good"]
+        flat |= {f"missed.{rate}.{kind}": number / images[kind] for kind, number in point["missed"].items()}
+    rate = str(HEADLINE_RATE)
+    for kind, defects in points.get(rate, {"found_per_defect": {}})["found_per_defect"].items():
+        for defect, number in defects.items():
+            flat[f"found.{rate}.{kind}.{metric_name(defect)}"] = number / counts["images_per_defect"][kind][defect]
     return flat
 
 

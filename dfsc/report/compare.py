@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dfsc.data.layout import ANOMALY_TYPES
 from dfsc.errors import UserError, listed
 from dfsc.files import digest_of
+from dfsc.inference.image_scores import of_split
 from dfsc.metrics.auroc import auroc
 from dfsc.metrics.statistics import RESAMPLES, image_counts, interval, resampled_auroc, wins
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
@@ -95,12 +96,13 @@ def _settings(parameters: Mapping[str, str]) -> str:
     return json.dumps(shared, sort_keys=True)
 
 
-def _cells(frame: pd.DataFrame) -> list[Cell]:
+def cells_of(frame: pd.DataFrame) -> list[Cell]:
+    """The cell of each row of `runs_frame`."""
     return [Cell(*cell) for cell in frame[KEYS].itertuples(index=False, name=None)]
 
 
 def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:
-    found, wanted = _cells(frame), list(grid.cells())
+    found, wanted = cells_of(frame), list(grid.cells())
     if duplicates := sorted({cell.path for cell in found if found.count(cell) > 1}):
         raise UserError(f"tables: two runs of {duplicates[0]}; one is wanted")
     if strangers := [cell for cell in found if cell not in wanted]:
@@ -145,7 +147,8 @@ def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
     faults = []
     for run in frame.to_dict("records"):
         found, name = scores[run["run_id"]], Cell(*(run[key] for key in KEYS)).path
-        if sorted(found) != paths.setdefault(run["category"], sorted(found)):
+        tested = sorted(of_split(found, "test"))
+        if tested != paths.setdefault(run["category"], tested):
             faults.append(f"{name}: its scores are of other test images")
         elif not _gives_tracked_auroc(split_scores(found), run):
             faults.append(f"{name}: its image scores do not give its tracked AUROC")
@@ -167,9 +170,9 @@ def _gives_tracked_auroc(by_folder: Mapping[str, NDArray[np.float64]], run: Mapp
 
 
 def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
-    """'good' and the anomaly types -> image scores, in the order of the paths."""
+    """'good' and the anomaly types -> image scores of the test images, in the order of the paths."""
     folders: dict[str, list[float]] = {folder: [] for folder in ("good", *ANOMALY_TYPES)}
-    for path, score in sorted(scores.items()):
+    for path, score in sorted(of_split(scores, "test").items()):
         folders.setdefault(Path(path).parts[1], []).append(score)
     return {folder: np.array(values) for folder, values in folders.items()}
 
@@ -188,7 +191,7 @@ def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dic
         drawn = {folder: len(of_folder) for folder, of_folder in images.items() if len(of_folder)}
         counts = {folder: image_counts(count, RESAMPLES, random) for folder, count in drawn.items()}
         won = {}
-        for cell, run_id in zip(_cells(of_category), of_category["run_id"], strict=True):
+        for cell, run_id in zip(cells_of(of_category), of_category["run_id"], strict=True):
             split = split_scores(scores[run_id])
             won[cell] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn}
         for cell, of_cell in won.items():
@@ -216,11 +219,11 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
     """
     check_scores(frame, scores)
     resampled = resample_differences(frame, scores, grid)
-    inside = dict(zip(_cells(frame), frame.reindex(columns=[SHARE_INSIDE])[SHARE_INSIDE], strict=True))
+    inside = dict(zip(cells_of(frame), frame.reindex(columns=[SHARE_INSIDE])[SHARE_INSIDE], strict=True))
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
         measured = frame.reindex(columns=[f"{metric}.{column}" for column in COLUMNS]).to_numpy(float)
-        values = dict(zip(_cells(frame), measured, strict=True))
+        values = dict(zip(cells_of(frame), measured, strict=True))
         images = resampled if metric == "image_auroc" else None
         for baseline in dict.fromkeys(method.pairs_with for method in grid.methods):
             for name in (*grid.categories, ALL):
@@ -286,7 +289,7 @@ def paired_differences(frame: pd.DataFrame, grid: Grid) -> dict[str, tuple[str, 
     """
     wanted = (f"{metric}.{column}" for metric in HEADLINE_METRICS for column in COLUMNS)
     names = [name for name in wanted if name in frame]
-    runs = dict(zip(_cells(frame), frame.to_dict("records"), strict=True))
+    runs = dict(zip(cells_of(frame), frame.to_dict("records"), strict=True))
     found = {}
     for cell, run in runs.items():
         if paired := [runs[other] for other in grid.paired_cells(cell) if other in runs and other != cell]:

@@ -9,7 +9,9 @@ from dfsc.errors import UserError
 from dfsc.files import write_text
 from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, Scores, compare, receipts_below, runs_frame
 from dfsc.report.cost import write_cost_table
+from dfsc.report.defects import build_defect_table, defect_numbers
 from dfsc.report.frames import read_table
+from dfsc.report.operating_points import build_operating_table, operating_points
 from dfsc.report.table_files import page, write_tables
 from dfsc.report.tables import Context, build_tables, inactive_in
 from dfsc.report.tracking import read_runs, read_scores
@@ -24,9 +26,9 @@ def write_paper_tables(
     `partial`: of the receipts that there are. `reference`: results of others, for the main tables, in the form of
     config/reference_results.csv.
 
-    runs.csv has every metric of every run, scores.csv every image score, comparison.csv the differences with their
-    intervals; table1_... to table4_... are what is shown, tables.tex a document of them all, provenance.csv and .html
-    what the runs were made from. MLflow is read, and not changed.
+    runs.csv has every metric of every run, scores.csv every test image's score, comparison.csv the differences with
+    their intervals; table1_... to table6_... are what is shown, tables.tex a document of them all, provenance.csv and
+    .html what the runs were made from. MLflow is read, and not changed.
     Raises UserError, writing nothing, as `read_runs`, `runs_frame` and `check_scores` do.
     """
     runs = read_runs(uri, receipts_below(results, grid))
@@ -46,7 +48,12 @@ def write_compared(
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
     context = Context(grid, _images_of(frame), not complete, reference, inactive_in(comparison))
-    tables = build_tables(comparison, context)
+    tables = [
+        *build_tables(comparison, context),
+        build_operating_table(operating_points(frame, scores, grid), context),
+        build_defect_table(defect_numbers(frame, grid), context),
+    ]
+
     write_text(folder / "grid.json", grid.as_text())
     write_text(folder / "runs.csv", frame.assign(**context.mark).to_csv(index=False))
     write_text(folder / "comparison.csv", comparison.assign(**context.mark).to_csv(index=False))

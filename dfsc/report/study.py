@@ -16,7 +16,7 @@ from dfsc.data.layout import LOCO_TYPES
 from dfsc.errors import UserError
 from dfsc.files import read_lines, reading, write_text, written_whole
 from dfsc.metrics.summary import HEADLINE_METRICS
-from dfsc.report.compare import ALL, KEYS, SAME, Scores, compare, refuse_unlike
+from dfsc.report.compare import ALL, KEYS, SAME, SETTINGS, Scores, compare, refuse_unlike
 from dfsc.report.frames import read_table
 from dfsc.report.paper import read_image_scores
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, INSIDE, gain, inactive_in, per_cent, probability, share
@@ -68,19 +68,19 @@ def _joined(grid: Grid, tables: Path, kept: Path) -> tuple[pd.DataFrame, pd.Data
     )
     wanted = set(grid.cells())
     runs = runs[[cell in wanted for cell in _cells(runs)]]
-    refuse_unlike(runs, list(SAME))
+    refuse_unlike(runs, [*SAME, SETTINGS])
     order = {cell: number for number, cell in enumerate(grid.cells())}
     runs = runs.iloc[sorted(range(len(runs)), key=lambda row: order[_cells(runs)[row]])].reset_index(drop=True)
     return runs, scores[[cell in set(_cells(runs)) for cell in _cells(scores)]]
 
 
 def _tracked(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    runs = read_table(folder / RUNS, "the table of runs", [*KEYS, *SAME], ["seed", "quantile", "seconds"])
+    runs = read_table(folder / RUNS, "the table of runs", [*KEYS, *SAME, SETTINGS], ["seed", "quantile", "seconds"])
     return runs.drop(columns="status", errors="ignore"), read_image_scores(folder)
 
 
 def _kept(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    runs = read_table(folder / RUNS, "the kept runs", [*KEYS, *SAME], ["seed", "quantile", "seconds"])
+    runs = read_table(folder / RUNS, "the kept runs", [*KEYS, *SAME, SETTINGS], ["seed", "quantile", "seconds"])
     path = folder / SCORES
     with reading(path, "the kept image scores"), gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         columns = [*KEYS, "path", "image_score"]

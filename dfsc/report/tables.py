@@ -1,6 +1,6 @@
-"""What the four tables say: their rows, headings and captions, from the comparison of the tracked runs."""
+"""What Tables 1 to 4 say: their rows, headings and captions, from the comparison of the tracked runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -25,6 +25,7 @@ OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
 CONSTRAINT_INACTIVE = "constraint inactive"
 INSIDE = "inside margin"  # heading of `inside_margin`
+OPTIONAL = (*(HEADINGS[kind] for kind in ANOMALY_TYPES), INSIDE)  # columns of types that a data set may lack
 RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
 
 
@@ -42,6 +43,12 @@ class Context:
     def mark(self) -> dict[str, str]:
         """The column that marks every line of a partial table."""
         return {"status": PARTIAL} if self.partial else {}
+
+    @property
+    def compared(self) -> list[Method]:
+        """Each baseline, then the methods that are declared to be compared with it."""
+        groups = [self.grid.paired_with(baseline.name) for baseline in self.grid.baselines]
+        return [one for group in groups for one in group if one.is_baseline or one.name in self.grid.headlines]
 
     def label(self, method: Method, category: str) -> str:
         """What a method is called where its numbers of a category, or of their mean, stand."""
@@ -99,9 +106,9 @@ def _of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
     return "".join(shown(row) for _, row in of_method[of_method["anomaly_type"] == "mean"].iterrows())
 
 
-def _without_unmeasured(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the column of an anomaly type, or of novel elements, of which no row has a number."""
-    names = [name for name in (*HEADINGS.values(), INSIDE) if name != "mean" and name in table]
+def without_unmeasured(table: pd.DataFrame, optional: Collection[str]) -> pd.DataFrame:
+    """The table without those of the `optional` columns of which no row has a number."""
+    names = [name for name in optional if name in table]
     return table.drop(columns=[name for name in names if table[name].isin(["", NOT_MEASURED]).all()])
 
 
@@ -125,7 +132,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
                 label = context.label(method, str(category)) if label == method.label else label
                 rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
     table = pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
-    return _without_unmeasured(table)
+    return without_unmeasured(table, OPTIONAL)
 
 
 def reference_results(metric: str, path: Path) -> pd.DataFrame:
@@ -192,7 +199,7 @@ def method_table(
                     "note": ", ".join(filter(None, notes)),
                 }
             )
-    return _without_unmeasured(pd.DataFrame(rows))
+    return without_unmeasured(pd.DataFrame(rows), OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class Table:
 
 
 def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
-    """The four tables of a comparison as `dfsc.report.compare.compare` returns it."""
+    """Tables 1 to 4 of a comparison as `dfsc.report.compare.compare` returns it."""
     grid = context.grid
     pairs = [method for pair in grid.pairs for method in pair]
     trained = [method for method in grid.methods if not method.is_outside]
@@ -216,8 +223,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     ours = [pair for pair in grid.pairs if not pair[1].is_outside]
     both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in ours)
     stated = f" Declared before the run: {', '.join(declared.label for _, declared in ours)}."
-    all_stated = f" Declared before the run: {', '.join(declared.label for _, declared in grid.pairs)}."
-    all_stated += from_outside(context)
+    all_stated = declared_methods(context)
     acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
     others = "" if same_data else " Others' numbers are of MVTec LOCO AD, other data than ours."
@@ -263,6 +269,12 @@ def caption(metric: str, context: Context) -> str:
         f"Pretraining and penalty images: {context.pretraining_images}."
         + (f" {RUNS_MISSING}." if context.partial else "")
     )
+
+
+def declared_methods(context: Context) -> str:
+    """Says which methods were declared to be compared, and what `from_outside` says of them."""
+    names = ", ".join(declared.label for _, declared in context.grid.pairs)
+    return f" Declared before the run: {names}.{from_outside(context)}"
 
 
 def from_outside(context: Context) -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from dfsc.errors import UserError
+from dfsc.metrics.operating_point import HEADLINE_RATE
 from dfsc.metrics.summary import HEADLINE_METRICS, METRICS
 from dfsc.report.compare import ALL, KEYS
+from dfsc.report.defects import defect_caption, defect_table, read_defect_numbers
+from dfsc.report.operating_points import operating_caption, operating_table, read_operating_points
 from dfsc.report.paper import read_paper_tables
 from dfsc.report.table_files import starts_block
 from dfsc.report.tables import (
@@ -37,6 +40,20 @@ def print_tables(folder: Path) -> None:
             notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
             text = caption(metric, context) + notes
             _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
+
+
+def print_operating_points(folder: Path) -> None:
+    """Print every method's false alarms and missed anomalies at 5 %, and what the declared ones find of each defect."""
+    _, _, context = read_paper_tables(folder)
+    notes = inactive_note(context) + from_outside(context)
+    methods = [one for baseline in context.grid.baselines for one in context.grid.paired_with(baseline.name)]
+    points = operating_table(read_operating_points(folder), methods, context, [HEADLINE_RATE], spread=False)
+    promised = (
+        f"Promised: {100 * HEADLINE_RATE:g} %. Other rates, and the intervals: {folder}/table5_operating_points.md. "
+    )
+    _print(points.drop(columns="promised"), promised + operating_caption(context) + notes)
+    defects = defect_table(read_defect_numbers(folder), context.compared, context, spread=False)
+    _print(defects.rename(columns={"images": "n"}), defect_caption(context) + notes)
 
 
 def print_comparison(folder: Path, metric: str, name: str | None) -> None:

@@ -195,7 +195,7 @@ def _verified_run(client: "MlflowClient", path: Path) -> dict[str, Any]:
 
 
 def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]:
-    """The image scores tracked with each run, {run id: {'test/good/000.png': score}}.
+    """The image scores tracked with each run, of test and validation images, {run id: {'test/good/000.png': score}}.
 
     Raises UserError naming the runs whose scores.csv is gone or damaged; it says how to track all of these again.
     """
@@ -207,7 +207,9 @@ def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]
                 with reading(Path(SCORES), "image scores"):
                     place = artifacts_of(run, uri)
                     file = place.download_artifacts(SCORES, folder)  # type: ignore[no-untyped-call]
-                    scores[run_id] = read_image_scores(Path(file))
+                    scores[run_id] = {
+                        **read_image_scores(Path(file), "validation"), **read_image_scores(Path(file))
+                    }  # fmt: skip
             except UserError:
                 faults.append(str(run.info.run_name))
     if faults:

@@ -13,6 +13,7 @@ from dfsc.errors import Interrupted, RunFailed
 from dfsc.training.checkpoint import Checkpoint, StopRequest
 
 CURVE_POINTS = 200
+DIVERGED = 1e4  # times the first point of the curve
 Draw = TypeVar("Draw")
 Progress = Callable[[int, int, Mapping[str, float]], None]  # step, steps, mean losses since the last call
 CurveRow = dict[str, float]  # step, and each loss's mean over the steps since the row before
@@ -61,7 +62,7 @@ def run_steps(learner: Learner[Any], steps: int, checkpoint: Checkpoint, options
     """Train to `steps`, from the checkpoint if there is one.
 
     Saves a checkpoint every `options.checkpoint_seconds` and when asked to stop (SIGTERM, Ctrl-C). Raises Interrupted
-    then, and RunFailed, keeping the last checkpoint, if a loss is no longer finite.
+    then, and RunFailed, keeping the last checkpoint, if a loss is no longer finite, or if the losses have diverged.
     """
     start, curve, sums, seconds, started = _resume(learner, checkpoint)
     every = max(1, steps // CURVE_POINTS)
@@ -92,6 +93,7 @@ def run_steps(learner: Learner[Any], steps: int, checkpoint: Checkpoint, options
                 since = done - int(curve[-1]["step"] if curve else 0)
                 losses = {name: float(total) / since for name, total in sums.items()}
                 curve.append({"step": done, **losses})
+                _check_bounded(curve)
                 sums.clear()
                 options.progress(done, steps, losses)
             if stop.requested and done < steps:
@@ -116,6 +118,17 @@ def _resume(
     device = next(learner.model.parameters()).device
     sums = {name: total.to(device) for name, total in state["sums"].items()}
     return state["step"], state["curve"], sums, state["seconds"], state["started"]
+
+
+def _check_bounded(curve: list[CurveRow]) -> None:
+    first, last = (sum(value for name, value in row.items() if name != "step") for row in (curve[0], curve[-1]))
+    if last > DIVERGED * first:
+        largest = max((name for name in curve[-1] if name != "step"), key=lambda name: curve[-1][name])
+        raise RunFailed(
+            f"the training diverged: by step {curve[-1]['step']}, the losses are {last / first:.1g} times those of the "
+            f"first steps (`{largest}` is {curve[-1][largest]:.1g}); lower the learning rate, or the margin or weight "
+            "of a constraint that pushes without end"
+        )
 
 
 def _check_finite(values: Mapping[str, Tensor], done: int, checkpoint: Checkpoint) -> None:

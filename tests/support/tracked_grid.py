@@ -30,7 +30,8 @@ def scores_of(category: str, method: str, seed: int) -> dict[str, float]:
     shift = 0.0 if method == METHODS[0] else 0.5
     values = images + own + np.array([[0.0], [0.8 + shift], [1.2 + shift]])
     folders = ("good", "logical_anomalies", "structural_anomalies")
-    return {
+    validation = {f"validation/good/{n:03}.png": -1.9 + 0.2 * n for n in range(19)}
+    return validation | {
         f"test/{folder}/{n:03}.png": v
         for folder, row in zip(folders, values.tolist(), strict=True)
         for n, v in enumerate(row)
@@ -39,12 +40,17 @@ def scores_of(category: str, method: str, seed: int) -> dict[str, float]:
 
 def metrics_of(scores: dict[str, float]) -> dict[str, float]:
     """The AUROCs that the scores give, and AU-sPROs made from them."""
-    by_folder = {name: [v for path, v in scores.items() if name in path] for name in ("good", "logical", "structural")}
+    by_folder = {
+        name: [v for path, v in scores.items() if path.startswith(f"test/{name}")]
+        for name in ("good", "logical", "structural")
+    }
     logical, structural = (auroc(by_folder["good"], by_folder[name]) for name in ("logical", "structural"))
     values = {"logical_anomalies": logical, "structural_anomalies": structural, "mean": (logical + structural) / 2}
     limits = ("0.01", "0.05", "0.1", "0.3", "1.0")
     return {
         **{f"image_auroc.{name}": value for name, value in values.items()},
+        **{"images.logical_anomalies.gap": 9.0, "image_auroc.logical_anomalies.gap": logical},
+        **{"found.0.05.logical_anomalies.gap": 0.5, "au_spro_0.05.logical_anomalies.gap": 0.4},
         **{
             f"au_spro_{limit}.{name}": value * float(limit) ** 0.1 for limit in limits for name, value in values.items()
         },

@@ -15,7 +15,8 @@ from dfsc.provenance import RECORDED_VERSIONS, parts_of
 from support.checkout import CHECKOUT
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-PINNED = [Requirement(entry).name for entry in PROJECT["dependencies"]]
+EXPORT = PROJECT["optional-dependencies"]["export"]
+PINNED = [Requirement(entry).name for entry in (*PROJECT["dependencies"], *EXPORT)]
 # Run as a program, asked for by name (to_markdown, postgresql://, executor: slurm), or read for its photographs or
 # weights.
 NEVER_IMPORTED = {
@@ -63,8 +64,9 @@ def locked() -> dict[str, str]:
 
 
 def asked_for() -> Iterator[Requirement]:
-    """What pyproject.toml asks for with its dev extra, and what that asks for in turn, on this platform and Python."""
-    waiting = [Requirement(entry) for entry in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
+    """What pyproject.toml asks for with its extras, and what that asks for in turn, on this platform and Python."""
+    extras = PROJECT["optional-dependencies"]
+    waiting = [Requirement(entry) for entry in (*PROJECT["dependencies"], *EXPORT, *extras["dev"])]
     seen = set()
     while waiting:
         yield (requirement := waiting.pop())

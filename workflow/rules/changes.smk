@@ -5,7 +5,7 @@ import functools
 import subprocess
 import tempfile
 
-from dfsc.data.layouts import READ
+from dfsc.data import layouts, own_images
 from dfsc.files import digest_of
 from dfsc.settings.building import build
 from dfsc.settings.own_images import OwnImages
@@ -23,18 +23,18 @@ def content(category):
 
 @functools.cache
 def arranged_content(category):
-    """The content of a category that is arranged, and what its folders are said to be."""
+    """The content of a category that is arranged, by part: of what it is made from, and how."""
     if workflow.dryrun and not Path(marker_of(SOURCE, category)).exists():
-        return ""
-    if SOURCE == "images":
-        images = build(OwnImages, config["dataset"]["images"][category])
-        places = {f"{name}/{Path(folder).name}": Path(folder) for name, folder in images.folders.items()}
-        types = {name: bad.type for name, bad in images.bad.items()}
-    else:
-        places, types = {name: Path(ORIGINAL, category, name) for name in READ[SOURCE]}, {}
+        return dict.fromkeys(changes.PARTS)
     with stopping_in_one_line():
-        found = changes.arranged_content(places, seen(category), keep=not workflow.dryrun)
-    return digest_of([found, types])
+        if SOURCE == "images":
+            parts = own_images.made_from(build(OwnImages, config["dataset"]["images"][category]))
+        else:
+            parts = layouts.made_from(SOURCE, Path(ORIGINAL, category))
+        found = changes.arranged_content(parts, seen(category), keep=not workflow.dryrun)
+    how = [config["dataset"]["split"], config["dataset"].get("mask_threshold"), code_digest("arrange")]
+    # Masks and their number change no training: only the splits of the good images do.
+    return {part: digest_of([digest, how if part == "ground_truth" else how[::2]]) for part, digest in found.items()}
 
 
 def seen(category):

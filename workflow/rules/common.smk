@@ -44,7 +44,14 @@ if workflow.is_main_process:
     for warning in equal_models(GRID):
         print(f"dfsc: warning: {warning}", file=sys.stderr)
 CATEGORIES, SEEDS = GRID.categories, GRID.seeds
-TABLES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
+TABLES = [
+    "table1_image_auroc",
+    "table2_au_spro",
+    "table3_quantiles",
+    "table4_readings",
+    "table5_operating_points",
+    "table6_defects",
+]
 SIZES = config["training"]["sizes"]
 CELL = grid.Cell("{category}", "{method}", "{seed}").path
 CELL_LOG = f"{LOGS}/{CELL}"

@@ -108,7 +108,7 @@ if SOURCE in ARRANGED:
             f"{LOGS}/arrange/{{category}}.log",
         priority: 100
         params:
-            content=lambda wildcards: arranged_content(wildcards.category),
+            content=lambda wildcards: digest_of(arranged_content(wildcards.category)),
             # As a function of `output`, this param is not tracked: folders may move.
             described=lambda wildcards, output: described(wildcards.category),
             split=as_json(config["dataset"]["split"]),
@@ -126,9 +126,17 @@ if SOURCE in ARRANGED:
             "{params.threshold} {params.large_masks} > {log} 2>&1"
 
 
+def content_of(category, part):
+    """What tells that a part of a category changed: nothing, for what is fetched or generated."""
+    if SOURCE in ARRANGED:
+        return arranged_content(category)[part]
+    return content(category)[part] if SOURCE == "folder" else ""
+
+
 rule manifest:
     input:
-        marker_of(SOURCE),
+        # What is arranged anew for new masks is not trained on again: the content of a part tells what changed.
+        ancient(marker_of(SOURCE)) if SOURCE in ARRANGED else marker_of(SOURCE),
     output:
         MANIFEST,
     log:
@@ -138,7 +146,7 @@ rule manifest:
     priority: 100
     threads: 4
     params:
-        content=lambda wildcards: content(wildcards.category)[wildcards.part] if SOURCE == "folder" else "",
+        content=lambda wildcards: content_of(wildcards.category, wildcards.part),
         published="--published config/mvtec_loco.csv" if SOURCE == "mvtec_loco" else "",
         large_masks=LARGE_MASKS,
         code=code_digest("manifest"),

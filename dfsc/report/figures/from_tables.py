@@ -119,6 +119,7 @@ def draw_score_histograms(scores: pd.DataFrame, context: Context, path: Path) ->
     the axis.
     """
     figures: dict[str, Figure] = {}
+    scores = scores[scores["path"].str.startswith("test/")]
     scores = scores.assign(folder=scores["path"].str.split("/").str[1])
     for pair in context.grid.pairs:
         of_pair = scores[scores["method"].isin([method.name for method in pair])]

@@ -105,7 +105,7 @@ def broken(prepared: Prepared, output: Path) -> list[object]:
 
 def diverging(prepared: Prepared, output: Path) -> list[object]:
     """A training whose losses become infinite."""
-    return [*prepared.train_arguments(output, learning_rate=1e9, steps=300), "--checkpoint-seconds", "0"]
+    return [*prepared.train_arguments(output, learning_rate=1e30, steps=300), "--checkpoint-seconds", "0"]
 
 
 @pytest.mark.parametrize(("arguments", "words"), [(broken, "missing.csv"), (diverging, "became infinite or no number")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfsc.data import changes
-from dfsc.data.changes import category_content, pretraining_content
+from dfsc.data.changes import arranged_content, category_content, pretraining_content
 from dfsc.errors import UserError
 from dfsc.files import sha256_of
 
@@ -110,3 +110,31 @@ def test_pretraining_images_are_told_by_paths_and_sizes(
     assert added != before
     (folder / "train/good/0.png").unlink()
     assert pretraining_content(folder, seen, keep=True) not in (before, added)
+
+
+def test_a_part_of_what_is_arranged_changes_with_its_places_alone(tmp_path: Path) -> None:
+    for name in ("good/a", "bad/a", "masks/a"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    parts = {
+        "training": {"good": tmp_path / "good"},
+        "test": {"good": tmp_path / "good", "bad": tmp_path / "bad"},
+        "ground_truth": {"masks": tmp_path / "masks/a"},
+    }
+
+    def found() -> dict[str, str]:
+        return arranged_content(parts, tmp_path / "seen.json", keep=True)
+
+    before = found()
+    (tmp_path / "masks/a").write_text("another")
+    after = found()
+    assert [part for part in parts if before[part] != after[part]] == ["ground_truth"]
+    (tmp_path / "good/b").write_text("new")
+    assert [part for part in parts if found()[part] != after[part]] == ["training", "test"]
+    now = found()
+    (tmp_path / "good").rename(tmp_path / "gone")
+    assert found() == now, "what is gone counts as it was seen last"
+    parts["training"]["good"] = parts["test"]["good"] = tmp_path / "gone"
+    assert found() == now, "only the name of a place counts"
+    parts["ground_truth"] = {"masks of another type": tmp_path / "masks/a"}
+    assert [part for part in parts if found()[part] != now[part]] == ["ground_truth"]

@@ -1,6 +1,7 @@
 """A mask is 0 and one value, or refused; defects_config.json is closed; both layouts alike."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from PIL import Image
 
 from dfsc.data.ground_truth import list_test_images, read_regions
 from dfsc.data.layout import read_defects
-from dfsc.data.manifest import scan_category
+from dfsc.data.manifest import check_counts, scan_category
 from dfsc.errors import UserError
+from dfsc.inference.evaluate import evaluate_small_maps
+from dfsc.inference.maps import SmallMaps
 from support.command_line import dfsc
 from support.small_sets import arrange_mvtec_ad, loco_category, mvtec_ad_category, save_as_it_is, write_defects
 
@@ -237,3 +240,28 @@ def test_pixels_and_shares_of_saturation(tmp_path: Path) -> None:
         6400,
     ]
     assert json.loads((tmp_path / "defects_config.json").read_text())[1]["relative_saturation"] is False
+
+
+def test_a_type_has_masks_for_all_its_images_or_for_none_and_the_published_ones_for_all(tmp_path: Path) -> None:
+    folder, table = loco_category(tmp_path / "data/part"), tmp_path / "published.csv"
+    table.write_text("category,width,height,train,validation,good,logical,structural\npart,64,64,3,2,2,2,2\n")
+    check_counts(scan_category(folder, part="ground_truth"), "part", table, "ground_truth")
+    shutil.rmtree(folder / "ground_truth/logical_anomalies/001")
+    with pytest.raises(UserError, match=r"logical_anomalies/001\.png: has no mask; .* other logical_anomalies have"):
+        scan_category(folder)
+    shutil.rmtree(folder / "ground_truth/logical_anomalies")
+    records = scan_category(folder, part="ground_truth")
+    assert {record.path.split("/")[1] for record in records if "/" in record.path} == {"structural_anomalies"}
+    with pytest.raises(UserError, match=r"ground_truth/logical_anomalies: holds masks of 0 images, but 2 are publ"):
+        check_counts(records, "part", table, "ground_truth")
+
+
+def test_good_images_alone_need_no_list_of_defects(tmp_path: Path) -> None:
+    folder = loco_category(tmp_path / "data/part", anomalous=0)
+    (folder / "defects_config.json").unlink()
+    paths = [record.path for record in scan_category(folder)]
+    assert len(paths) == 7 and all("/good/" in path for path in paths)
+    maps = {path: np.full((12, 12), number, np.float32) for number, path in enumerate(paths) if "test/" in path}
+    found = evaluate_small_maps(tmp_path / "data", "part", SmallMaps(maps, "zero"))
+    assert found.metrics["classification"] == {"auc_roc": {}} and found.metrics["localization"]["auc_spro"] == {}
+    assert found.image_scores == {path: maps[path].max() for path in maps}

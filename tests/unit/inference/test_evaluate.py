@@ -20,7 +20,7 @@ from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
 from dfsc.inference.maps import SmallMaps, read_maps, write_maps
 from dfsc.metrics.spro import FPR_LIMITS
-from dfsc.metrics.summary import Evaluation
+from dfsc.metrics.summary import Evaluation, flat_metrics
 from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
@@ -64,6 +64,46 @@ def test_reports_defects_curves_and_counts(tmp_path: Path) -> None:
     area = np.trapezoid([value for _, value in roc], [fpr for fpr, _ in roc])
     assert area == pytest.approx(metrics["classification"]["auc_roc"]["logical_anomalies"])
     assert {str(limit) for limit in FPR_LIMITS} <= {point["fpr"] for point in logical if point["metric"] == "spro"}
+
+
+def test_operating_points_and_defects_by_hand() -> None:
+    """Scores that are given, and masks that are read once more: which image shows which defect."""
+    dataset, maps = GOLDEN / "smooth" / "dataset", GOLDEN / "smooth" / "maps/pushpins"
+    paths = sorted(path.relative_to(dataset / "pushpins") for path in (dataset / "pushpins/test").rglob("*.png"))
+    small = SmallMaps({str(path): tifffile.imread((maps / path).with_suffix(".tiff")) for path in paths}, "none")
+    scores = {path: number % 10 + 0.5 for number, path in enumerate(small.maps)}
+    evaluation = evaluate_small_maps(
+        dataset, "pushpins", small, scores=scores, validation=[*np.linspace(0, 6.6, 18), 8]
+    )
+    names = {
+        entry["pixel_value"]: entry["defect_name"]
+        for entry in json.loads((dataset / "pushpins/defects_config.json").read_text())
+    }
+    shown: dict[str, dict[str, list[float]]] = {}
+    for path in paths:
+        folder = dataset / "pushpins/ground_truth" / path.parent.name / path.stem
+        for name in {names[int(decode_grey(mask).max())] for mask in folder.glob("*.png")}:
+            shown.setdefault(path.parent.name, {}).setdefault(name, []).append(scores[str(path)])
+    assert sorted(shown["structural_anomalies"]) == ["extra_part", "scratch"] and len(shown["logical_anomalies"]) > 1
+    good = [score for path, score in scores.items() if "/good/" in path]
+    counted, metrics = flat_metrics(evaluation.metrics), evaluation.metrics
+    assert list(metrics["operating_points"]) == ["0.05", "0.1"], "19 images promise no 1 %"
+    for rate, threshold in (("0.05", 8), ("0.1", 6.6)):
+        assert metrics["operating_points"][rate]["threshold"] == pytest.approx(threshold, rel=1e-4)
+        assert metrics["operating_points"][rate]["false_alarms"] == sum(score > threshold for score in good) > 0
+        assert counted[f"false_alarms.{rate}"] == sum(score > threshold for score in good) / 12
+        for kind in shown:
+            missed = sum(score <= threshold for path, score in scores.items() if f"/{kind}/" in path)
+            assert metrics["operating_points"][rate]["missed"][kind] == missed > 0
+            assert counted[f"missed.{rate}.{kind}"] == missed / 9
+    for kind, defects in shown.items():
+        for name, values in defects.items():
+            wins = np.mean([(one > other) + (one == other) / 2 for one in values for other in good])
+            assert counted[f"image_auroc.{kind}.{name}"] == pytest.approx(wins)
+            assert counted[f"found.0.05.{kind}.{name}"] == sum(score > 8 for score in values) / len(values)
+            assert counted[f"images.{kind}.{name}"] == len(values)
+    without = evaluate_small_maps(dataset, "pushpins", small, scores=scores)
+    assert without.metrics["operating_points"] == {}
 
 
 def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,7 @@ def test_what_was_made_otherwise_is_not_mixed(model: Path, tmp_path: Path, chang
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["missing.png"], "missing.png: there is no such file"),
+        (["missing.png"], "'missing.png': there is no such file"),
         (["empty"], "empty: holds no image"),
         (["image.png", "--false-alarm-rate", "0.01"], "cannot be promised with 19 validation images"),
         (["image.png", "--false-alarm-rate", "5"], "between 0 and 1"),

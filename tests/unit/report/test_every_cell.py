@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import yaml
+from scipy.stats import binomtest
 
 from dfsc.report import compare
 from dfsc.report.compare import resample_differences, runs_frame
@@ -40,6 +41,7 @@ from support.told_arithmetic import (
     RESAMPLES,
     all_different,
     best_of,
+    categories_of,
     common_variance,
     deviation,
     gain_of,
@@ -59,16 +61,21 @@ from support.told_runs import (
     DEFECTS,
     GRID,
     HEADLINES,
+    IMAGES,
     LOSSES,
     METHODS,
     METHODS_OF,
     METRICS,
     PRETRAINING,
     QUANTILES,
+    RATES,
     SEEDS,
     SIZES,
     STEPS,
     TRACKED,
+    TYPES,
+    VALIDATION,
+    WITH_DEFECT,
     Cell,
     baseline_of,
     is_inactive,
@@ -77,15 +84,19 @@ from support.told_runs import (
     told,
     told_cost,
     told_defect,
+    told_defect_auroc,
+    told_found,
     told_inside,
     told_loss,
     told_provenance,
     told_scores,
     told_settings,
+    told_verdicts,
     told_versions,
     told_watched,
     track_told_runs,
     track_told_teacher,
+    validation_scores,
     watched_of,
 )
 
@@ -116,6 +127,7 @@ TABLES = {
         "How much do the margin and the readings left open matter?",
     ),
 }
+POINTS, OF_DEFECTS = "table5_operating_points", "table6_defects"
 NAMES = (*CATEGORIES, ALL)
 HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "mean"), strict=True))
 BEST = "best on the test images (optimistic)"
@@ -411,7 +423,7 @@ def test_a_table_is_the_same_in_all_formats(tables: Tables, name: str) -> None:
     else:
         assert "Image AUROC in per cent" in caption and "test images resampled, seeds by Student's t" in caption
     document = (tables.folder / "tables.tex").read_text()
-    assert re.findall(r"\\input\{(\w+)\}", document) == list(TABLES)
+    assert re.findall(r"\\input\{(\w+)\}", document) == [*TABLES, POINTS, OF_DEFECTS]
 
 
 def rows_of(tables: Tables, name: str) -> list[dict[str, str]]:
@@ -473,6 +485,129 @@ def test_every_cell_of_the_tables_of_many_methods(tables: Tables, name: str) -> 
             notes = (["declared"] if method in HEADLINES else []) + ([BEST] if method == best else [])
             assert row["note"] == ", ".join(notes)
     assert next(rows, None) is None
+
+
+def wrong_verdicts(cell: Cell, rate: float, folder: str) -> dict[str, bool]:
+    """Path -> whether the image is judged wrong; the threshold is the highest or the second highest of 19 scores."""
+    threshold = sorted(validation_scores(cell).values())[{0.05: -1, 0.1: -2}[rate]]
+    scores = {path: score for path, score in told_scores(cell).items() if path.startswith(f"test/{folder}/")}
+    return {f"{cell.category}/{path}": (score > threshold) == (folder == "good") for path, score in scores.items()}
+
+
+def test_every_number_of_the_operating_points(tables: Tables) -> None:
+    rows = pd.read_csv(tables.folder / f"{POINTS}.csv", dtype={"counts": str}).to_dict("records")
+    found = {(row["category"], row["promised"], row["method"], row["folder"]): row for row in rows}
+    places = [
+        (category, rate, method, folder)
+        for category, rate, method in itertools.product((*CATEGORIES, "all categories"), (0.01, 0.05, 0.1), METHODS)
+        for folder in ("good", *TYPES, "untyped_anomalies", "anomalies")
+        if seeds_of(tables.cells, category.replace("all categories", ALL), method)
+    ]
+    assert list(found) == places and len(found) == len(rows)
+    for (category, rate, method, folder), row in found.items():
+        name = category.replace("all categories", ALL)
+        folders = {"anomalies": list(TYPES), "untyped_anomalies": []}.get(folder, [folder])
+
+        def wrong(method: str, seed: int) -> dict[str, bool]:
+            cells = [Cell(one, method, seed) for one in categories_of(name)]  # noqa: B023
+            parts = [wrong_verdicts(cell, rate, one) for cell in cells for one in folders]  # noqa: B023
+            return dict(itertools.chain(*(part.items() for part in parts)))
+
+        assert row["validation"] == VALIDATION
+        if rate == 0.01 or not folders:
+            assert all(math.isnan(row[key]) for key in ("wrong", "rate", "low", "high", "better", "worse", "p_value"))
+            continue
+        seeds, pairs = seeds_of(tables.cells, name, method), pairs_of(tables.cells, name, method)
+        by_seed = [wrong(method, seed) for seed in seeds]
+        counts = [sum(of_seed.values()) for of_seed in by_seed]
+        assert row["counts"] == " ".join(map(str, counts)) and row["seeds"] == len(seeds)
+        assert row["images"] == len(by_seed[0]) == sum(IMAGES[one] for one in folders) * len(categories_of(name))
+        assert row["wrong"] == pytest.approx(statistics.fmean(counts))
+        assert row["rate"] == pytest.approx(statistics.fmean(counts) / row["images"])
+        if pairs:
+            more = [
+                sum(wrong(baseline_of(method), seed)[path] - wrong(method, seed)[path] for seed in pairs)
+                for path in by_seed[0]
+            ]
+            better, worse = sum(one > 0 for one in more), sum(one < 0 for one in more)
+            assert (row["pairs"], row["better"], row["worse"]) == (len(pairs), better, worse), (category, method)
+            wanted = binomtest(better, better + worse).pvalue if better + worse else 1
+            assert row["p_value"] == pytest.approx(wanted)
+        else:
+            assert math.isnan(row["better"])
+
+
+def test_every_cell_of_the_operating_points(tables: Tables) -> None:
+    numbers = pd.read_csv(tables.folder / f"{POINTS}.csv")
+    rows = iter(rows_of(tables, POINTS))
+    headings = {"good": "false alarms", **{kind: f"missed {HEADINGS[kind]}" for kind in TYPES}}
+    for category, rate, (baseline, declared) in itertools.product(
+        (*CATEGORIES, "all categories"), (0.01, 0.05, 0.1), BOTH
+    ):
+        for method in (baseline, declared):
+            row, of_method = next(rows), numbers[(numbers["method"] == method) & (numbers["category"] == category)]
+            assert [row[name] for name in ("category", "promised", "")] == [category, f"{rate:.0%}".replace("%", " %"),
+                                                                            LABELS[method]]  # fmt: skip
+            of_folder = of_method[of_method["promised"] == rate].set_index("folder")
+            for folder, heading in headings.items():
+                number = of_folder.loc[folder]
+                if rate == 0.01:
+                    assert row[heading] == f"not promised: {VALIDATION} images"
+                    continue
+                shown = re.fullmatch(r"([\d.]+) of (\d+): ([\d.]+) \[([\d.]+), ([\d.]+)\]", row[heading])
+                assert shown, row
+                wrong, images, *shares = map(float, shown.groups())
+                assert wrong == pytest.approx(number["wrong"], abs=0.0501) and images == number["images"]
+                assert shares == pytest.approx([100 * number[key] for key in ("rate", "low", "high")], abs=0.0501)
+        if rate == 0.01:
+            continue
+        row = next(rows)
+        assert row[""] == "better : worse than baseline"
+        for folder, heading in headings.items():
+            number = of_folder.loc[folder]
+            chance = f"p={number['p_value']:.3f}" if number["p_value"] >= 0.001 else "p<0.001"
+            assert row[heading] == f"{number['better']:.0f} : {number['worse']:.0f}, {chance}"
+    assert next(rows, None) is None
+
+
+def test_every_cell_of_the_defects(tables: Tables) -> None:
+    rows = iter(rows_of(tables, OF_DEFECTS))
+    for category, kind in itertools.product(CATEGORIES, TYPES):
+        for defect, (baseline, declared) in itertools.product(sorted(DEFECTS[kind]), BOTH):
+
+            def values(cell: Cell) -> dict[str, float]:
+                return {
+                    "found at 5 %": told_found(cell, defect) / WITH_DEFECT[defect],  # noqa: B023
+                    "image AUROC": told_defect_auroc(cell, kind, defect),  # noqa: B023
+                    "AU-sPRO": told_defect(cell, kind, defect, "0.05"),  # noqa: B023
+                }
+
+            for method, label in ((baseline, LABELS[baseline]), (declared, LABELS[declared]), (declared, "difference")):
+                row = next(rows)
+                assert [row[name] for name in ("category", "defect", "images", "")] == [
+                    category, f"{defect} ({HEADINGS[kind]})", str(WITH_DEFECT[defect]), label
+                ]  # fmt: skip
+                pairs = pairs_of(tables.cells, category, declared)
+                seeds = pairs if label == "difference" else seeds_of(tables.cells, category, method)
+                by_seed = [values(Cell(category, method, seed)) for seed in seeds]
+                others = [values(Cell(category, baseline, seed)) for seed in seeds]
+                for heading in by_seed[0]:
+                    if label != "difference":
+                        check_value(row[heading], [of_seed[heading] for of_seed in by_seed])
+                        continue
+                    gains = [mine[heading] - other[heading] for mine, other in zip(by_seed, others, strict=True)]
+                    check_gain(row[heading], gains, {"low": math.nan, "high": math.nan})
+    assert next(rows, None) is None
+
+
+@pytest.mark.parametrize("name", [POINTS, OF_DEFECTS])
+def test_the_later_tables_are_the_same_in_all_formats(tables: Tables, name: str) -> None:
+    caption, rows = from_markdown(tables.folder / f"{name}.md")
+    latex_caption, latex, _ = from_latex(tables.folder / f"{name}.tex")
+    title, html_caption, html = from_html(tables.folder / f"{name}.html")
+    assert latex == rows and html == rows and caption == f"{title} {html_caption}"
+    assert caption.endswith(latex_caption) and PRETRAINING in caption
+    assert caption.count("PARTIAL: runs of the grid are missing") == len(tables.mark)
 
 
 def test_a_block_is_set_off_from_the_next(whole: Tables) -> None:
@@ -746,6 +881,14 @@ def told_numbers(cell: Cell) -> dict[str, float]:
     numbers = {f"{metric}.{column}": told(cell, metric, column) for metric in METRICS for column in COLUMNS}
     for kind, defects in DEFECTS.items():
         numbers |= {f"au_spro_0.05.{kind}.{defect}": told_defect(cell, kind, defect, "0.05") for defect in defects}
+        numbers |= {f"image_auroc.{kind}.{defect}": told_defect_auroc(cell, kind, defect) for defect in defects}
+        numbers |= {f"images.{kind}.{defect}": WITH_DEFECT[defect] for defect in defects}
+        shares = {defect: told_found(cell, defect) / WITH_DEFECT[defect] for defect in defects}
+        numbers |= {f"found.0.05.{kind}.{defect}": share for defect, share in shares.items()}
+    for rate in RATES:
+        wrong = {folder: number / IMAGES[folder] for folder, number in told_verdicts(cell, rate).items()}
+        numbers[f"false_alarms.{rate}"] = wrong.pop("good")
+        numbers |= {f"missed.{rate}.{kind}": share for kind, share in wrong.items()}
     if cell.method not in BASELINES:
         for metric, column in itertools.product(("image_auroc", "au_spro_0.05"), COLUMNS):
             numbers[f"difference.{metric}.{column}"] = gain_of(metric, column, *cell)

@@ -100,7 +100,7 @@ def draw_and_print(tables: Path, output: Path) -> None:
         outcome = dfsc(command, "--tables", tables, "--output", output / command)
         assert outcome.code == 0, outcome.errors
         check_figure(output / f"{command}_{method}")
-    for arguments in (["show"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
+    for arguments in (["show"], ["show", "--operating-points"], ["compare"], ["compare", "--metric", "au_spro_0.05"]):
         outcome = dfsc(arguments[0], tables.parent, *arguments[1:])
         assert outcome.code == 0, outcome.errors
 
@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_an_empty_cell(lacking: Path, tmp_path: Path) -
         order = [head.index(name) for name in ("logical", "structural", "mean")]
         assert order == sorted(order)
         shown = {
-            row[0]: [bool(row[place]) for place in order]
+            row[0]: [row[place] != "not measured" for place in order]
             for row in rows
             if row[1] == "EfficientAD-tiny" and "±" in row[order[2]]
         }
@@ -148,6 +148,9 @@ def test_data_without_masks_have_tables_of_image_scores(tmp_path: Path, types: S
         options = [tables.parent] if command == "show" else ["--tables", tables, "--output", tmp_path / command]
         outcome = dfsc(command, *options)
         assert outcome.code == 0, outcome.errors
+    assert dfsc("show", tables.parent, "--operating-points").code == 0
+    for name in ("table5_operating_points", "table6_defects"):
+        assert "| not measured" in (tables / f"{name}.md").read_text()
     refused = dfsc("compare", tables.parent, "--metric", "au_spro_0.05")
     assert refused.code == 2 and "no au_spro_0.05" in refused.errors
 

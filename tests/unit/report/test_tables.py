@@ -17,13 +17,15 @@ from dfsc.report.pairing import pair_runs
 from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
 from dfsc.report.tables import OPTIMISTIC, probability, reference_results
-from dfsc.report.terminal import print_comparison, print_tables
+from dfsc.report.terminal import print_comparison, print_operating_points, print_tables
 from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
 from support.tracked_grid import CATEGORIES, GRID, SEEDS, track
 
 REFERENCE = CHECKOUT / "config/reference_results.csv"
+NAMES = ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings", "table5_operating_points",
+         "table6_defects"]  # fmt: skip
 # A line of the terminal's tables that was neither wrapped nor cut off, down to the probability at its end.
 WHOLE = r"^DFSC-tiny τ'=0.9 .* [+−]\S+ \[[+−]\S+, [+−]\S+\] .*\d\.\d+$"
 Store = tuple[str, Path]  # the store's address, and the folder of results
@@ -92,7 +94,7 @@ def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Stor
 
 def test_tables_say_what_they_are(folder: Path) -> None:
     names = sorted(path.stem for path in folder.glob("table?_*.md"))
-    assert names == ["table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"]
+    assert names == NAMES
     for name in names:
         text = (folder / f"{name}.md").read_text()
         assert "generated (3 images)" in text and "Declared before the run: DFSC-tiny τ'=0.99." in text
@@ -148,7 +150,14 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
     print_tables(folder)
     tables = capsys.readouterr().out
     assert len(re.findall(WHOLE, tables, re.MULTILINE)) >= 4, tables
-    assert "…" not in pairs + tables
+    print_operating_points(folder)
+    points = capsys.readouterr().out
+    assert (
+        len(re.findall(r"^DFSC-tiny τ'=0.99? .*\d of 30: \d+\.\d +[\d.]+ of 30: \d+\.\d *$", points, re.MULTILINE)) >= 4
+    )
+    assert len(re.findall(r"^better : worse .*\d : \d+, p.*\d : \d+, p.*\d+ *$", points, re.MULTILINE)) >= 4, points
+    assert "gap (logical)" in points and "found at 5 %" in points
+    assert "…" not in pairs + tables + points
     for metric, method, named in (
         ("auroc", None, "au_spro_0.05"),
         ("image_auroc", "dfsc-tiny-q0.5", "dfsc-tiny-q0.99"),
@@ -196,7 +205,7 @@ def test_gaps_are_refused_by_name_or_marked_on_every_line(
     assert not (tmp_path / "pairs.json").exists()
 
     write_paper_tables(*store, GRID, tmp_path / "tables", partial=True)
-    for name in ("table1_image_auroc", "table2_au_spro", "table3_quantiles", "table4_readings"):
+    for name in NAMES:
         lines = (tmp_path / f"tables/{name}.md").read_text().splitlines()
         assert "PARTIAL" in lines[0] and all(line.startswith("| PARTIAL") for line in lines[4:])
         assert set(pd.read_csv(tmp_path / f"tables/{name}.csv")["status"]) == {"PARTIAL"}

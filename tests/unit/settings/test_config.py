@@ -63,7 +63,7 @@ def refusal(config: dict[str, Any]) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml", "ablations.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml", "ablations.yaml", "my_images.yaml"])
 def test_shipped_configurations_fit_their_description_and_the_stages(name: str) -> None:
     config = merged(name)
     check(config)

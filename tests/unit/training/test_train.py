@@ -149,7 +149,7 @@ def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path,
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepared, tmp_path: Path) -> None:
-    outcome = dfsc(*prepared.train_arguments(tmp_path, learning_rate=1e9, steps=300), "--checkpoint-seconds", "0")
+    outcome = dfsc(*prepared.train_arguments(tmp_path, learning_rate=1e30, steps=300), "--checkpoint-seconds", "0")
     assert outcome.code == 1
     assert outcome.errors.count("\n") == 1 and "became infinite or no number" in outcome.errors
     assert not (tmp_path / "model.pt").exists()
@@ -157,6 +157,14 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(prepared: Prepa
     assert str(kept) in outcome.errors
     state = load_tensors(kept, "a checkpoint")
     assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_losses_that_grow_without_end_stop_the_training(prepared: Prepared, tmp_path: Path) -> None:
+    pushing = {**DFSC, "margin": 1.5, "margin_unit": "threshold", "split_unit": "position"}
+    outcome = dfsc(*prepared.train_arguments(tmp_path, dfsc=pushing, steps=300))
+    assert outcome.code == 1 and not (tmp_path / "model.pt").exists()
+    assert outcome.errors.count("\n") == 1 and "the training diverged: by step" in outcome.errors, outcome.errors
+    assert dfsc(*prepared.train_arguments(tmp_path, dfsc={**pushing, "margin_unit": "absolute"}, steps=60)).code == 0
 
 
 def test_what_could_not_be_written_is_written_by_the_next_attempt(prepared: Prepared, tmp_path: Path) -> None:
