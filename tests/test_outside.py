@@ -1,6 +1,5 @@
 """A method from outside through the real workflow, in shell and awk, beside one that crashes and both controls."""
 
-import shutil
 import subprocess
 from typing import Any
 
@@ -38,7 +37,7 @@ def outside(checkout: Checkout) -> Checkout:
     assert not list((checkout.root / "results/smallest/coin_tray").glob("crash/seed0/*"))
     finished = run(checkout, OVERLAY)
     assert finished.returncode == 0, finished.stdout
-    assert not {"train", "score", "blind", "run_method", "make_control"} & job_counts(finished).keys()
+    assert not {"train", "score", "run_method", "make_control"} & job_counts(finished).keys()
     return checkout
 
 
@@ -95,16 +94,14 @@ def test_commands_show_them(outside: Checkout, command: list[str], words: list[s
 
 
 def test_an_edit_runs_this_method_again_and_no_other(outside: Checkout) -> None:
-    # Kept while a method has yet to succeed on them, else gone.
-    shutil.rmtree(outside.root / "results/smallest/blinded/coin_tray")
     assert job_counts(run(outside, OVERLAY, "--dry-run")) == {}
     other = {"label": "Other", "command": "methods/crash/run"}
     added = job_counts(run(outside, {**OVERLAY, "methods": {"awk": AWK, "other": other}}, "--dry-run"))
-    assert added["blind"] == added["run_method"] == added["evaluate"] == 1
+    assert added["run_method"] == added["evaluate"] == 1
     needs = {**AWK, "mem_mb": 123, "runtime": 2, "gpu": 1}
     assert job_counts(run(outside, {**OVERLAY, "methods": {"awk": needs}}, "--dry-run")) == {}
     command = outside.root / "methods/awk/run"
     command.write_text(command.read_text() + "# more\n")
     edited = job_counts(run(outside, OVERLAY, "--dry-run"))
-    assert edited["blind"] == edited["run_method"] == edited["evaluate"] == edited["track"] == 1
+    assert edited["run_method"] == edited["evaluate"] == edited["track"] == 1
     assert not {"train", "score", "make_control", "manifest"} & edited.keys()

@@ -11,7 +11,7 @@ while [ $# -gt 1 ]; do
   case $1 in --train) train=$2 ;; --test) test=$2 ;; --output) output=$2 ;; esac
   shift 2
 done
-mean=$(wc -c "$train"/* | awk 'END { print $1 / (NR - 1) }')
+mean=$(wc -c "$train"/* | awk 'END { printf "%.3f", $1 / (NR - 1) }')
 echo name,image_score > "$output/scores.csv"
 for image in "$test"/*; do
   stem=$(basename "$image" .png)
