@@ -37,7 +37,7 @@ def outside(checkout: Checkout) -> Checkout:
     assert not list((checkout.root / "results/smallest/coin_tray").glob("crash/seed0/*"))
     finished = run(checkout, OVERLAY)
     assert finished.returncode == 0, finished.stdout
-    assert not {"train", "score", "blind", "run_method", "make_control"} & job_counts(finished).keys()
+    assert not {"train", "score", "run_method", "make_control"} & job_counts(finished).keys()
     return checkout
 
 
@@ -56,7 +56,6 @@ def test_all_stand_in_the_same_tables(outside: Checkout) -> None:
     for figure in ("score_histograms_awk", "heatmaps_awk_coin_tray", "worst_oracle_coin_tray"):
         check_figure(shown / "figures" / figure)
     assert not (shown / "figures/novelty_awk_coin_tray.png").exists()
-    assert not (shown / "blinded/coin_tray").exists()
 
 
 def test_mlflow_holds_them_with_the_same_metrics(outside: Checkout) -> None:
@@ -98,11 +97,11 @@ def test_an_edit_runs_this_method_again_and_no_other(outside: Checkout) -> None:
     assert job_counts(run(outside, OVERLAY, "--dry-run")) == {}
     other = {"label": "Other", "command": "methods/crash/run"}
     added = job_counts(run(outside, {**OVERLAY, "methods": {"awk": AWK, "other": other}}, "--dry-run"))
-    assert added["blind"] == added["run_method"] == added["evaluate"] == 1
+    assert added["run_method"] == added["evaluate"] == 1
     needs = {**AWK, "mem_mb": 123, "runtime": 2, "gpu": 1}
     assert job_counts(run(outside, {**OVERLAY, "methods": {"awk": needs}}, "--dry-run")) == {}
     command = outside.root / "methods/awk/run"
     command.write_text(command.read_text() + "# more\n")
     edited = job_counts(run(outside, OVERLAY, "--dry-run"))
-    assert edited["blind"] == edited["run_method"] == edited["evaluate"] == edited["track"] == 1
+    assert edited["run_method"] == edited["evaluate"] == edited["track"] == 1
     assert not {"train", "score", "make_control", "manifest"} & edited.keys()

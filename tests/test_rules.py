@@ -219,13 +219,10 @@ EXPECTED: dict[Key, str] = {
         f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --scores {MODEL}/scores.csv "
         f"--output {MODEL}/metrics.json --curves {MODEL}/curves --workers 1"
     ),
-    ("drawn", "blind", of(category="coin_tray")): (
-        f"dfsc method blind --dataset data/drawn --category coin_tray {' '.join(DRAWN_MANIFESTS[:2])} "
-        "--output results/drawn/blinded/coin_tray"
-    ),
     ("drawn", "run_method", of(category="coin_tray", method="mine", seed="3")): (
-        "dfsc method run --command 'methods/my method/run' --images results/drawn/blinded/coin_tray "
-        f"--manifest {DRAWN}/test.csv --seed 3 --minutes 7 --gpus 2 {outside_files('mine/seed3')}"
+        "dfsc method run --command 'methods/my method/run' --dataset data/drawn --category coin_tray "
+        f"--manifest {DRAWN}/training.csv --manifest {DRAWN}/test.csv --seed 3 --minutes 7 --gpus 2 "
+        f"{outside_files('mine/seed3')}"
     ),
     ("drawn", "import_maps", of(category="coin_tray", method="theirs", seed="7")): (
         f"dfsc method import --folder 'their maps/coin_tray/7' --manifest {DRAWN}/test.csv --seed 7 "

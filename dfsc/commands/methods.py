@@ -40,27 +40,11 @@ def seed_given(text: str) -> str:
 
 
 @method_app.command()
-def blind(
-    dataset: Dataset,
-    category: Category,
-    manifest: Annotated[list[Path], typer.Option(help="Manifests of the images, of `dfsc manifest`; repeatable.")],
-    output: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
-) -> None:
-    """Copy a category's images under neutral names into the folders train, validation and test."""
-    from dfsc.data.layout import read_manifest
-    from dfsc.files import folder_written_whole
-    from dfsc.outside.blinding import write_blinded
-
-    records = [record for path in manifest for record in read_manifest(path)]
-    with folder_written_whole(output) as folder:
-        write_blinded(dataset / category, records, folder)
-
-
-@method_app.command()
 def run(
     command: Command,
-    images: Annotated[Path, typer.Option(help="Folder that `dfsc method blind` wrote.")],
-    manifest: Manifest,
+    dataset: Dataset,
+    category: Category,
+    manifest: Annotated[list[Path], typer.Option(help="Manifests of training and test images; once for each.")],
     seed: Seed,
     scores: Scores,
     maps: Maps,
@@ -68,11 +52,12 @@ def run(
     minutes: Annotated[float, typer.Option(min=0, help="After these it is stopped.")] = 60,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that it may use; 0: it computes on the CPU.")] = 0,
 ) -> None:
-    """Run a method's command once, check its maps, and keep them as `dfsc score` keeps a model's."""
+    """Run a method's command once on images under neutral names; check its maps, and keep them as those of a model."""
     from dfsc.outside.cells import OutsideFiles
     from dfsc.outside.method import run_method
 
-    run_method(command, images, manifest, seed_given(seed), minutes, gpus, OutsideFiles(scores, maps, record))
+    files = OutsideFiles(scores, maps, record)
+    run_method(command, dataset / category, manifest, seed_given(seed), minutes, gpus, files)
 
 
 @method_app.command("import")

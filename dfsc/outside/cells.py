@@ -51,10 +51,14 @@ def import_maps(folder: Path, manifest: Path, seed: str, files: OutsideFiles) ->
 
 def listed_test_images(manifest: Path) -> list[FileRecord]:
     """The test images that a manifest lists. Raises UserError naming it if there is none."""
-    records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
-    if not records:
+    if not (records := test_images(read_manifest(manifest))):
         raise UserError(f"{manifest}: lists no test image")
     return records
+
+
+def test_images(records: Sequence[FileRecord]) -> list[FileRecord]:
+    """Those of test images."""
+    return [record for record in records if record.path.startswith("test/")]
 
 
 def write_cell(

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dfsc.data.layout import LOCO_TYPES, FileRecord
+from dfsc.data.layout import LOCO_TYPES
 from dfsc.data.manifest import scan_category
 from dfsc.data.synthetic import synthesize
 from dfsc.errors import RunFailed
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.maps import SmallMaps
 from dfsc.model.maps import NOT_PADDED
-from dfsc.outside.blinding import neutral_names, write_blinded
 from dfsc.outside.command import require_executable
 from dfsc.outside.method import output_of
 from dfsc.outside.output import Output
@@ -36,9 +35,11 @@ def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
     synthesize(work / "data", IMAGES, [category])
     records = scan_category(work / "data" / category)
     start = time.monotonic()
-    first, second = (
-        _output(command, work / "data" / category, records, shuffle, device, seconds, work) for shuffle in SHUFFLES
-    )
+    with redirect_stdout(StringIO()):  # what the method prints; its end is told if it fails
+        first, second = (
+            output_of(command, work / "data" / category, records, "0", device, seconds, work / "run", shuffle=shuffle)
+            for shuffle in SHUFFLES
+        )
     took = time.monotonic() - start
     refuse_different(command, first, second)
     evaluation = evaluate_small_maps(
@@ -47,19 +48,6 @@ def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
     auroc = evaluation["classification"]["auc_roc"]
     reached = ", ".join(f"{kind.split('_')[0]} {100 * auroc[kind]:.1f}" for kind in LOCO_TYPES)
     return f"{command}: works; image AUROC on {len(first.maps)} generated images: {reached}; {took / 2:.1f} s a run"
-
-
-def _output(
-    command: Path, folder: Path, records: list[FileRecord], shuffle: int, device: str, seconds: float, work: Path
-) -> Output:
-    """A run's maps and scores by the images' own paths."""
-    write_blinded(folder, records, work / f"blinded{shuffle}", shuffle)
-    names = neutral_names(records, "test", shuffle)
-    images = work / f"blinded{shuffle}"
-    with redirect_stdout(StringIO()):  # what the method prints; its end is told if it fails
-        found = output_of(command, images, list(names.values()), "0", device, seconds, work / "run")
-    scores = None if found.scores is None else {path: found.scores[name] for path, name in names.items()}
-    return Output({path: found.maps[name] for path, name in names.items()}, scores)
 
 
 def refuse_different(command: Path, first: Output, second: Output) -> None:

@@ -2,15 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dfsc.data.layout import FileRecord, read_manifest
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import digest_of
-from dfsc.outside.blinding import SPLITS, neutral_names
-from dfsc.outside.cells import OutsideFiles, listed_test_images, measured, write_cell
-from dfsc.outside.command import folder_digest, run_command
+from dfsc.outside.blinding import SPLITS, neutral_names, write_blinded
+from dfsc.outside.cells import OutsideFiles, measured, test_images, write_cell
+from dfsc.outside.command import folder_digest, require_executable, run_command
 from dfsc.outside.output import Output, read_output
 from dfsc.provenance import code_digest
 from dfsc.settings.grid import NO_SEED
@@ -19,51 +20,54 @@ EARLIER = 0.95  # share of the run time after which a command is stopped: before
 
 
 def run_method(
-    command: Path, images: Path, manifest: Path, seed: str, minutes: float, gpus: int, files: OutsideFiles
+    command: Path, folder: Path, manifests: Sequence[Path], seed: str, minutes: float, gpus: int, files: OutsideFiles
 ) -> None:
-    """Run a method's command on the images that `write_blinded` wrote, and keep its maps as ours are kept.
+    """Run a method's command on a category's images under neutral names, and keep its maps as ours are kept.
 
-    `manifest` lists the test images; it is the key to their neutral names. `seed`: NO_SEED is passed on as 0. `gpus`: 0
-    for a run on the CPU. Raises as `output_of` does.
+    `folder`: the category's. `manifests`: of its training and its test images. `seed`: NO_SEED is passed on as 0.
+    `gpus`: 0 for a run on the CPU. Raises as `output_of` does.
     """
-    records = listed_test_images(manifest)
-    names = neutral_names(records, "test")
+    records = [record for manifest in manifests for record in read_manifest(manifest)]
     device, hardware, environment = _device(gpus)
-    seconds = 60 * minutes * EARLIER
+    work = files.maps.with_name(".run_method")
     with measured() as cost:
-        work = files.maps.with_name(".run_method")
-        output = output_of(command, images, list(names.values()), seed, device, seconds, work, environment)
+        output = output_of(command, folder, records, seed, device, 60 * minutes * EARLIER, work, environment)
     cost["gpu_seconds"] = cost["seconds"] if device == "cuda" else 0.0
-    maps = {path: output.maps[name] for path, name in names.items()}
-    scores = None if output.scores is None else {path: output.scores[name] for path, name in names.items()}
     code = digest_of([folder_digest(command), code_digest("method run")])
     made = {"origin": "command", "command": str(command), "code": code, "hardware": hardware}
-    write_cell(files, records, maps, scores, seed, made | cost)
+    write_cell(files, test_images(records), output.maps, output.scores, seed, made | cost)
 
 
 def output_of(
     command: Path,
-    images: Path,
-    names: list[str],
+    folder: Path,
+    records: Sequence[FileRecord],
     seed: str,
     device: str,
     seconds: float,
     work: Path,
-    environment: dict[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    shuffle: int = 0,
 ) -> Output:
-    """What a command makes of the folders train, validation and test in `images`; `names`: of the test images.
+    """What a command makes of the images `records` of a category's `folder`: by their own paths, not the neutral names.
 
-    It runs in the folder `work`, which is gone afterwards. Raises RunFailed as `run_command` does, and naming the file
-    of its output that `read_output` refuses.
+    It runs in the folder `work`, which is gone afterwards, and with it the key to the names. Raises UserError if the
+    command is no executable file or as `write_blinded`; RunFailed as `run_command` does, and naming the file of the
+    command's output that `read_output` refuses.
     """
-    folders = [part for split in SPLITS for part in (f"--{split}", images.absolute() / split)]
-    with _emptied(work) as (output, here):
+    require_executable(command)
+    names = neutral_names(records, "test", shuffle)
+    with _emptied(work) as (images, output, here):
+        write_blinded(folder, records, images, shuffle)
+        folders = [part for split in SPLITS for part in (f"--{split}", images / split)]
         run = [command.absolute(), *folders, "--seed", 0 if seed == NO_SEED else seed, "--device", device]
         run_command([*run, "--output", output], here, seconds, {**(environment or {}), "TMPDIR": str(here)})
         try:
-            return read_output(output, names)
+            found = read_output(output, list(names.values()))
         except UserError as fault:
             raise RunFailed(f"{command}: {fault}") from fault
+    scores = None if found.scores is None else {path: found.scores[name] for path, name in names.items()}
+    return Output({path: found.maps[name] for path, name in names.items()}, scores)
 
 
 def _device(gpus: int) -> tuple[str, str, dict[str, str]]:
@@ -81,10 +85,10 @@ def _device(gpus: int) -> tuple[str, str, dict[str, str]]:
 
 
 @contextmanager
-def _emptied(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The folders `output` and `work` in `folder`, both empty; gone afterwards, whatever happens."""
+def _emptied(folder: Path) -> Iterator[tuple[Path, ...]]:
+    """The folders `images`, `output` and `work` in `folder`, all empty; gone afterwards, whatever happens."""
     shutil.rmtree(folder, ignore_errors=True)
-    inner = folder.absolute() / "output", folder.absolute() / "work"
+    inner = tuple(folder.absolute() / name for name in ("images", "output", "work"))
     try:
         for one in inner:
             one.mkdir(parents=True)

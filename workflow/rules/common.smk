@@ -1,7 +1,6 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
 #   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
-#   blinded/<category>/{train, validation, test}/   for methods from outside, only while they run
 #   tables/   figures/
 
 import json

@@ -1,4 +1,4 @@
-# Reads:  of a method from outside, its command or maps made elsewhere; images under neutral names, or the ground truth.
+# Reads:  of a method from outside, its command and the images, or maps made elsewhere; of a control, the ground truth.
 # Writes: image scores and anomaly maps as `score` writes them, and method.json, which says what made them.
 # From there on a cell from outside is evaluated, tracked and shown as one that is trained here.
 
@@ -36,30 +36,10 @@ def content_of_maps(wildcards):
         return changes.category_content(Path(maps_of(wildcards)), seen, keep=not workflow.dryrun)["test"]
 
 
-rule blind:
-    input:
-        TRAINING,
-        TEST,
-    output:
-        temp(directory(f"{RESULTS}/blinded/{{category}}")),
-    log:
-        f"{LOGS}/blinded/{{category}}.log",
-    params:
-        manifests=lambda wildcards, input: [f"--manifest={path}" for path in input],
-        code=code_digest("method blind"),
-    message:
-        "copy the images of {wildcards.category} under neutral names"
-    shell:
-        "dfsc method blind --dataset {DATASET:q} --category {wildcards.category} {params.manifests} --output {output} "
-        "> {log} 2>&1"
-
-
 rule run_method:
     input:
-        # Made again for another method, and gone afterwards; that their content changed, the manifests tell.
-        images=ancient(f"{RESULTS}/blinded/{{category}}"),
         training=TRAINING,
-        manifest=TEST,
+        test=TEST,
     output:
         **made_outside(),
     log:
@@ -79,8 +59,8 @@ rule run_method:
     message:
         "run {wildcards.method} on {wildcards.category}, seed {wildcards.seed}"
     shell:
-        "dfsc method run --command {params.command:q} --images {input.images} --manifest {input.manifest} "
-        "--seed {wildcards.seed} --minutes {resources.runtime} --gpus {resources.gpu} --scores {output.scores} "
+        "dfsc method run --command {params.command:q} --dataset {DATASET:q} --category {wildcards.category} "
+        "--manifest {input.training} --manifest {input.test} --seed {wildcards.seed} --minutes {resources.runtime} --gpus {resources.gpu} --scores {output.scores} "
         "--maps {output.maps} --record {output.method_record} " + SHOWN_AND_KEPT
 
 

@@ -112,8 +112,8 @@ class Made:
                                       "output": out / "novelty", "title": "coins"},
             "method new": {"name": "fresh", "folder": out},
             "method check": {"name": "mine", "folder": self.root / "methods"},
-            "method blind": {**place, "manifest": [self.prepared.manifest()], "output": out / "blinded"},
-            "method run": {**cell, "command": self.root / "methods/mine/run", "images": self.root / "blinded"},
+            "method run": {**cell, **place, "command": self.root / "methods/mine/run",
+                           "manifest": [self.prepared.manifest()]},
             "method import": {**cell, "folder": self.root / "full size/coin_tray"},
             "method control": {**cell, **place, "name": "oracle"},
             "show": {"results": tables.parent},
@@ -194,10 +194,7 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
         for command, values in steps.items():
             outcome = made.run(command, values)
             assert outcome.code == 0, outcome.errors
-    begun = {
-        "method new": {"name": "mine", "folder": root / "methods"},
-        "method blind": made.values("method blind", root),
-    }
+    begun = {"method new": {"name": "mine", "folder": root / "methods"}}
     for command, values in begun.items():
         outcome = made.run(command, values)
         assert outcome.code == 0, outcome.errors

@@ -14,7 +14,7 @@ from dfsc.data.layout import read_manifest
 from dfsc.inference.image_scores import read_scores
 from dfsc.inference.maps import read_maps
 from dfsc.model.maps import resize_map
-from dfsc.outside.blinding import neutral_names
+from dfsc.outside.blinding import neutral_names, write_blinded
 from dfsc.settings.grid import CELL_FILES
 from support.command_line import Outcome, dfsc
 from support.outside_methods import IN_AWK, in_python, write_method
@@ -32,19 +32,9 @@ def cell_files(folder: Path) -> list[object]:
     return ["--scores", folder / "scores.csv", "--maps", folder / "maps.npz", "--record", folder / "method.json"]
 
 
-@pytest.fixture(scope="module")
-def blinded(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The prepared category's images under neutral names."""
-    folder = tmp_path_factory.mktemp("blinded") / "images"
-    place = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
-    outcome = dfsc("method", "blind", *place, "--output", folder)
-    assert outcome.code == 0, outcome.errors
-    return folder
-
-
-def run(command: Path, blinded: Path, prepared: Prepared, output: Path, *more: object, seed: object = 3) -> Outcome:
+def run(command: Path, prepared: Prepared, output: Path, *more: object, seed: object = 3) -> Outcome:
     """Run a method for a cell."""
-    images = ("--images", blinded, "--manifest", prepared.manifest())
+    images = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
     return dfsc(*("method", "run", "--command", command, *images, "--seed", seed), *cell_files(output), *more)
 
 
@@ -59,8 +49,8 @@ def judged(prepared: Prepared, cell: Path) -> dict[str, dict[str, dict[str, floa
     return found
 
 
-def test_maps_come_back_under_their_own_names(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
-    outcome = run(in_python(tmp_path / "mean", MEAN), blinded, prepared, tmp_path)
+def test_maps_come_back_under_their_own_names(prepared: Prepared, tmp_path: Path) -> None:
+    outcome = run(in_python(tmp_path / "mean", MEAN), prepared, tmp_path)
     assert outcome.code == 0, outcome.errors
     small, scores = read_maps(tmp_path / "maps.npz"), read_scores(tmp_path / "scores.csv")
     assert small.padding == "none" and len(small.maps) == len(scores) == 9
@@ -77,7 +67,7 @@ def test_maps_come_back_under_their_own_names(prepared: Prepared, blinded: Path,
     judged(prepared, tmp_path)
 
 
-def test_its_own_scores_are_those_that_count(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+def test_its_own_scores_are_those_that_count(prepared: Prepared, tmp_path: Path) -> None:
     names = neutral_names(read_manifest(prepared.manifest()), "test")
     wanted = {path: number - 4.5 for number, path in enumerate(sorted(names))}  # good ones first: all are told apart
     lines = [f"{names[path]},{score}" for path, score in wanted.items()]
@@ -87,22 +77,24 @@ for image in images:
     save(image, random.random((2, 2)))
 (output / "scores.csv").write_text({text!r})
 """
-    assert run(in_python(tmp_path / "scored", method), blinded, prepared, tmp_path).code == 0
+    assert run(in_python(tmp_path / "scored", method), prepared, tmp_path).code == 0
     assert read_scores(tmp_path / "scores.csv") == wanted
     auroc = judged(prepared, tmp_path)["classification"]["auc_roc"]
     assert auroc == {"logical_anomalies": 1.0, "structural_anomalies": 1.0, "mean": 1.0}
 
 
-def test_a_method_in_shell_and_awk(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+def test_a_method_in_shell_and_awk(prepared: Prepared, tmp_path: Path) -> None:
     assert len(IN_AWK.splitlines()) <= 20
-    outcome = run(write_method(tmp_path / "awk", IN_AWK), blinded, prepared, tmp_path, seed="none")
+    outcome = run(write_method(tmp_path / "awk", IN_AWK), prepared, tmp_path, seed="none")
     assert outcome.code == 0, outcome.errors
+    records, blinded = read_manifest(prepared.manifest()), tmp_path / "blinded"
+    write_blinded(prepared.dataset / prepared.category, records, blinded)
     sizes = {path.name: path.stat().st_size for path in (blinded / "train").iterdir()}
     mean = sum(sizes.values()) / len(sizes)
-    names = neutral_names(read_manifest(prepared.manifest()), "test")
+    names = neutral_names(records, "test")
     for path, score in read_scores(tmp_path / "scores.csv").items():
         bytes_of = (blinded / "test" / names[path]).stat().st_size
-        assert score == pytest.approx(abs(bytes_of - mean), abs=0.2)
+        assert score == pytest.approx(abs(bytes_of - mean), abs=0.01)
     assert {one.tolist()[0][0] for one in read_maps(tmp_path / "maps.npz").maps.values()} == {1.0}
     judged(prepared, tmp_path)
 
@@ -116,24 +108,22 @@ def test_a_method_in_shell_and_awk(prepared: Prepared, blinded: Path, tmp_path: 
         ("time.sleep(99)", "was stopped after 0.0095 minutes"),
     ],
 )
-def test_what_goes_wrong_leaves_nothing(
-    prepared: Prepared, blinded: Path, tmp_path: Path, lines: str, told: str
-) -> None:
+def test_what_goes_wrong_leaves_nothing(prepared: Prepared, tmp_path: Path, lines: str, told: str) -> None:
     command, output = in_python(tmp_path / "wrong", lines), tmp_path / "cell"
-    outcome = run(command, blinded, prepared, output, "--minutes", 0.01 if "sleep" in lines else 5)
+    outcome = run(command, prepared, output, "--minutes", 0.01 if "sleep" in lines else 5)
     assert outcome.code == 1 and outcome.errors.startswith(f"dfsc: {command}: ")
     assert told in outcome.errors and outcome.errors.count("\n") == 1
     assert not list(output.rglob("*"))
 
 
-def test_it_finds_nothing_but_images_where_it_looks(prepared: Prepared, blinded: Path, tmp_path: Path) -> None:
+def test_it_finds_nothing_but_images_where_it_looks(prepared: Prepared, tmp_path: Path) -> None:
     method = """
 import os
 above = {str(path.relative_to(test.parent)) for path in test.parent.rglob("*") if path.is_file()}
 print(sorted(above), os.listdir(), os.environ["CUDA_VISIBLE_DEVICES"] == "", given["--device"])
 raise SystemExit(4)
 """
-    outcome = run(in_python(tmp_path / "curious", method), blinded, prepared, tmp_path)
+    outcome = run(in_python(tmp_path / "curious", method), prepared, tmp_path)
     for word in ("good", "anomal", "000.png'", "mask", "csv"):
         assert word not in outcome.errors.partition("last lines")[2].replace("_0000.png'", "")
     assert "[] True cpu" in outcome.errors
