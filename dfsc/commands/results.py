@@ -94,9 +94,7 @@ def study(
     configfile: Configfile = None,
     more: MoreConfigfiles = None,
     kept: Annotated[Path, typer.Option(help="Folder of all runs of the study so far.")] = Path("docs/stand_in"),
-    page: Annotated[Path, typer.Option(help="Markdown to write, from template.md in --kept.")] = Path(
-        "docs/stand_in.md"
-    ),
+    output: Annotated[Path, typer.Option(help="Page to write, from template.md in --kept.")] = Path("docs/stand_in.md"),
     missing: Annotated[
         bool, typer.Option("--missing", help="Print the receipts of runs that are not kept yet.")
     ] = False,
@@ -111,7 +109,7 @@ def study(
         for cell in missing_cells(grid, kept):
             print(results / cell.path / CELL_FILES["track"]["receipt"])
     else:
-        write_study(grid, results / "tables", kept, page)
+        write_study(grid, results / "tables", kept, output)
 
 
 @app.command()

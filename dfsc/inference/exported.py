@@ -134,7 +134,8 @@ def _installed(exported: Path, threads: int) -> Iterator[tuple[str, Runtime]]:
 
 
 def _openvino(exported: Path, options: Mapping[str, Any]) -> Runtime:
-    openvino: Any = importlib.import_module("openvino")
+    import openvino
+
     compiled = openvino.Core().compile_model(str(exported), "CPU", dict(options))
 
     def judge(pixels: NDArray[np.uint8]) -> Judged:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dfsc.errors import UserError
 from dfsc.files import reading, written_whole
-from dfsc.model.maps import PADDING_MODES
+from dfsc.model.maps import NOT_PADDED, PADDING_MODES
 
 PADDING_KEY = "padding"  # in an archive, where no image has this path
 
@@ -18,7 +18,7 @@ class SmallMaps(NamedTuple):
     """A model's anomaly maps before padding, 'test/good/000.png' -> [h, w]; and how they are padded."""
 
     maps: Mapping[str, NDArray[np.float32]]
-    padding: str  # of PADDING_MODES
+    padding: str  # of PADDING_MODES, or NOT_PADDED
 
 
 def write_maps(path: Path, small: SmallMaps) -> None:
@@ -42,8 +42,9 @@ def read_maps(path: Path) -> SmallMaps:
 
 def check_maps(small: SmallMaps) -> None:
     """Raise UserError for a padding that is unknown, and naming the first map that is not [h, w] of finite numbers."""
-    if small.padding not in PADDING_MODES:
-        raise UserError(f"padding {small.padding!r} is none of {', '.join(PADDING_MODES)}")
+    modes = (*PADDING_MODES, NOT_PADDED)
+    if small.padding not in modes:
+        raise UserError(f"padding {small.padding!r} is none of {', '.join(modes)}")
     for name, small_map in small.maps.items():
         if small_map.ndim != 2 or small_map.dtype.kind not in "fiu" or not np.isfinite(small_map).all():
             raise UserError(f"map of {name}: a map has one finite number per cell, [height, width]")

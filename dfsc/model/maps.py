@@ -10,8 +10,8 @@ from dfsc.settings.scoring import Padding
 
 PADDING = 4  # cells on each side, of 4 pixels each: what valid convolutions of the PDN cut off (EfficientAD)
 ROWS_AT_ONCE = 64  # of a resized map: they stay in the cache
-NOT_PADDED = "none"  # maps from outside
-PADDING_MODES: tuple[str, ...] = (*get_args(Padding), NOT_PADDED)
+PADDING_MODES: tuple[str, ...] = get_args(Padding)
+NOT_PADDED = "none"  # of maps from outside, and of these alone
 
 
 def image_score(anomaly_map: NDArray[np.float32], mode: str, height: int, width: int) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfsc.data.layout import ANOMALY_TYPES
+from dfsc.data.layout import LOCO_TYPES
 from dfsc.data.manifest import scan_category
 from dfsc.data.synthetic import synthesize
 from dfsc.errors import RunFailed
@@ -46,7 +46,7 @@ def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
         work / "data", category, SmallMaps(first.maps, NOT_PADDED), scores=first.scores
     ).metrics
     auroc = evaluation["classification"]["auc_roc"]
-    reached = ", ".join(f"{kind.split('_')[0]} {100 * auroc[kind]:.1f}" for kind in ANOMALY_TYPES)
+    reached = ", ".join(f"{kind.split('_')[0]} {100 * auroc[kind]:.1f}" for kind in LOCO_TYPES)
     return f"{command}: works; image AUROC on {len(first.maps)} generated images: {reached}; {took / 2:.1f} s a run"
 
 

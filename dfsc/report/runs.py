@@ -11,9 +11,8 @@ from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, digest_of, read_json, read_lines, reading, sha256_of, write_json
 from dfsc.metrics.summary import HEADLINE_METRICS, flat_metrics
 from dfsc.report.tracking import TrackedRun, track_run
-from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import CELL_FILES, Cell, teacher_path
-from dfsc.settings.training import INSIDE_MARGIN, NOVEL_THRESHOLD
+from dfsc.settings.training import INACTIVE_BELOW, INSIDE_MARGIN, NOVEL_THRESHOLD
 
 ARTIFACT_FOLDERS = {"model.pt": "model", "curves.csv": "curves", "curves.png": "curves"}  # in MLflow; others: the top
 RECORD, CURVE = CELL_FILES["train"]["record"], CELL_FILES["train"]["curve"]

@@ -18,6 +18,7 @@ STYLE = (
     "td,th{padding:.25em .8em;text-align:right;white-space:nowrap}thead{border-top:2px solid;border-bottom:1px solid}"
     "tbody{border-bottom:2px solid}tr.first{border-top:1px solid #aaa}.words{text-align:left}"
 )
+LONG_LABEL = 36  # signs that a page has room for
 DOCUMENT = r"""\documentclass[a4paper,9pt]{extarticle}
 \usepackage[T1]{fontenc}
 \usepackage[margin=12mm,landscape]{geometry}
@@ -71,10 +72,14 @@ def latex(text: object) -> str:
 def to_latex(table: Table) -> str:
     """A longtable with booktabs rules; numbers right, words left."""
     columns = list(table.shown.columns)
+    kinds = {name: "r" if name in HEADINGS.values() else "l" for name in columns}
+    if "" in columns and table.shown[""].str.len().max() > LONG_LABEL:
+        kinds[""] = "p{48mm}"  # its lines are broken
     head = " & ".join(latex(name) for name in columns) + r" \\"
     lines = [
         r"\setlength{\LTcapwidth}{\linewidth}",
-        r"\begin{longtable}{" + "".join("r" if name in HEADINGS.values() else "l" for name in columns) + "}",
+        r"\setlength{\tabcolsep}{4pt}",
+        r"\begin{longtable}{" + "".join(kinds.values()) + "}",
         rf"\caption{{{latex(table.title.partition('. ')[2])} {latex(table.caption)}}}\\",  # LaTeX numbers it
         r"\toprule", head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead",
         r"\bottomrule", r"\endfoot",

@@ -12,8 +12,8 @@ from dfsc.files import reading
 from dfsc.metrics.spro import HEADLINE_LIMIT
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL, COLUMNS
-from dfsc.settings.constraint import INACTIVE_BELOW
 from dfsc.settings.grid import Grid, Method
+from dfsc.settings.training import INACTIVE_BELOW
 
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
 CHANCE = "P(better)"  # heading of `probability`

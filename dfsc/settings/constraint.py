@@ -1,4 +1,4 @@
-"""Which readings of DFSC can only give equal models, and from when on a constraint counts as inactive."""
+"""Which readings of DFSC can only give equal models."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -6,8 +6,6 @@ from typing import Any
 
 from dfsc.settings.grid import Grid
 
-# Share of novel elements inside the margin, mean over the steps of a training: below it, a constraint is inactive.
-INACTIVE_BELOW = 0.01
 BASELINE: dict[str, Any] = {}
 
 

@@ -22,6 +22,7 @@ from dfsc.settings.leaves import (
 INSIDE_MARGIN = "inside_margin"  # share of the novel elements (or positions) whose distance is below the margin, 0..1
 NOVEL_THRESHOLD = "novel_threshold"  # where the novel set begins, in the unit of the distance
 WATCHED = (INSIDE_MARGIN, NOVEL_THRESHOLD)
+INACTIVE_BELOW = 0.01  # a constraint is inactive if the share inside the margin, mean over all steps, is below it
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def test_records_hold_digests_of_content(prepared: Prepared, tmp_path: Path) -> 
         *rows, whole = csv.DictReader(stream)
     listed = {row["path"]: (row["sha256"], int(row["bytes"])) for row in rows}
     folder = prepared.dataset / prepared.category
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert listed == {p.relative_to(folder).as_posix(): (digest(p), p.stat().st_size) for p in files}
     assert whole["bytes"] == str(len(files))
 

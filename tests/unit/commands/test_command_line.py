@@ -98,6 +98,8 @@ class Made:
             "tables": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"], "uri": uri,
                        "results": tables.parent, "output": out / "tables"},
             "merge": {"results": [tables.parent], "output": out / "merged"},
+            "study": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"],
+                      "kept": self.root / "kept", "output": out / "study.md"},
             "compare": {"results": tables.parent, "metric": "image_auroc", "method": METHODS[1]},
             "auroc-over-quantile": {"tables": tables, "output": out / "auroc_over_quantile"},
             "histograms": {"tables": tables, "output": out / "histograms"},
@@ -156,6 +158,8 @@ def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     (root / "small.pth.sha256").write_text(sha256_of(root / "small.pth").upper())
     (root / "settings.yaml").write_text(yaml.safe_dump({**TRAINING, "steps": 1}))
     shutil.copytree(CHECKOUT / "config", root / "config")
+    (root / "kept").mkdir()
+    shutil.copy(CHECKOUT / "docs/stand_in/template.md", root / "kept")
     config = yaml.safe_load((CHECKOUT / "tests/smallest.yaml").read_text())
     (root / "grid.yaml").write_text(yaml.safe_dump({**config, "benchmark": "made"}))
     source = {"address": str(root / "note.txt"), "output": "fetched.txt", "unpack": False, "licence": "none"}

@@ -263,5 +263,8 @@ def test_good_images_alone_need_no_list_of_defects(tmp_path: Path) -> None:
     assert len(paths) == 7 and all("/good/" in path for path in paths)
     maps = {path: np.full((12, 12), number, np.float32) for number, path in enumerate(paths) if "test/" in path}
     found = evaluate_small_maps(tmp_path / "data", "part", SmallMaps(maps, "zero"))
-    assert found.metrics["classification"] == {"auc_roc": {}} and found.metrics["localization"]["auc_spro"] == {}
+    assert (
+        found.metrics["classification"] == {"auc_roc": {}, "auc_roc_per_defect": {}}
+        and found.metrics["localization"]["auc_spro"] == {}
+    )
     assert found.image_scores == {path: maps[path].max() for path in maps}

@@ -383,7 +383,7 @@ def test_every_run_and_every_score_is_in_its_row(tables: Tables, root: Path) -> 
     for line in scores:
         cell = Cell(line["category"], line["method"], int(line["seed"]))
         by_run.setdefault(cell, {})[line["path"]] = float(line["image_score"])
-    assert by_run == {cell: told_scores(cell) for cell in tables.cells}
+    assert by_run == {cell: {**validation_scores(cell), **told_scores(cell)} for cell in tables.cells}
     assert len(scores) == sum(map(len, by_run.values()))
     assert json.loads((tables.folder / "grid.json").read_text()) == asdict(GRID)
 

@@ -284,7 +284,7 @@ def test_edited_scores_are_refused(store: Store, tmp_path: Path) -> None:
     text = edited.read_text()
     track(uri, results, "coin_tray", "efficientad-tiny", 0)
     run_id = run_id_of(results, "coin_tray/efficientad-tiny/seed0")
-    first = text.splitlines()[1]
+    first = next(line for line in text.splitlines() if line.startswith("test/"))
     edited.write_text(text.replace(first, f"{first.split(',')[0]},9.9"))
     with tracking_client(uri) as client:
         client.log_artifact(run_id, str(edited))
