@@ -15,7 +15,7 @@ from support.checkout import CHECKOUT
     [
         ("{m: {label: M}}", "methods.m: needs either `command` or `maps`"),
         ("{m: {label: M, command: a, maps: b}}", "methods.m: needs either `command` or `maps`"),
-        ("{m: {label: M, command: a, pairs_with: x}}", "methods.m.pairs_with: x is no baseline; there are efficientad-S"),
+        ("{m: {label: M, command: a, pairs_with: x}}", "methods.m.pairs_with: x is no baseline; there are"),
         ("{random: {label: M, command: a}}", "methods.random: is the name of a control"),
         ("{m: {label: M, maps: 'a/{seed}'}}", "methods.m.maps: must contain {category}, since there are 5"),
         ("{m: {label: M, maps: '{category}/{x}'}}", "methods.m.maps: {x} stands for nothing"),
