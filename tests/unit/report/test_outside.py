@@ -8,7 +8,6 @@ from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, paired_differences, runs_frame
 from dfsc.report.paper import provenance
 from dfsc.report.tables import Context, build_tables
-from dfsc.settings.constraint import equal_models
 from dfsc.settings.grid import NO_SEED, Cell, Grid
 from support.outside_grid import GRID, OURS, scores, told_run, told_runs
 from support.tracked_grid import CATEGORIES, SEEDS
@@ -90,7 +89,3 @@ def test_provenance_asks_no_versions_of_what_is_from_outside() -> None:
     rows = provenance(runs, runs_frame(runs, GRID)).values.tolist()
     assert ["version of torch", "2.11.0"] in rows and ["teacher digest", "t"] in rows
     assert ["code digest", "code of oracle"] in rows and not any(value == "" for _, value in rows[:-1])
-
-
-def test_methods_from_outside_are_not_called_equal() -> None:
-    assert not list(equal_models(GRID))
