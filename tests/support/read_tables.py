@@ -24,9 +24,9 @@ def from_markdown(path: Path) -> tuple[str, Rows]:
 
 
 def from_latex(path: Path) -> tuple[str, Rows, str]:
-    """Title and caption, the rows, and the alignment of the columns."""
+    """Title and caption, the rows, and the alignment of the columns; one whose lines are broken is left, too."""
     text = path.read_text(encoding="utf-8")
-    alignment = re.search(r"\\begin\{longtable\}\{(\w+)\}", text)
+    alignment = re.search(r"\\begin\{longtable\}\{((?:\w|\{\w+\})+)\}", text)
     caption = re.search(r"\\caption\{(.*)\}\\\\", text)
     assert alignment and caption
     head, body = text.split(r"\endfoot")
@@ -35,7 +35,7 @@ def from_latex(path: Path) -> tuple[str, Rows, str]:
     lines = [heads[0], *(line for line in body.splitlines() if line and not line.startswith("\\"))]
     assert all(line.endswith(r" \\") for line in lines)
     rows = [[_plain(cell).strip() for cell in line.removesuffix(r" \\").split(" & ")] for line in lines]
-    return _plain(caption[1]), rows, alignment[1]
+    return _plain(caption[1]), rows, re.sub(r"p\{\w+\}", "l", alignment[1])
 
 
 def _plain(text: str) -> str:
