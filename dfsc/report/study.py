@@ -66,12 +66,13 @@ def _joined(grid: Grid, tables: Path, kept: Path) -> tuple[pd.DataFrame, pd.Data
         pd.concat(list(parts), ignore_index=True).drop_duplicates([*KEYS, *of], keep="first", ignore_index=True)
         for parts, of in zip(zip(*found, strict=True), ([], ["path"]), strict=True)
     )
-    wanted = set(grid.cells())
-    runs = runs[[cell in wanted for cell in _cells(runs)]]
-    refuse_unlike(runs, [*SAME, SETTINGS])
     order = {cell: number for number, cell in enumerate(grid.cells())}
-    runs = runs.iloc[sorted(range(len(runs)), key=lambda row: order[_cells(runs)[row]])].reset_index(drop=True)
-    return runs, scores[[cell in set(_cells(runs)) for cell in _cells(scores)]]
+    runs = runs[[cell in order for cell in _cells(runs)]]
+    refuse_unlike(runs, [*SAME, SETTINGS])
+    places = [order[cell] for cell in _cells(runs)]
+    runs = runs.iloc[sorted(range(len(places)), key=places.__getitem__)].reset_index(drop=True)
+    there = set(_cells(runs))
+    return runs, scores[[cell in there for cell in _cells(scores)]]
 
 
 def _tracked(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
