@@ -50,6 +50,7 @@ TABLES = [
     "table4_readings",
     "table5_operating_points",
     "table6_defects",
+    *(["table7_protocols"] if config.get("protocols") else []),
 ]
 SIZES = config["training"]["sizes"]
 CELL = grid.Cell("{category}", "{method}", "{seed}").path
@@ -66,8 +67,10 @@ def any_of(names):
     return "|".join(str(name).replace(".", r"\.") for name in names) or "(?!)"
 
 
+TRAINED = [method.name for method in GRID.methods if method.origin == grid.TRAINED]
+# These use models that are trained here, their own or their baseline's.
+OF_MODELS = [method.name for method in GRID.methods if not method.is_outside]
 # Of these the novelty is drawn, from their models.
-TRAINED = [method.name for method in GRID.methods if not method.is_outside]
 TRAINED_HEADLINES = [name for name in GRID.headlines if name in TRAINED]
 
 
@@ -82,6 +85,11 @@ wildcard_constraints:
 def made_by(rule):
     """The files of a cell that a rule makes, by what they hold."""
     return {name: FILES[name] for name in grid.CELL_FILES[rule]}
+
+
+def of_model(name, wildcards):
+    """This file of the training whose model a cell uses."""
+    return FILES[name].format(**{**wildcards, "method": GRID.method(wildcards.method).model_of})
 
 
 def of_pair(name):

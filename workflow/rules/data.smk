@@ -7,6 +7,7 @@
 # or the text of its command changes, and this text holds the global's name, not its value.
 # Priorities: what is wrong with the images is said before the first training.
 
+from collections import namedtuple
 from pathlib import Path
 
 from dfsc.data import changes
@@ -36,6 +37,13 @@ FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else [])
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"
+# Penalty images: those that the teacher is pretrained on, and others for Table 7.
+OTHER = (config.get("protocols") or {}).get("other_penalty")
+Penalty = namedtuple("Penalty", "images folder index first")
+PENALTY = Penalty(PRETRAINING_SOURCE, PRETRAINING_FOLDER, INDEX, None)
+OTHER_PENALTY = (
+    Penalty(OTHER["images"], OTHER["folder"], f"{RESULTS}/penalty.index", OTHER.get("first")) if OTHER else None
+)
 
 
 def marker_of(source, category="{category}"):
@@ -45,6 +53,11 @@ def marker_of(source, category="{category}"):
     if source in ARRANGED:
         return f"{RESULTS}/arranged/{category}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
+
+
+def penalty_of(method):
+    """The penalty images of a method that is trained here."""
+    return OTHER_PENALTY if "penalty_images" in (GRID.method(method).protocol or {}) else PENALTY
 
 
 def digest_of_source(wildcards):
@@ -166,10 +179,35 @@ rule index_pretraining:
         f"{LOGS}/index_pretraining.log",
     priority: 100
     params:
-        content=lambda wildcards: pretraining_content(),
+        content=lambda wildcards: pretraining_content(PENALTY),
         source=PRETRAINING_SOURCE,
         code=code_digest("index"),
     message:
         "list the pretraining images in {PRETRAINING_FOLDER}"
     shell:
         "dfsc index --folder {PRETRAINING_FOLDER:q} --source {params.source} --output {output} > {log} 2>&1"
+
+
+if OTHER_PENALTY:
+
+    rule index_penalty:
+        input:
+            marker_of(OTHER_PENALTY.images, PRETRAINING),
+        output:
+            OTHER_PENALTY.index,
+        log:
+            f"{LOGS}/index_penalty.log",
+        priority: 100
+        localrule: True
+        params:
+            content=lambda wildcards: pretraining_content(OTHER_PENALTY),
+            # As a function of `output`, this param is not tracked: folders may move.
+            folder=lambda wildcards, output: OTHER_PENALTY.folder,
+            source=OTHER_PENALTY.images,
+            first=f"--first {OTHER_PENALTY.first}" if OTHER_PENALTY.first else "",
+            code=code_digest("index"),
+        message:
+            "list the penalty images in {params.folder}"
+        shell:
+            "dfsc index --folder {params.folder:q} --source {params.source} {params.first} --output {output} "
+            "> {log} 2>&1"
