@@ -23,9 +23,9 @@ PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a
 def disagreements(config: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit, one line each, which names the keys; `config` is one whose leaves are checked one by one."""
     yield from _repeated(config)
+    yield from _protocols(config)
     yield from _methods(config)
     yield from _outside(config)
-    yield from _protocols(config)
     yield from _images(config)
     yield from _teacher(config)
     yield from _paths_and_address(config)
@@ -66,7 +66,7 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
     for method, twin in combinations(grid.methods, 2):
         if method.label == twin.label:
             names = f"{method.name} and {twin.name} are both shown as {method.label}"
-            if twin.is_outside:
+            if method.is_outside or twin.is_outside:
                 yield f"methods: {names}; give another label"
             else:
                 yield f"dfsc: {names}; give values of at most 6 digits"

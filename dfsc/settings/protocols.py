@@ -49,7 +49,7 @@ def deviations(section: Mapping[str, Any]) -> Iterator[Deviation]:
         words = f"best of {count} checkpoints on the test images"
         yield Deviation(f"checkpoints_{count}", words, {"checkpoints": count})
     if count := section.get("calibration_images"):
-        words = f"map quantiles from {count} validation images"
+        words = f"map quantiles from {count} validation image{'s' if count > 1 else ''}"
         yield Deviation(f"calibration_images_{count}", words, {"calibration_images": count})
     for padding in section.get("paddings", []):
         yield Deviation(f"padding_{padding}", f"padding: {padding}", {"padding": padding})

@@ -25,9 +25,10 @@ SETTINGS: dict[type, dict[str, Any]] = {
     TrainingSettings: {
         **TRAINING, "steps": 4, "batch_size": 2, "learning_rate_drop_after": 0.5, "hard_quantile": 0.9,
         "penalty_grey_probability": 1.0, "dfsc": {**DFSC, "margin": 8.0, "novel_weight": 0.5},
+        "protocol": {"penalty": True, "checkpoints": 2},
     },
     TeacherSettings: {**TEACHER, "batch_size": 4, "grey_probability": 1.0},
-    ScoringSettings: {"padding": "zero", "precision": "float32"},
+    ScoringSettings: {"padding": "zero", "precision": "float32", "calibration_images": 1, "best_on_test": False},
     SyntheticSettings: dict.fromkeys(GENERATED, 1),
 }  # fmt: skip
 ON_CUDA_ALONE = {"precision", "compiled"}  # a CPU computes the same, whatever they are
@@ -40,11 +41,12 @@ Run = Callable[[Prepared, Path, dict[str, Any]], bytes]
 
 
 def train(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
-    """The model's weights, as bytes; the file says its settings too."""
+    """The model's weights, as bytes, those of its checkpoints too; the file also says its settings."""
     outcome = dfsc(*prepared.train_arguments(output, **settings))
     assert outcome.code == 0, outcome.errors
-    weights = load_model(output / "model.pt").network.state_dict()
-    return b"".join(value.numpy().tobytes() for value in weights.values())
+    model = load_model(output / "model.pt")
+    states = [model.network.state_dict(), *(snapshot.weights for snapshot in model.snapshots)]
+    return b"".join(value.numpy().tobytes() for weights in states for value in weights.values())
 
 
 def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
