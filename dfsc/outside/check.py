@@ -43,20 +43,21 @@ def check_method(command: Path, device: str, seconds: float, work: Path) -> str:
         )
     took = time.monotonic() - start
     refuse_different(command, first, second)
-    maps, scores = of_split(first.maps, "test"), first.scores and of_split(first.scores, "test")
+    maps = of_split(first.maps, "test")
+    scores = None if first.scores is None else of_split(first.scores, "test")
     evaluation = evaluate_small_maps(work / "data", category, SmallMaps(maps, NOT_PADDED), scores=scores).metrics
     auroc = evaluation["classification"]["auc_roc"]
     reached = ", ".join(f"{kind.split('_')[0]} {100 * auroc[kind]:.1f}" for kind in LOCO_TYPES)
-    judges = of_split(first.maps, "validation") or of_split(first.scores or {}, "validation")
-    lacking = "" if judges else "; no maps of validation images, so that false alarms (Table 5) are not measured"
+    judged = {*first.maps, *(first.scores or {})}
+    lacking = "; without maps of validation images, Table 5 is not measured" if judged == maps.keys() else ""
     return f"{command}: works; image AUROC on {len(maps)} generated images: {reached}; {took / 2:.1f} s a run{lacking}"
 
 
 def refuse_different(command: Path, first: Output, second: Output) -> None:
     """Raise RunFailed if two runs that differ by the names and order of test images alone do not agree."""
     low, high = min(one.min() for one in first.maps.values()), max(one.max() for one in first.maps.values())
-    if first.maps.keys() != second.maps.keys():
-        raise RunFailed(f"{command}: wrote maps of validation images in one of two runs alone")
+    if [first.maps.keys(), {*(first.scores or {})}] != [second.maps.keys(), {*(second.scores or {})}]:
+        raise RunFailed(f"{command}: wrote maps or scores of other images in its second run than in its first")
     for path, one in first.maps.items():
         other = second.maps[path]
         if one.shape != other.shape or np.abs(one - other).max() > TOLERANCE * (high - low):

@@ -50,7 +50,7 @@ TABLES = [
     "table4_readings",
     "table5_operating_points",
     "table6_defects",
-    *(["table7_protocols"] if config.get("protocols") else []),
+    *(["table7_protocols"] if any(method.protocol for method in GRID.methods) else []),
 ]
 SIZES = config["training"]["sizes"]
 CELL = grid.Cell("{category}", "{method}", "{seed}").path
