@@ -126,7 +126,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no array": (lambda f: (f / "test_0001.npy").write_text("1 2 3"), r"test_0001.npy: cannot be read as an array"),
     "no TIFF": (lambda f: (f / "test_0000.tiff").write_text("1 2 3"), r"test_0000.tiff: cannot be read as TIFF"),
     "score missing": (scores(HEAD + ROWS), r"scores.csv: has no score of test_0002.png \(1 of 3"),
-    "score surplus": (scores(HEAD + ROWS + "test_0002.png,3\nx.png,1\n"), r"scores.csv: x.png is no test image"),
+    "score surplus": (scores(HEAD + ROWS + "test_0002.png,3\nx.png,1\n"), r"x.png is no test or validation image"),
     "score twice": (scores(HEAD + ROWS + "test_0002.png,3\ntest_0000.png,1\n"), r"scores.csv: lists an image twice"),
     "score NaN": (scores(HEAD + ROWS + "test_0002.png,nan\n"), r"scores.csv: the score of test_0002.png is nan"),
     "score no number": (scores(HEAD + ROWS + "test_0002.png,high\n"), r"scores.csv: cannot be read as image scores"),

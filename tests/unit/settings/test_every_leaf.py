@@ -28,9 +28,16 @@ SETTINGS: dict[type, dict[str, Any]] = {
         "protocol": {"penalty": True, "checkpoints": 2},
     },
     TeacherSettings: {**TEACHER, "batch_size": 4, "grey_probability": 1.0},
-    ScoringSettings: {"padding": "zero", "precision": "float32", "calibration_images": 1, "best_on_test": False},
+    ScoringSettings: {"padding": "zero", "precision": "float32", "calibration_images": None, "best_on_test": False},
     SyntheticSettings: dict.fromkeys(GENERATED, 1),
 }  # fmt: skip
+# A model of which an earlier checkpoint is better than the last, by chance.
+SCORED = {
+    **SETTINGS[TrainingSettings],
+    "learning_rate": 1e-2,
+    "steps": 8,
+    "protocol": {"penalty": True, "checkpoints": 4},
+}
 ON_CUDA_ALONE = {"precision", "compiled"}  # a CPU computes the same, whatever they are
 ELSEWHERE = {
     (TrainingSettings, "size"): "refused beside a teacher of another size",
@@ -63,7 +70,7 @@ def score(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
     """The image scores as written, by one model for all settings."""
     model = prepared.root / "scored/model.pt"
     if not model.exists():
-        train(prepared, model.parent, SETTINGS[TrainingSettings])
+        train(prepared, model.parent, SCORED)
     outcome = dfsc(
         *("score", "--model", model, "--settings", json.dumps(settings), "--dataset", prepared.dataset),
         *("--category", prepared.category, "--manifest", prepared.manifest(), "--device", "cpu"),
