@@ -115,3 +115,16 @@ def test_what_stands_in_for_imagenette_on_the_demo_is_as_small_a_share() -> None
     overlay = yaml.safe_load(ON_THE_DEMO[-1].read_text())["protocols"]["other_penalty"]
     images = read_configuration([ON_THE_DEMO[0]])["dataset"]["generated"]["pretraining"]
     assert overlay["first"] == images // 100
+
+
+def test_a_path_that_may_be_left_out_is_written_out_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOS", "/photos")
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "mine.yaml").write_text(
+        "protocols: {other_penalty: {images: other, folder: $PHOTOS/few}}\n"
+        "methods: {mine: {label: Mine, command: ~/mine/run}, theirs: {label: Theirs, maps: '$PHOTOS/{category}'}}\n"
+    )
+    config = read_configuration([tmp_path / "mine.yaml"])
+    assert config["protocols"]["other_penalty"]["folder"] == "/photos/few"
+    assert config["methods"]["mine"]["command"] == "/home/me/mine/run"
+    assert config["methods"]["theirs"]["maps"] == "/photos/{category}"
