@@ -169,6 +169,7 @@ def protocol_caption(frame: pd.DataFrame, context: Context) -> str:
     text = (
         f"{caption(AUROC, context)} Each row changes one thing of EfficientAD's protocol, as public code does; the "
         "first row of each size is EfficientAD as published, and no other is a result of it. "
-        f"AU-sPRO: mean, up to FPR {HEADLINE_LIMIT}; the interval of its difference is Student's t over seeds."
+        f"AU-sPRO: mean, up to FPR {HEADLINE_LIMIT}; the interval of its difference is "
+        + ("Student's t over seeds." if len(context.grid.seeds) > 1 else "not known from one seed.")
     )
     return text + (f" Other penalty images: {', '.join(sorted(others))}." if len(others) else "")

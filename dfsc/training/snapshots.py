@@ -32,10 +32,9 @@ class SnapshotLog:
     def __call__(self, step: int, steps: int, losses: Mapping[str, float]) -> None:
         """Report progress; keep the weights where a mark is reached for the first time."""
         self.progress(step, steps, losses)
-        reached = step * (len(self.paths) + 1) // steps
-        for path in self.paths[reached - 1 : reached] if reached else ():
-            if not path.exists():
-                save_tensors(path, {"step": step, "weights": _learned(self.model)})
+        reached = step * (len(self.paths) + 1) // steps  # marks, of which the last is the training's end
+        if 0 < reached <= len(self.paths) and not self.paths[reached - 1].exists():
+            save_tensors(self.paths[reached - 1], {"step": step, "weights": _learned(self.model)})
 
     def calibrated(
         self, validation: NDArray[np.uint8], records: Sequence[FileRecord], device: torch.device
