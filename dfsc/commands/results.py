@@ -14,8 +14,10 @@ from dfsc.commands.options import (
     MoreConfigfiles,
     Output,
     Quantiles,
+    Workers,
     configuration,
     labelled,
+    progress_bar,
     quantiles_of,
 )
 
@@ -87,6 +89,27 @@ def tables(
 
     wanted, store, folder = benchmark(configfile, more, results, uri, grid)
     write_paper_tables(store, folder, wanted, output or folder / "tables", partial, reference)
+
+
+@app.command()
+def page(
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    results: Annotated[Path | None, typer.Option(help="results/<benchmark>, the configuration's if not said.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Folder that holds a folder per category; the configuration's if not said.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to write; `page` in --results if not said.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Results of others to show with ours, CSV.")] = None,
+    workers: Workers = 1,
+) -> None:
+    """Write a page of the results, to be opened from disk: answer, tables, every test image, operating points, runs."""
+    from dfsc.report.page.write import write_page
+
+    config = {} if results and dataset else configuration(configfile, more)
+    folder = results or Path("results", config["benchmark"])
+    images = dataset or Path(config["dataset"]["folder"])
+    write_page(folder, images, output or folder / "page", reference, workers, progress_bar("image"))
 
 
 @app.command()

@@ -1,5 +1,5 @@
 # Reads:  small maps, models, and the images of the data set.
-# Writes: figures that show images (PDF, PNG): chosen by name, the worst, and what the constraint acts on.
+# Writes: figures that show images (PDF, PNG): chosen by name, the worst, and what the constraint acts on; and the page.
 
 
 rule draw_heatmaps:
@@ -107,3 +107,27 @@ rule draw_model_heatmaps:
     shell:
         "dfsc heatmaps {input.maps} --label {params.label:q} --dataset {DATASET:q} --category {wildcards.category} "
         "{params.source} --output {params.stem} > {log} 2>&1"
+
+
+rule page:
+    input:
+        receipts,
+        figures(),
+        rules.tables.output,
+        cells=[FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")],
+        ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
+        reference="config/reference_results.csv",
+    output:
+        f"{RESULTS}/page/index.html",
+    log:
+        f"{LOGS}/page.log",
+    threads: 4
+    params:
+        folder=f"{RESULTS}/page",
+        drawn_with=drawn_with(),
+        code=code_digest("page"),
+    message:
+        "write the page: {output}"
+    shell:
+        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} --reference {input.reference} "
+        "--workers {threads} > {log} 2>&1"
