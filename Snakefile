@@ -46,6 +46,7 @@ localrules:
     draw_auroc_over_quantile,
     draw_histograms,
     draw_heatmaps,
+    draw_what_changed,
     draw_novelty,
     draw_novelty_over_training,
     page,

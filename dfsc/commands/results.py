@@ -20,6 +20,7 @@ from dfsc.commands.options import (
     progress_bar,
     quantiles_of,
 )
+from dfsc.errors import UserError
 
 if TYPE_CHECKING:
     from dfsc.settings.grid import Grid
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Results = Annotated[Path | None, typer.Option(help="Where receipts lie; results/<benchmark> if not said.")]
 Uri = Annotated[str | None, typer.Option(help="MLflow tracking store; the configuration's if not said.")]
 GridText = Annotated[str | None, typer.Option("--grid", hidden=True, help="As the workflow passes it, JSON.")]
+PAIR = ("the baseline's", "the method's")
 app = typer.Typer()
 
 
@@ -169,7 +171,7 @@ def auroc_over_quantile(
     from dfsc.report.figures.from_tables import draw_auroc_over_quantile
     from dfsc.report.paper import read_paper_tables
 
-    draw_auroc_over_quantile(*read_paper_tables(tables)[1:], output)
+    draw_auroc_over_quantile(*read_paper_tables(tables), output)
 
 
 @app.command()
@@ -202,6 +204,25 @@ def heatmaps(
 
     files = labelled(maps, label)
     draw_heatmaps(dataset / category, files, output, source=source, worst=worst, chosen=images)
+
+
+@app.command()
+def what_changed(
+    tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
+    dataset: Dataset,
+    category: Category,
+    method: Annotated[str, typer.Option(help="Its name; it is compared with its baseline.")],
+    maps: Annotated[list[Path], typer.Argument(help="Small maps of `dfsc score`: the baseline's, then the method's.")],
+    output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+) -> None:
+    """Draw anomalies that a method finds and its baseline misses, and the other way round."""
+    from dfsc.report.figures.what_changed import draw_what_changed
+    from dfsc.report.paper import read_image_scores, read_paper_tables
+
+    if len(maps) != len(PAIR):
+        raise UserError(f"{maps[-1]}: give two archives of maps, {' and '.join(PAIR)}")
+    context = read_paper_tables(tables)[2]
+    draw_what_changed(dataset / category, maps, read_image_scores(tables), context, method, output)
 
 
 @app.command()

@@ -122,7 +122,7 @@ def figures():
         ),
         *expand(
             f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst"],
+            figure=["heatmaps", "worst", "what_changed"],
             declared=GRID.headlines,
             category=CATEGORIES,
             ending=["pdf", "png"],

@@ -32,6 +32,32 @@ rule draw_heatmaps:
         "{params.choice} --source {params.source} --output {params.stem} > {log} 2>&1"
 
 
+rule draw_what_changed:
+    input:
+        maps=of_pair("maps"),
+        tables=[rules.tables.output[name] for name in ("runs", "comparison", "scores", "grid")],
+        ground_truth=GROUND_TRUTH,
+    output:
+        f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}.pdf",
+        report(
+            f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}.png",
+            caption="../report/what_changed.rst",
+            category="Figures",
+            labels={"figure": "what changed", "method": "{declared}", "category": "{category}"},
+        ),
+    log:
+        f"{LOGS}/{{category}}/{{declared}}/draw_what_changed.log",
+    params:
+        tables=f"{RESULTS}/tables",
+        stem=f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}",
+        code=code_digest("what-changed"),
+    message:
+        "draw what {wildcards.declared} finds and its baseline misses, {wildcards.category}"
+    shell:
+        "dfsc what-changed {input.maps} --tables {params.tables} --dataset {DATASET:q} --category {wildcards.category} "
+        "--method {wildcards.declared} --output {params.stem} > {log} 2>&1"
+
+
 rule draw_novelty:
     input:
         models=of_pair("model"),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter, ImageOps
 
 from dfsc.data.ground_truth import LabelledImage, list_test_images, read_regions
 from dfsc.data.images import decode_image
@@ -15,7 +16,8 @@ from dfsc.files import written_whole
 
 SMALL, LARGE = 320, 960  # pixels of the longer side at most
 QUALITY = {SMALL: 72, LARGE: 76}  # of WebP
-MASK_COLOUR = (230, 159, 0)  # Okabe and Ito's orange: seen on light and dark, and by the colour-blind
+MASK_COLOUR = (0, 229, 255)  # cyan: rare in photographs, and in no anomaly map
+INSIDE, EDGE = 70, 255  # opacity of a mask, and of its edge
 Progress = Callable[[int, int], None]
 
 
@@ -62,10 +64,12 @@ def _write_image(
     }
 
 
-def _transparent(union: np.ndarray[Any, np.dtype[np.bool_]], size: tuple[int, int]) -> Image.Image:
-    """A mask [height, width] at `size`, a pixel marked where any of its own is; two colours, one transparent."""
+def _transparent(union: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
+    """A mask [height, width] at `size`, a pixel marked where any of its own is: faint, with an edge two pixels wide."""
     reduced = Image.fromarray(union.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    shown = Image.fromarray((np.asarray(reduced) > 0).astype(np.uint8), mode="P")
-    shown.putpalette([0, 0, 0, *MASK_COLOUR])
-    shown.info["transparency"] = 0
+    marked = Image.fromarray((np.asarray(reduced) > 0).astype(np.uint8))
+    inner = np.asarray(ImageOps.expand(marked, 2).filter(ImageFilter.MinFilter(5)))[2:-2, 2:-2]
+    shown = Image.fromarray(2 * np.asarray(marked) - inner)  # 0 outside, 1 inside, 2 at the edge
+    shown.putpalette([0, 0, 0, *MASK_COLOUR, *MASK_COLOUR])
+    shown.info["transparency"] = bytes([0, INSIDE, EDGE])
     return shown
