@@ -305,7 +305,7 @@ def test_a_card_shows_maps_scores_and_verdicts(page: Page) -> None:
     while (found := page.browser.run(script)) is None and (tries := tries - 1):
         pass
     assert found[:2] == list(levels.shape)
-    opacity = np.minimum(2 * levels.astype(float) / 255, 1) * 255 * 0.75
+    opacity = np.minimum(2 * levels.astype(float) / 63, 1) * 255 * 0.75
     assert np.abs(np.array(found[2:]) - opacity.ravel()).max() <= 1 and opacity.max() > 100
 
 

@@ -15,19 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from dfsc.data.layout import TEST_FOLDERS
 from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL, COLUMNS, cells_of
-from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, GREY, save_figure, say_not_measured
+from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure, say_not_measured
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, RUNS_MISSING, Context
 from dfsc.settings.grid import Method
 
 # A point per seed: small and hollow beside the mean's.
-SINGLE: dict[str, Any] = {
-    "linestyle": "none",
-    "marker": "o",
-    "markersize": 2.8,
-    "mfc": "none",
-    "mew": 0.7,
-    "color": GREY,
-}
+SINGLE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 2.8, "mfc": "none", "color": "#777777"}
 # Told apart without colour, too.
 HISTOGRAMS: dict[str, dict[str, Any]] = {
     "good": {"histtype": "stepfilled"},
@@ -128,8 +121,8 @@ def _limit(row: NDArray[np.object_]) -> None:
 
 
 def _spread(places: ArrayLike, count: int) -> NDArray[np.float64]:
-    """Where the points of `count` seeds stand beside their places, [places, seeds]."""
-    return np.asarray(places, np.float64)[:, None] + 0.3 * ((np.arange(count) + 0.5) / count - 0.5)
+    """Where the points of `count` seeds stand, to the right of their places, [places, seeds]."""
+    return np.asarray(places, np.float64)[:, None] + 0.12 + 0.25 * np.arange(count) / max(count - 1, 1)
 
 
 def _draw_panel(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dfsc.data.images import decode_image
 from dfsc.inference.image_scores import of_split
 from dfsc.inference.maps import read_maps
+from dfsc.inference.overlay import overlay
 from dfsc.inference.threshold import images_needed, threshold_of
 from dfsc.metrics.operating_point import HEADLINE_RATE, rejected
 from dfsc.model.maps import pad_map, resize_map
@@ -113,15 +114,15 @@ def draw_what_changed(
 def _draw_row(
     row: NDArray[np.object_], folder: Path, one: Changed, archives: list[dict[str, NDArray[np.float32]]]
 ) -> None:
-    image = np.asarray(decode_image(folder / one.path))
+    decoded = decode_image(folder / one.path)
+    image = np.asarray(decoded)
     row[0].imshow(image)
     row[0].set_xlabel(one.path.removeprefix("test/").replace("_anomalies", ""), fontsize=6)
     show_ground_truth(row[1], folder, one.path, image.shape[:2])
     for axis, archive in zip(row[2:], archives, strict=True):
         low, high = scale_of(archive)
-        axis.imshow(image.mean(axis=2), cmap="gray")
         full = resize_map(archive[one.path], *image.shape[:2])
-        axis.imshow(full, cmap="inferno", alpha=0.75, vmin=low, vmax=high)
+        axis.imshow(np.asarray(overlay(decoded, full - np.float32(low), high - low)))
 
 
 def _say_counts(axes: NDArray[np.object_], one: Changed, pair: tuple[Method, Method]) -> None:

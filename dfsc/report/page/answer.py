@@ -84,11 +84,14 @@ def rests_on(benchmark: Benchmark, images: Mapping[str, int]) -> Iterator[tuple[
     counted = ", ".join(f"{number} {HEADINGS.get(kind, kind)}" for kind, number in images.items() if number)
     yield "Images", f"{grid.source}: {', '.join(grid.categories)}; test images: {counted}"
     yield "Pretraining and penalty images", benchmark.context.pretraining_images or "none"
-    yield "Runs", f"{len(runs)} of {len(list(grid.cells()))}; {len(grid.methods)} methods, seeds {_listed(grid.seeds)}"
+    yield (
+        "Runs",
+        f"{len(runs)} of {len(list(grid.cells()))}; {len(grid.methods)} methods, seed{'s' * (len(grid.seeds) > 1)} {_listed(grid.seeds)}",
+    )
     yield "Commit", _listed(sorted({*runs["commit"]})) if "commit" in runs else "unknown"
     yield "Finished", max((str(made["finished"])[:10] for made in records if "finished" in made), default="unknown")
-    hours, on_gpu = (sum(made.get(key, 0) for made in records) / 3600 for key in ("seconds", "gpu_seconds"))
-    yield "Cost", f"{hours:.1f} hours of training, {on_gpu:.1f} of them on a GPU; the table of cost has each"
+    took, on_gpu = (sum(made.get(key, 0) for made in records) / 3600 for key in ("seconds", "gpu_seconds"))
+    yield "Cost", f"{took:.2g} hours of training, {on_gpu:.2g} of them on a GPU; tables/cost.md has each method's"
     if "hardware" in runs:
         yield "Hardware", _listed(sorted({*runs["hardware"]} - {""}))
 

@@ -17,6 +17,7 @@ from dfsc.inference.threshold import ROUNDING, SMALLEST_SCORE
 from dfsc.metrics.operating_point import HEADLINE_RATE, RATES
 from dfsc.report.compare import COLUMNS, SAME, SETTINGS
 from dfsc.report.page.benchmark import Benchmark
+from dfsc.report.page.maps import BLOCK, HIGHEST
 from dfsc.report.runs import CURVE, read_curve
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, NOT_MEASURED
 from dfsc.settings.grid import CELL_FILES
@@ -61,6 +62,8 @@ def facts(benchmark: Benchmark) -> dict[str, Any]:
         "smallest_score": SMALLEST_SCORE,
         "colours": COLOURS.astype(int).tolist(),
         "opaque": OPAQUE,
+        "highest": HIGHEST,
+        "block": BLOCK,
     }
 
 

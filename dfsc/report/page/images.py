@@ -14,8 +14,8 @@ from dfsc.data.images import decode_image
 from dfsc.data.layout import Defect, read_defects
 from dfsc.files import written_whole
 
-SMALL, LARGE = 320, 960  # pixels of the longer side at most
-QUALITY = {SMALL: 72, LARGE: 76}  # of WebP
+SMALL, LARGE = 320, 800  # pixels of the longer side at most
+QUALITY = {SMALL: 70, LARGE: 70}  # of WebP
 MASK_COLOUR = (0, 229, 255)  # cyan: rare in photographs, and in no anomaly map
 INSIDE, EDGE = 70, 255  # opacity of a mask, and of its edge
 Progress = Callable[[int, int], None]
@@ -46,7 +46,7 @@ def _write_image(
     decoded = decode_image(folder / image.path)
     small = decoded.size
     for side, ending in ((LARGE, "large.webp"), (SMALL, "webp")):
-        decoded.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        decoded.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
         small = decoded.size
         with written_whole(output / f"{number}.{ending}") as temporary:
             decoded.save(temporary, format="WEBP", quality=QUALITY[side], method=2)

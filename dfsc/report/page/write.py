@@ -20,7 +20,21 @@ from dfsc.report.page.tables import page_tables
 from dfsc.settings.grid import CELL_FILES
 
 MAPS = CELL_FILES["score"]["maps"]
-FIGURES = ("auroc_over_quantile", "what_changed", "score_histograms", "heatmaps", "worst", "novelty")  # in this order
+FIGURES = {  # in the order in which they are looked at: the beginning of a file's name -> title, and what it shows
+    "auroc_over_quantile": (
+        "AUROC over the quantile",
+        "Small points are single seeds; beneath, the paired difference.",
+    ),
+    "what_changed": (
+        "What changed",
+        "Anomalies that the method finds with more seeds than its baseline, or with fewer.",
+    ),
+    "score_histograms": ("Image scores", "Of good and anomalous test images, the baseline above the method."),
+    "heatmaps": ("Anomaly maps", "The first images of each type by name: chosen before any score was known."),
+    "worst": ("Where the method fails", "The anomalies that it ranks lowest."),
+    "novelty_over_training": ("What the constraint acts on, over training", "Feature distances, and their novel sets."),
+    "novelty": ("What the constraint acts on", "The feature distance with the novel sets, after training."),
+}
 
 
 def write_page(
@@ -52,7 +66,7 @@ def write_page(
 
 
 def contents(benchmark: Benchmark, images: Mapping[str, int], figures: list[dict[str, str]]) -> dict[str, Any]:
-    """What index.html says. images: 'good' or anomaly type -> number; figures: file and title of each."""
+    """What index.html says. images: 'good' or anomaly type -> number; figures: file, title and text."""
     comparison, context = benchmark.comparison, benchmark.context
     return {
         "title": f"{benchmark.grid.benchmark}: DFSC against EfficientAD",
@@ -73,19 +87,26 @@ def _write_category(
     write_data(folder / "data", f"category{number}", category_data(benchmark, category, images))
     write_data(folder / "data", f"curves{number}", curve_data(benchmark, category))
     paths = [image["path"] for image in images]
+    by_seed: dict[str, dict[str, Path]] = {}
     for key, cell in benchmark.cells_in(category):
-        archive = benchmark.file(cell, MAPS)
-        if archive.exists():
-            write_data(folder / "maps", f"maps{number}-{key.replace('/', '-')}", packed_maps(archive, paths))
+        if (archive := benchmark.file(cell, MAPS)).exists():
+            by_seed.setdefault(str(cell.seed), {})[key] = archive
+    for seed, archives in by_seed.items():
+        for block, packed in enumerate(packed_maps(archives, paths)):
+            write_data(folder / "maps", f"maps{number}-{seed}-{block}", packed)
 
 
 def _copy_figures(source: Path, target: Path) -> list[dict[str, str]]:
-    """Copy the figures that there are; returns file and title of each, in the order in which they are looked at."""
-    found = [file for start in FIGURES for file in sorted(source.glob(f"{start}*.png"))]
+    """Copy the figures that there are; returns file, title and text of each, in the order of FIGURES."""
+    found: dict[str, dict[str, str]] = {}
     target.mkdir()
-    for file in (found := list(dict.fromkeys(found))):
-        shutil.copyfile(file, target / file.name)
-    return [{"file": file.name, "title": file.stem.replace("_", " ")} for file in found]
+    for start, (title, text) in FIGURES.items():
+        for file in sorted(source.glob(f"{start}_*.png")):
+            if file.name not in found:
+                shutil.copyfile(file, target / file.name)
+                of = file.stem.removeprefix(f"{start}_").replace("_", " ")
+                found[file.name] = {"file": file.name, "title": f"{title}: {of}", "text": text}
+    return list(found.values())
 
 
 def _plotly() -> Path:

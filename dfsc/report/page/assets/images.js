@@ -97,8 +97,8 @@ page.tile = (entry, name) => {
     page.el("figcaption", {}, page.el("b", { title: page.method(name).label }, page.method(name).label),
       page.inactive(name, entry.category) ? page.el("span", { class: "inactive" }, page.facts.inactive_mark) : null,
       run ? `${page.number(run.scores[entry.place])} ` : "", page.mark(entry, name)));
-  page.maps(entry.category, page.key(name, page.seedOfImages())).then((maps) => {
-    if (maps) page.paint(canvas, maps, entry.place);
+  page.map(entry.category, page.key(name, page.seedOfImages()), entry.place).then((map) => {
+    if (map) page.paint(canvas, map);
     else canvas.replaceWith(page.el("span", { class: "hint" }, "no map"));
   });
   return made;

@@ -16,8 +16,8 @@ page.largeStage = async (entry) => {
   const [width, height] = entry.image.size;
   picture.style.maxWidth = `calc(82vh * ${width / height})`;
   stage.replaceChildren(picture);
-  const maps = await page.maps(entry.category, page.key(name, page.seedOfImages()));
-  if (maps) page.paint(canvas, maps, entry.place);
+  const map = await page.map(entry.category, page.key(name, page.seedOfImages()), entry.place);
+  if (map) page.paint(canvas, map);
 };
 
 page.largeList = (entry) => {

@@ -1,42 +1,50 @@
-// Anomaly maps: levels of one byte a cell, coloured here, as dfsc/inference/overlay.py does.
+// Anomaly maps: a level for each cell, coloured here as dfsc/inference/overlay.py does.
 "use strict";
 
-// The maps of a run: {shapes, levels of each image}; null where it has none.
-page.maps = async (category, key) => {
-  const packed = await page.load(`maps/maps${page.facts.categories.indexOf(category)}-${key.replace("/", "-")}`);
-  if (!packed) return null;
-  packed.levels ??= (async () => {
-    const bytes = Uint8Array.from(atob(packed.bytes), (sign) => sign.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const all = new Uint8Array(await new Response(stream).arrayBuffer());
-    let end = 0;
-    return packed.shapes.map(([height, width]) => all.subarray(end, (end += height * width)));
-  })();
-  return { shapes: packed.shapes, levels: await packed.levels };
+// A run's map of an image: {shape, levels}; null where there is none. Maps come in blocks of a few images, all methods.
+page.map = async (category, key, place) => {
+  const { block: size, categories } = page.facts;
+  const [, seed] = key.split("/");
+  const packed = await page.load(`maps/maps${categories.indexOf(category)}-${seed}-${Math.floor(place / size)}`);
+  if (!packed || !(key in packed.shapes)) return null;
+  packed.unpacked ??= page.unpack(packed);
+  return (await packed.unpacked)[key][place % size];
 };
 
-// Red, green, blue and opacity of the 256 levels.
+page.unpack = async (packed) => {
+  const bytes = Uint8Array.from(atob(packed.bytes), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const all = new Uint8Array(await new Response(stream).arrayBuffer());
+  let end = 0;
+  const maps = {};
+  for (const [key, shapes] of Object.entries(packed.shapes)) { // keys such as "3/0" keep their order
+    maps[key] = shapes.map((shape) => ({ shape, levels: all.subarray(end, (end += shape[0] * shape[1])) }));
+  }
+  return maps;
+};
+
+// Red, green, blue and opacity of each level.
 page.palette = () => {
-  const { colours, opaque } = page.facts;
-  const table = new Uint8ClampedArray(256 * 4);
-  for (let level = 0; level < 256; level += 1) {
-    const place = level / 255 * (colours.length - 1);
-    const [before, part] = [Math.min(Math.floor(place), colours.length - 2), place - Math.min(Math.floor(place), colours.length - 2)];
+  const { colours, opaque, highest } = page.facts;
+  const table = new Uint8ClampedArray((highest + 1) * 4);
+  for (let level = 0; level <= highest; level += 1) {
+    const place = level / highest * (colours.length - 1);
+    const before = Math.min(Math.floor(place), colours.length - 2);
+    const part = place - before;
     for (let channel = 0; channel < 3; channel += 1) {
       table[4 * level + channel] = colours[before][channel] * (1 - part) + colours[before + 1][channel] * part;
     }
-    table[4 * level + 3] = 255 * opaque * Math.min(2 * level / 255, 1);
+    table[4 * level + 3] = 255 * opaque * Math.min(2 * level / highest, 1);
   }
   return table;
 };
 
-// Draw the map of the image at `place` into a canvas of as many pixels as the map has cells; the browser enlarges it.
-page.paint = (canvas, maps, place) => {
-  const [height, width] = maps.shapes[place];
+// Draw a map into a canvas of as many pixels as it has cells; the browser enlarges it.
+page.paint = (canvas, { shape: [height, width], levels }) => {
   page.colours ??= page.palette();
   canvas.width = width;
   canvas.height = height;
   const pixels = new ImageData(width, height);
-  maps.levels[place].forEach((level, cell) => pixels.data.set(page.colours.subarray(4 * level, 4 * level + 4), 4 * cell));
+  levels.forEach((level, cell) => pixels.data.set(page.colours.subarray(4 * level, 4 * level + 4), 4 * cell));
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 };
