@@ -54,7 +54,7 @@ def changed_images(scores: pd.DataFrame, context: Context, category: str, name: 
     if not found or not all(verdicts for pair in found for verdicts in pair):
         return []
     counts = [
-        Changed(path, *(sum(pair[place][path] for pair in found) for place in (0, 1)), len(found))
+        Changed(path, sum(mine[path] for mine, _ in found), sum(other[path] for _, other in found), len(found))
         for path in found[0][0]
     ]
     changed = [one for one in counts if one.method != one.baseline]

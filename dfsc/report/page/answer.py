@@ -1,6 +1,6 @@
 """The first screen: the question, its answer with the interval, and what the answer rests on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,7 +23,7 @@ from dfsc.report.tables import (
 from dfsc.settings.grid import Method
 
 BETTER, WORSE, OPEN = "better", "worse", "not decided"
-SEVERAL = 2  # seeds or pairs
+SEVERAL = 2  # seeds
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,8 @@ def rests_on(benchmark: Benchmark, images: Mapping[str, int]) -> Iterator[tuple[
     counted = ", ".join(f"{number} {HEADINGS.get(kind, kind)}" for kind, number in images.items() if number)
     yield "Images", f"{grid.source}: {', '.join(grid.categories)}; test images: {counted}"
     yield "Pretraining and penalty images", benchmark.context.pretraining_images or "none"
-    yield (
-        "Runs",
-        f"{len(runs)} of {len(list(grid.cells()))}; {len(grid.methods)} methods, seed{'s' * (len(grid.seeds) > 1)} {_listed(grid.seeds)}",
-    )
+    seeds = f"{'seeds' if len(grid.seeds) >= SEVERAL else 'seed'} {_listed(grid.seeds)}"
+    yield "Runs", f"{len(runs)} of {len(list(grid.cells()))}; {len(grid.methods)} methods, {seeds}"
     yield "Commit", _listed(sorted({*runs["commit"]})) if "commit" in runs else "unknown"
     yield "Finished", max((str(made["finished"])[:10] for made in records if "finished" in made), default="unknown")
     took, on_gpu = (sum(made.get(key, 0) for made in records) / 3600 for key in ("seconds", "gpu_seconds"))
@@ -100,5 +98,5 @@ def _counted(number: int, one: str, several: str = "") -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
-def _listed(values: object) -> str:
-    return ", ".join(map(str, values)) if isinstance(values, list) else str(values)
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

@@ -21,14 +21,8 @@ from dfsc.settings.grid import CELL_FILES
 
 MAPS = CELL_FILES["score"]["maps"]
 FIGURES = {  # in the order in which they are looked at: the beginning of a file's name -> title, and what it shows
-    "auroc_over_quantile": (
-        "AUROC over the quantile",
-        "Small points are single seeds; beneath, the paired difference.",
-    ),
-    "what_changed": (
-        "What changed",
-        "Anomalies that the method finds with more seeds than its baseline, or with fewer.",
-    ),
+    "auroc_over_quantile": ("AUROC over the quantile", "Small: single seeds. Beneath: the paired difference."),
+    "what_changed": ("What changed", "Anomalies that the method finds and its baseline misses, and the reverse."),
     "score_histograms": ("Image scores", "Of good and anomalous test images, the baseline above the method."),
     "heatmaps": ("Anomaly maps", "The first images of each type by name: chosen before any score was known."),
     "worst": ("Where the method fails", "The anomalies that it ranks lowest."),
