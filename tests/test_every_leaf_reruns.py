@@ -12,23 +12,26 @@ from support.plans import Job, plans
 
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
 PER_MODEL = ("train", "score", "evaluate", "draw_model_heatmaps", "track")
+DRAWN = ("draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_what_changed", "draw_auroc_over_quantile",
+         "draw_histograms")  # fmt: skip
 # What reads what a rule makes. A job is named by its rule; one of a model by its method, too.
 READ_BY = {
     "synthesize": ["manifest", "index_pretraining"],
     "fetch": ["pretrain_teacher"],
-    "manifest": [*PER_MODEL, "draw_heatmaps", "draw_novelty"],
+    "manifest": [*PER_MODEL, "draw_heatmaps", "draw_novelty", "draw_what_changed", "page"],
     "index_pretraining": ["pretrain_teacher", "train"],
     "pretrain_teacher": ["train", "track_teacher"],
     "train": ["score", "track", "draw_novelty", "draw_novelty_over_training"],
-    "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps"],
-    "evaluate": ["track"],
+    "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps", "draw_what_changed", "page"],
+    "evaluate": ["track", "page"],
     "draw_model_heatmaps": ["track"],
-    "track": ["tables", "pair"],
-    "tables": ["draw_auroc_over_quantile", "draw_histograms"],
+    "track": ["tables", "pair", "page"],
+    "tables": ["draw_auroc_over_quantile", "draw_histograms", "draw_what_changed", "page"],
+    **{name: ["page"] for name in DRAWN},
 }
 OF_DFSC = ["train dfsc-tiny-q0.9"]
 SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_model_heatmaps"]
-OF_TABLES = {"pair", "tables", "draw_auroc_over_quantile", "draw_histograms"}
+OF_TABLES = {"pair", "tables", "draw_auroc_over_quantile", "draw_histograms", "draw_what_changed", "page"}
 # The jobs that a leaf, or any leaf of a group, is passed to.
 PASSED_TO = {
     "benchmark": ["synthesize"],
@@ -78,7 +81,8 @@ CELLS: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
         {*OF_TABLES, "draw_novelty", "draw_novelty_over_training"},
     ),
     "dfsc.headline_quantile": (
-        {"dfsc": {"quantiles": [0.9, 0.99], "headline_quantile": 0.99}}, {"dfsc-tiny-q0.99"}, OF_TABLES,
+        {"dfsc": {"quantiles": [0.9, 0.99], "headline_quantile": 0.99}}, {"dfsc-tiny-q0.99"},
+        OF_TABLES - {"draw_what_changed"},
     ),
     "dfsc.ablations": (
         {"dfsc": {"ablations": [{"margin": 2.0}]}}, {"dfsc-tiny-q0.9-margin_2.0"}, OF_TABLES,

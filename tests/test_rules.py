@@ -296,6 +296,14 @@ EXPECTED: dict[Key, str] = {
         f"dfsc heatmaps {FIRST}/maps.npz {SECOND}/maps.npz {LABELS} {IMAGES} --worst {SECOND}/scores.csv "
         f"--source other --output {FIGURES}/worst_dfsc-tiny-q0.9_01"
     ),
+    ("own", "draw_what_changed", of(**PLACE)): (
+        f"dfsc what-changed {FIRST}/maps.npz {SECOND}/maps.npz --tables results/own/tables {IMAGES} "
+        f"--method dfsc-tiny-q0.9 --output {FIGURES}/what_changed_dfsc-tiny-q0.9_01"
+    ),
+    ("own", "page", of()): (
+        "dfsc page --results results/own --dataset 'my images' --output results/own/page "
+        "--reference config/reference_results.csv --workers 2"
+    ),
     ("own", "draw_novelty", of(**PLACE)): (
         f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {CURVES} {IMAGES} --quantiles 0.95,0.9 "
         f"--source other --output {FIGURES}/novelty_dfsc-tiny-q0.9_01"

@@ -56,7 +56,7 @@ def pretraining_content(penalty):
 def images_in_use():
     """(the rules that read them, their folder or file, their marker: an empty one for images of one's own)."""
     readers = {"manifest", "train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
-    readers |= {"run_method", "make_control"}
+    readers |= {"run_method", "make_control", "draw_what_changed", "page"}
     for category in CATEGORIES:
         yield readers, Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category), marker_of(
             SOURCE, category

@@ -1,7 +1,7 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
 #   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
-#   tables/   figures/
+#   tables/   figures/   page/index.html
 
 import json
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
+from dfsc.report.page import drawn_with
 from dfsc.settings import grid
 from dfsc.settings.constraint import equal_models
 from dfsc.settings.reading import check, normalised
@@ -129,7 +130,7 @@ def figures():
         ),
         *expand(
             f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst"],
+            figure=["heatmaps", "worst", "what_changed"],
             declared=GRID.headlines,
             category=CATEGORIES,
             ending=["pdf", "png"],
