@@ -24,6 +24,7 @@ READ_BY = {
     "evaluate": ["track"],
     "draw_model_heatmaps": ["track"],
     "track": ["tables", "pair"],
+    "measure_speed": ["tables"],
     "tables": ["draw_auroc_over_quantile", "draw_histograms"],
 }
 OF_DFSC = ["train dfsc-tiny-q0.9"]
@@ -35,14 +36,14 @@ PASSED_TO = {
     "dataset.generated.": ["synthesize"],
     "pretraining.images": ["index_pretraining", *SHOWING_SOURCE],
     "teacher.": ["pretrain_teacher"],
-    "training.image_size": ["pretrain_teacher", "train"],
+    "training.image_size": ["pretrain_teacher", "train", "measure_speed"],
     "training.": ["train"],
     "dfsc.margin": OF_DFSC,
     "dfsc.novel_weight": OF_DFSC,
     "dfsc.split_unit": OF_DFSC,
     "dfsc.distance": OF_DFSC,
     "dfsc.autoencoder_loss_over": OF_DFSC,
-    "inference.": ["score"],
+    "inference.": ["score", "measure_speed"],
     "tracking.": ["track", "track_teacher", "pair", "tables"],
 }
 # Leaves that need another one beside them: what is laid over, and what they are passed to.

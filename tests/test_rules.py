@@ -215,6 +215,10 @@ EXPECTED: dict[Key, str] = {
         f'dfsc score --model {MODEL}/model.pt --settings \'{{"padding": "replicate", "precision": "float16"}}\' '
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
     ),
+    ("own", "measure_speed", of(size="tiny")): (
+        "dfsc speed --size tiny --image-size 96 "
+        '--settings \'{"padding": "replicate", "precision": "float16"}\' --output results/own/speed/tiny.json'
+    ),
     ("own", "evaluate", of(**CELL)): (
         f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --scores {MODEL}/scores.csv "
         f"--output {MODEL}/metrics.json --curves {MODEL}/curves --workers 1"
