@@ -25,9 +25,15 @@ READ_BY = {
     "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps", "draw_what_changed", "page"],
     "evaluate": ["track", "page"],
     "draw_model_heatmaps": ["track"],
+<<<<<<< HEAD
     "track": ["tables", "pair", "page"],
     "tables": ["draw_auroc_over_quantile", "draw_histograms", "draw_what_changed", "page"],
     **{name: ["page"] for name in DRAWN},
+=======
+    "track": ["tables", "pair"],
+    "measure_speed": ["tables"],
+    "tables": ["draw_auroc_over_quantile", "draw_histograms"],
+>>>>>>> images
 }
 OF_DFSC = ["train dfsc-tiny-q0.9"]
 SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_model_heatmaps"]
@@ -38,14 +44,14 @@ PASSED_TO = {
     "dataset.generated.": ["synthesize"],
     "pretraining.images": ["index_pretraining", *SHOWING_SOURCE],
     "teacher.": ["pretrain_teacher"],
-    "training.image_size": ["pretrain_teacher", "train"],
+    "training.image_size": ["pretrain_teacher", "train", "measure_speed"],
     "training.": ["train"],
     "dfsc.margin": OF_DFSC,
     "dfsc.novel_weight": OF_DFSC,
     "dfsc.split_unit": OF_DFSC,
     "dfsc.distance": OF_DFSC,
     "dfsc.autoencoder_loss_over": OF_DFSC,
-    "inference.": ["score"],
+    "inference.": ["score", "measure_speed"],
     "tracking.": ["track", "track_teacher", "pair", "tables"],
 }
 # Leaves that need another one beside them: what is laid over, and what they are passed to.

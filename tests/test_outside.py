@@ -28,24 +28,26 @@ def run(checkout: Checkout, overlay: dict[str, Any], *arguments: str) -> "subpro
 
 
 @pytest.fixture(scope="module")
-def outside(checkout: Checkout) -> Checkout:
+def outside(own_checkout: Checkout) -> Checkout:
     """The smallest benchmark, and then these methods; first beside some that fail."""
-    write_method(checkout.root / "methods/awk", IN_AWK)
-    in_python(checkout.root / "methods/crash", "sys.exit('no weights.pt')")
-    in_python(checkout.root / "methods/half", "[save(image, random.random((3, 3))) for image in images[:5]]")
-    in_python(checkout.root / "methods/hang", "print('epoch 1', flush=True); time.sleep(9999)")
+    write_method(own_checkout.root / "methods/awk", IN_AWK)
+    in_python(own_checkout.root / "methods/crash", "sys.exit('no weights.pt')")
+    in_python(own_checkout.root / "methods/half", "[save(image, random.random((3, 3))) for image in images[:5]]")
+    in_python(own_checkout.root / "methods/hang", "print('epoch 1', flush=True); time.sleep(9999)")
     wrong = {name: {"label": name, "command": f"methods/{name}/run", "runtime": 1} for name in WRONG}
-    failed = run(checkout, {**OVERLAY, "methods": {**wrong, "awk": AWK}})
+    failed = run(own_checkout, {**OVERLAY, "methods": {**wrong, "awk": AWK}})
     assert failed.returncode == 1 and "Error in rule run_method" in failed.stdout
     for name, told in WRONG.items():
-        assert f"dfsc: {checkout.root}/methods/{name}/run: {told}" in failed.stdout, failed.stdout
-        assert not list((checkout.root / "results/smallest/coin_tray").glob(f"{name}/seed0/*"))
+        assert f"dfsc: {own_checkout.root}/methods/{name}/run: {told}" in failed.stdout, failed.stdout
+        assert not list((own_checkout.root / "results/smallest/coin_tray").glob(f"{name}/seed0/*"))
     for cell in CELLS:
-        assert (checkout.root / "results/smallest/coin_tray" / cell / "run.json").exists(), "the others are finished"
-    finished = run(checkout, OVERLAY)
+        assert (own_checkout.root / "results/smallest/coin_tray" / cell / "run.json").exists(), (
+            "the others are finished"
+        )
+    finished = run(own_checkout, OVERLAY)
     assert finished.returncode == 0, finished.stdout
     assert not {"train", "score", "run_method", "make_control"} & job_counts(finished).keys()
-    return checkout
+    return own_checkout
 
 
 def test_all_stand_in_the_same_tables(outside: Checkout) -> None:

@@ -151,23 +151,28 @@ EXPECTED: dict[Key, str] = {
         )
         for part in ("coin_tray", "pretraining")
     },
-    ("ad", "arrange", of(category="bolts")): (
-        f"dfsc arrange --layout visa --folder 'their images/bolts' --split {as_json(SPLIT)} --output arranged/bolts "
-        "--mask-threshold 128"
-    ),
-    ("photos", "arrange", of(category="bolts")): (
-        f"dfsc arrange --images {as_json(PHOTOS)} --split {as_json(SPLIT)} --output arranged/bolts --large-masks"
-    ),
+    **{
+        (name, "arrange", of(category="bolts", part=part)): (
+            f"dfsc arrange {source} --split {as_json(SPLIT)} --output arranged/bolts --part {part} "
+            + (of_masks if part == "ground_truth" else "")
+        )
+        for name, source, of_masks in (
+            ("ad", "--layout visa --folder 'their images/bolts'", "--mask-threshold 128"),
+            ("photos", f"--images {as_json(PHOTOS)}", "--large-masks"),
+        )
+        for part in ("training", "test", "ground_truth")
+    },
     **{
         (name, "manifest", of(category=category, part=part)): (
             f"dfsc manifest --dataset {folder} --category {category} --part {part} "
-            f"--output results/{name}/manifests/{category}/{part}.csv {options} --workers 2"
+            f"--output results/{name}/manifests/{category}/{part}.csv {options} "
+            f"{large if part == 'ground_truth' else ''} --workers 2"
         )
-        for name, folder, category, options in (
-            ("own", "'my images'", "01", "--large-masks"),
-            ("ad", "arranged", "bolts", ""),
-            ("drawn", "data/drawn", "coin_tray", "--large-masks"),
-            ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv --large-masks"),
+        for name, folder, category, options, large in (
+            ("own", "'my images'", "01", "", "--large-masks"),
+            ("ad", "arranged", "bolts", "", ""),
+            ("drawn", "data/drawn", "coin_tray", "", "--large-masks"),
+            ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv", "--large-masks"),
         )
         for part in ("training", "test", "ground_truth")
     },
@@ -228,6 +233,10 @@ EXPECTED: dict[Key, str] = {
     ("own", "score", of(**CELL)): (
         f'dfsc score --model {MODEL}/model.pt --settings \'{{"padding": "replicate", "precision": "float16"}}\' '
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
+    ),
+    ("own", "measure_speed", of(size="tiny")): (
+        "dfsc speed --size tiny --image-size 96 "
+        '--settings \'{"padding": "replicate", "precision": "float16"}\' --output results/own/speed/tiny.json'
     ),
     ("own", "evaluate", of(**CELL)): (
         f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --scores {MODEL}/scores.csv "

@@ -31,17 +31,17 @@ def run(checkout: Checkout, *arguments: str) -> "subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def deviating(checkout: Checkout) -> Checkout:
+def deviating(own_checkout: Checkout) -> Checkout:
     """The smallest benchmark, and then its deviations."""
-    finished = [checkout.model(method) for method in (BASELINE, "dfsc-tiny-q0.9")]
+    finished = [own_checkout.model(method) for method in (BASELINE, "dfsc-tiny-q0.9")]
     before = {path: sha256_of(path) for folder in finished for path in folder.iterdir()}
-    done = run(checkout)
+    done = run(own_checkout)
     assert done.returncode == 0, done.stdout
     of_tables = {"pair": 1, "tables": 1, "draw_auroc_over_quantile": 1, "draw_histograms": 1}
     assert job_counts(done) == {"train": 3, "index_penalty": 1, **PER_MODEL, **of_tables}
     assert before == {path: sha256_of(path) for folder in finished for path in folder.iterdir()}
-    assert job_counts(run(checkout, "--dry-run")) == {}
-    return checkout
+    assert job_counts(run(own_checkout, "--dry-run")) == {}
+    return own_checkout
 
 
 def test_each_row_stands_in_table_7_alone(deviating: Checkout) -> None:

@@ -273,6 +273,11 @@ def teacher_path(size: str) -> str:
     return f"teachers/{size}"
 
 
+def speed_path(size: str) -> str:
+    """What was measured of the speed of a network size, below results/<benchmark>."""
+    return f"speed/{size}.json"
+
+
 def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
     """What shapes a teacher, as the fields of `dfsc.settings.teacher.TeacherSettings`."""
     settings = {key: value for key, value in config["teacher"].items() if key != "published"}

@@ -155,6 +155,11 @@ def teacher_receipts():
     return [f"{TEACHER}/run.json".format(size=size) for size in SIZES if size not in config["teacher"]["published"]]
 
 
+def speeds():
+    """The measured speed of each network size."""
+    return [f"{RESULTS}/{grid.speed_path(size)}" for size in SIZES]
+
+
 def as_json(settings):
     """Settings of one stage, as its command takes them."""
     return json.dumps(settings, sort_keys=True)

@@ -1,5 +1,5 @@
 # Reads:  a model, the manifest, and the ground truth it lists.
-# Writes: image scores and small anomaly maps, then metrics.json and the ROC and sPRO curves.
+# Writes: image scores and small anomaly maps, then metrics.json and the ROC and sPRO curves; the speed of each size.
 # Priorities: a model is judged and tracked before the next one is trained.
 
 
@@ -60,3 +60,24 @@ rule evaluate:
     shell:
         "dfsc evaluate --dataset {DATASET:q} --category {wildcards.category} --maps {input.maps} "
         "--scores {input.scores} --output {output.metrics} --curves {params.curves} --workers {threads} > {log} 2>&1"
+
+
+rule measure_speed:
+    output:
+        f"{RESULTS}/{grid.speed_path('{size}')}",
+    log:
+        f"{LOGS}/speed/{{size}}.log",
+    # Measured once, where scoring runs: it reads nothing that is trained, so that no result makes it run again.
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=30,
+    params:
+        image_size=config["training"]["image_size"],
+        settings=as_json(config["inference"]),
+        code=code_digest("speed"),
+    message:
+        "measure how fast networks of size {wildcards.size} judge images"
+    shell:
+        "dfsc speed --size {wildcards.size} --image-size {params.image_size} --settings {params.settings:q} "
+        "--output {output} > {log} 2>&1"
