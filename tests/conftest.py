@@ -61,7 +61,7 @@ def category_copy(prepared: Prepared, tmp_path: Path) -> Callable[[], Path]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A checkout in which the smallest configuration has run, to be copied; it ran once, for all of pytest's workers."""
+    """A checkout in which the smallest configuration has run, once for all of pytest's workers; to be copied."""
     shared = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         shared = shared.parent  # of pytest-xdist's workers

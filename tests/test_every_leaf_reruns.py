@@ -25,15 +25,10 @@ READ_BY = {
     "score": ["evaluate", "track", "draw_model_heatmaps", "draw_heatmaps", "draw_what_changed", "page"],
     "evaluate": ["track", "page"],
     "draw_model_heatmaps": ["track"],
-<<<<<<< HEAD
     "track": ["tables", "pair", "page"],
+    "measure_speed": ["tables"],
     "tables": ["draw_auroc_over_quantile", "draw_histograms", "draw_what_changed", "page"],
     **{name: ["page"] for name in DRAWN},
-=======
-    "track": ["tables", "pair"],
-    "measure_speed": ["tables"],
-    "tables": ["draw_auroc_over_quantile", "draw_histograms"],
->>>>>>> images
 }
 OF_DFSC = ["train dfsc-tiny-q0.9"]
 SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_model_heatmaps"]

@@ -7,7 +7,6 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-<<<<<<< HEAD
 from dfsc.report.compare import (
     COMPARED,
     KEYS,
@@ -19,11 +18,7 @@ from dfsc.report.compare import (
     receipts_below,
     runs_frame,
 )
-from dfsc.report.cost import write_cost_table
-=======
-from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, Scores, compare, receipts_below, runs_frame
 from dfsc.report.cost import read_speeds, write_cost_table
->>>>>>> images
 from dfsc.report.defects import build_defect_table, defect_numbers
 from dfsc.report.frames import read_table
 from dfsc.report.operating_points import build_operating_table, operating_points
@@ -53,16 +48,11 @@ def write_paper_tables(
     write_compared(frame, read_scores(uri, frame["run_id"]), grid, folder, reference)
     write_text(folder / "provenance.csv", made_from.to_csv(index=False))
     write_text(folder / "provenance.html", page(f"What the {len(frame)} runs were made from", made_from))
-<<<<<<< HEAD
     trained = [run for run in runs if grid.method(run["tags"]["method"]).origin != REJUDGED]
-    cost = write_cost_table(trained, folder)
-    write_text(folder / "cost.html", page("What the trainings cost, summed over seeds", cost))
-=======
-    cost = write_cost_table(runs, folder, read_speeds(results, runs)).fillna("")
+    cost = write_cost_table(trained, folder, read_speeds(results, runs)).fillna("")
     write_text(
         folder / "cost.html", page("What the trainings cost, summed over seeds, and how fast models judge", cost)
     )
->>>>>>> images
 
 
 def write_compared(
