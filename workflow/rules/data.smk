@@ -7,6 +7,7 @@
 # or the text of its command changes, and this text holds the global's name, not its value.
 # Priorities: what is wrong with the images is said before the first training.
 
+from collections import namedtuple
 from pathlib import Path
 
 from dfsc.data import changes
@@ -25,6 +26,8 @@ PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
 LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
 LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
+MASK_THRESHOLD = config["dataset"].get("mask_threshold")
+MASKS_ARE_READ = f"--mask-threshold {MASK_THRESHOLD} {LARGE_MASKS}" if MASK_THRESHOLD else LARGE_MASKS
 # The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
 BACKBONE = config["teacher"]["backbone"]
 FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
@@ -36,15 +39,27 @@ FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else [])
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"
+# Penalty images: those that the teacher is pretrained on, and others for Table 7.
+OTHER = (config.get("protocols") or {}).get("other_penalty")
+Penalty = namedtuple("Penalty", "images folder index first")
+PENALTY = Penalty(PRETRAINING_SOURCE, PRETRAINING_FOLDER, INDEX, None)
+OTHER_PENALTY = (
+    Penalty(OTHER["images"], OTHER["folder"], f"{RESULTS}/penalty.index", OTHER.get("first")) if OTHER else None
+)
 
 
-def marker_of(source, category="{category}"):
-    """What says that a source is in place, of a category if it comes so: nothing, for a folder of the user's own."""
+def marker_of(source, category="{category}", part="{part}"):
+    """What says that a source is in place, of a category and a part if it comes so: nothing, for a folder of one's own."""
     if source == "generated":
         return f"{RESULTS}/synthesized/{category}.json"
     if source in ARRANGED:
-        return f"{RESULTS}/arranged/{category}"
+        return f"{RESULTS}/arranged/{category}/{part}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
+
+
+def penalty_of(method):
+    """The penalty images of a method that is trained here."""
+    return OTHER_PENALTY if "penalty_images" in (GRID.method(method).protocol or {}) else PENALTY
 
 
 def digest_of_source(wildcards):
@@ -105,25 +120,22 @@ if SOURCE in ARRANGED:
         output:
             touch(marker_of(SOURCE)),
         log:
-            f"{LOGS}/arrange/{{category}}.log",
+            f"{LOGS}/arrange/{{category}}/{{part}}.log",
+        wildcard_constraints:
+            part="|".join(changes.PARTS),
         priority: 100
         params:
-            content=lambda wildcards: digest_of(arranged_content(wildcards.category)),
+            content=lambda wildcards: arranged_content(wildcards.category)[wildcards.part],
             # As a function of `output`, this param is not tracked: folders may move.
             described=lambda wildcards, output: described(wildcards.category),
             split=as_json(config["dataset"]["split"]),
-            threshold=(
-                f"--mask-threshold {config['dataset']['mask_threshold']}"
-                if config["dataset"].get("mask_threshold")
-                else ""
-            ),
-            large_masks=LARGE_MASKS,
+            masks=lambda wildcards: MASKS_ARE_READ if wildcards.part == "ground_truth" else "",
             code=code_digest("arrange"),
         message:
-            "arrange {wildcards.category} in LOCO's layout"
+            "arrange what is read of {wildcards.category} for {wildcards.part} in LOCO's layout"
         shell:
             "dfsc arrange {params.described:q} --split {params.split:q} --output {DATASET:q}/{wildcards.category} "
-            "{params.threshold} {params.large_masks} > {log} 2>&1"
+            "--part {wildcards.part} {params.masks} > {log} 2>&1"
 
 
 def content_of(category, part):
@@ -137,6 +149,8 @@ rule manifest:
     input:
         # Not as `ancient`: Snakemake looks at no param of a job behind one that runs, and would leave the lists as they are.
         marker_of(SOURCE),
+        # Masks are listed by their images.
+        lambda wildcards: marker_of(SOURCE, wildcards.category, "test") if wildcards.part == "ground_truth" else [],
     output:
         MANIFEST,
     log:
@@ -148,7 +162,7 @@ rule manifest:
     params:
         content=lambda wildcards: content_of(wildcards.category, wildcards.part),
         published="--published config/mvtec_loco.csv" if SOURCE == "mvtec_loco" else "",
-        large_masks=LARGE_MASKS,
+        large_masks=lambda wildcards: LARGE_MASKS if wildcards.part == "ground_truth" else "",
         code=code_digest("manifest"),
     message:
         "check every file of {wildcards.category} that is read for {wildcards.part}"
@@ -166,10 +180,35 @@ rule index_pretraining:
         f"{LOGS}/index_pretraining.log",
     priority: 100
     params:
-        content=lambda wildcards: pretraining_content(),
+        content=lambda wildcards: pretraining_content(PENALTY),
         source=PRETRAINING_SOURCE,
         code=code_digest("index"),
     message:
         "list the pretraining images in {PRETRAINING_FOLDER}"
     shell:
         "dfsc index --folder {PRETRAINING_FOLDER:q} --source {params.source} --output {output} > {log} 2>&1"
+
+
+if OTHER_PENALTY:
+
+    rule index_penalty:
+        input:
+            marker_of(OTHER_PENALTY.images, PRETRAINING),
+        output:
+            OTHER_PENALTY.index,
+        log:
+            f"{LOGS}/index_penalty.log",
+        priority: 100
+        localrule: True
+        params:
+            content=lambda wildcards: pretraining_content(OTHER_PENALTY),
+            # As a function of `output`, this param is not tracked: folders may move.
+            folder=lambda wildcards, output: OTHER_PENALTY.folder,
+            source=OTHER_PENALTY.images,
+            first=f"--first {OTHER_PENALTY.first}" if OTHER_PENALTY.first else "",
+            code=code_digest("index"),
+        message:
+            "list the penalty images in {params.folder}"
+        shell:
+            "dfsc index --folder {params.folder:q} --source {params.source} {params.first} --output {output} "
+            "> {log} 2>&1"
