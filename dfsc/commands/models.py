@@ -293,6 +293,7 @@ def predict(
     cores = threads or len(os.sched_getaffinity(0))
     detector = Detector(load_model(model), false_alarm_rate, padding, choose_device(device, cores))
     print(detector.promise)
+    print(f"verdicts go to {output / 'predictions.csv'}" + (f", heatmaps to {output / 'heatmaps'}" if heatmaps else ""))
     summary = run_prediction(model, detector, listed, output, heatmaps, cores, progress_bar("images"))
     print(summary)
     if not summary.all_accepted:

@@ -30,10 +30,20 @@ from dfsc.report.tables import (
 )
 from dfsc.settings.grid import Cell, Method
 
+WIDTH = 80  # columns of a terminal
+
 
 def print_tables(folder: Path) -> None:
-    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal."""
+    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal.
+
+    Without any anomalous image, neither is measured: then the false alarms are printed.
+    """
     runs, comparison, context = read_paper_tables(folder)
+    if comparison.empty:
+        print("No image is anomalous, so that AUROC and sPRO are not measured. What is measured:
+")
+        print_operating_points(folder)
+        return
     methods = [method for method in context.grid.methods if not method.protocol]
     for metric in HEADLINE_METRICS:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
@@ -110,13 +120,14 @@ def _pair_rows(
 
 
 def _print(table: pd.DataFrame, text: str) -> None:
-    """Print a table that fits 80 columns: a block per category, under its name; PARTIAL on top, if it is."""
+    """Print a table that fits WIDTH columns: a block per category, under its name; PARTIAL on top, if it is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     cells = table.drop(columns=["status", "category"], errors="ignore")
-    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
+    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     if "status" in table:
         printed.title, printed.title_style = RUNS_MISSING, "bold red"
     for number, column in enumerate(cells.columns):
@@ -127,4 +138,7 @@ def _print(table: pd.DataFrame, text: str) -> None:
         if begins or number == 0:
             printed.add_row(str(table.iloc[number]["category"]), style="bold")
         printed.add_row(*map(str, cells.iloc[number]))
-    Console().print(printed)
+    console = Console()
+    console.print(printed)
+    # Not as the table's caption, which would be as narrow as a narrow table.
+    console.print(Text(f"{text}\n", style="dim italic"), width=min(console.width, WIDTH))
