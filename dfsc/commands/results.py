@@ -109,7 +109,7 @@ def page(
     """Write a page of the results, to be opened from disk: answer, tables, every test image, operating points, runs."""
     from dfsc.report.page.write import write_page
 
-    config = {} if results and dataset else configuration(configfile, more)
+    config = {} if results and dataset and not (configfile or more) else configuration(configfile, more)
     folder = results or Path("results", config["benchmark"])
     images = dataset or Path(config["dataset"]["folder"])
     write_page(folder, images, output or folder / "page", reference, workers, progress_bar("image"))

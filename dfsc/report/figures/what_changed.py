@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dfsc.data.images import decode_image
+from dfsc.errors import UserError
 from dfsc.inference.image_scores import of_split
 from dfsc.inference.maps import read_maps
 from dfsc.inference.overlay import overlay
@@ -77,8 +78,11 @@ def draw_what_changed(
     """Rows of image, ground truth, and the maps of baseline and method: SHOWN that the method finds, SHOWN it misses.
 
     maps: the archives of the baseline and of the method `name`, of one seed; each on one scale for all images. Returns
-    the figure as saved. Raises UserError as `read_maps` does.
+    the figure as saved. Raises UserError as `read_maps` does, and if the images are not there.
     """
+    if not category_folder.is_dir():
+        raise UserError(f"{category_folder}: is not there; the figure shows its images: see --dataset")
+    archives = [_padded(path) for path in maps]
     category = category_folder.name
     pair = context.grid.pair(name)
     changed = changed_images(scores, context, category, name)
@@ -91,9 +95,6 @@ def draw_what_changed(
     )
     if not rows:
         return _empty(title, output)
-    archives = [
-        {path: pad_map(one, found.padding) for path, one in found.maps.items()} for found in map(read_maps, maps)
-    ]
     figure, axes = plt.subplots(
         len(rows), 4, figsize=(9.6, 1.85 * len(rows) + 0.6), squeeze=False, layout="constrained"
     )
@@ -109,6 +110,11 @@ def draw_what_changed(
     figure.suptitle(title, fontsize=9)
     save_figure(figure, output)
     return figure
+
+
+def _padded(path: Path) -> dict[str, NDArray[np.float32]]:
+    found = read_maps(path)
+    return {name: pad_map(one, found.padding) for name, one in found.maps.items()}
 
 
 def _draw_row(
