@@ -40,8 +40,7 @@ def print_tables(folder: Path) -> None:
     """
     runs, comparison, context = read_paper_tables(folder)
     if comparison.empty:
-        print("No image is anomalous, so that AUROC and sPRO are not measured. What is measured:
-")
+        print("No image is anomalous, so that AUROC and sPRO are not measured. What is measured:\n")
         print_operating_points(folder)
         return
     methods = [method for method in context.grid.methods if not method.protocol]
