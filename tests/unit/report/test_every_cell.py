@@ -746,7 +746,7 @@ def test_every_number_that_compare_prints(
 def test_the_commands_draw_the_tables_numbers(gaps: Tables, tmp_path: Path, command: str) -> None:
     outcome = dfsc(command, "--tables", gaps.folder, "--output", tmp_path / "by_command")
     assert outcome.code == 0, outcome.errors
-    drawn_by: dict[str, tuple[Callable[..., None], list[str], list[str]]] = {
+    drawn_by: dict[str, tuple[Callable[..., object], list[str], list[str]]] = {
         "auroc-over-quantile": (draw_auroc_over_quantile, ["runs.csv", "comparison.csv"], BASELINES),
         "histograms": (draw_score_histograms, ["scores.csv"], HEADLINES),
     }
