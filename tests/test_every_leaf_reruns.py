@@ -35,7 +35,7 @@ SHOWING_SOURCE = ["draw_heatmaps", "draw_novelty", "draw_novelty_over_training",
 OF_TABLES = {"pair", "tables", "draw_auroc_over_quantile", "draw_histograms", "draw_what_changed", "page"}
 # The jobs that a leaf, or any leaf of a group, is passed to.
 PASSED_TO = {
-    "benchmark": ["synthesize"],
+    "benchmark": ["synthesize", "measure_speed"],
     "dataset.generated.": ["synthesize"],
     "pretraining.images": ["index_pretraining", *SHOWING_SOURCE],
     "teacher.": ["pretrain_teacher"],

@@ -38,6 +38,7 @@ def deviating(own_checkout: Checkout) -> Checkout:
     done = run(own_checkout)
     assert done.returncode == 0, done.stdout
     of_tables = {"pair": 1, "tables": 1, "draw_auroc_over_quantile": 1, "draw_histograms": 1}
+    of_tables |= {"draw_what_changed": 1, "page": 1}
     assert job_counts(done) == {"train": 3, "index_penalty": 1, **PER_MODEL, **of_tables}
     assert before == {path: sha256_of(path) for folder in finished for path in folder.iterdir()}
     assert job_counts(run(own_checkout, "--dry-run")) == {}
@@ -56,6 +57,8 @@ def test_each_row_stands_in_table_7_alone(deviating: Checkout) -> None:
     assert "Other penalty images: generated (2 images)." in table
     for other in tables.glob("table[1-6]_*.md"):
         assert START not in other.read_text() and "generated (2 images)" not in other.read_text()
+    shown = (deviating.root / "results/smallest/page/index.html").read_text()
+    assert "Table 7. Why is my number another?" in shown and all(label in shown for label in labels)
     numbers = pd.read_csv(tables / "table7_protocols.csv")
     assert {*numbers["method"]} == {BASELINE, *(f"{BASELINE}-{name}" for name in [*NAMES, "pooled_types"])}
     cost = pd.read_csv(tables / "cost.csv").set_index("method")["trainings"]

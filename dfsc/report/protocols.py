@@ -45,6 +45,7 @@ from dfsc.report.tables import (
 from dfsc.settings.grid import Cell, Grid, Method
 
 NAME = "table7_protocols"
+TITLE = "Table 7. Why is my number another? Deviations from the published protocol, each alone"
 AUROC, SPRO = HEADLINE_METRICS
 MEAN = COLUMNS.index("mean")
 
@@ -59,8 +60,7 @@ def build_protocol_table(
     compared = protocol_numbers(comparison, frame, scores, grid)
     text = protocol_caption(frame, context) + not_measured(comparison, AUROC, context)
     numbers = compared.assign(pretraining_images=context.pretraining_images, **context.mark)
-    title = "Table 7. Why is my number another? Deviations from the published protocol, each alone"
-    return [Table(NAME, title, text, protocol_table(compared, grid, context), numbers)]
+    return [Table(NAME, TITLE, text, protocol_table(compared, grid, context), numbers)]
 
 
 def with_pooled(grid: Grid) -> Grid:

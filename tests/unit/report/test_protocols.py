@@ -2,6 +2,7 @@
 
 import statistics
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from dfsc.report.compare import ALL, SETTINGS, compare, paired_differences, runs
 from dfsc.report.cost import cost_frame
 from dfsc.report.defects import build_defect_table, defect_numbers
 from dfsc.report.operating_points import build_operating_table, operating_points
+from dfsc.report.page.benchmark import Benchmark
+from dfsc.report.page.tables import page_tables
 from dfsc.report.paper import write_compared
 from dfsc.report.protocols import NAME, build_protocol_table
 from dfsc.report.tables import Context, Table, build_tables
@@ -250,8 +253,31 @@ def test_what_is_judged_again_costs_no_training(frame: pd.DataFrame) -> None:
     assert costs[f"{BASELINE}-padding_minimum"].isna().all() and (costs[f"{BASELINE}-no_penalty"] == 2).all()
 
 
+def test_the_page_shows_them_by_themselves(tmp_path: Path, frame: pd.DataFrame, comparison: pd.DataFrame) -> None:
+    write_compared(frame, told_scores(), GRID, tmp_path / "tables")
+    *others, last = page_tables(Benchmark(tmp_path, tmp_path, frame, comparison, CONTEXT))
+    assert len(others) == 6 and last.name == NAME
+    assert not [line for table in others for line in table.lines if line.method in DEVIATING]
+    assert [(line.category, line.cells[1].text) for line in last.lines] == [
+        *product((*CATEGORIES, ALL), LABELS.values())
+    ]
+    assert last.columns == ["category", "method", "logical", "structural", "mean", "AU-sPRO"]
+    names = {label: name for name, label in LABELS.items()}
+    places = [*product(["image_auroc"], (*TYPES, "mean")), ("au_spro_0.05", "mean")]
+    for line in last.lines:
+        method = names[line.cells[1].text]
+        for cell, (metric, column) in zip(line.cells[2:], places, strict=True):
+            if method == POOLED and (metric, column) != ("image_auroc", "mean"):
+                assert cell.whole == ""
+                continue
+            told = values(method, line.category, metric, column)
+            check_value(cell.text, told)
+            assert cell.sort == pytest.approx(statistics.fmean(told))
+            assert (cell.more == "") == (method == BASELINE) and (cell.link == "") == (method == POOLED)
+
+
 def test_the_terminal_shows_them_by_themselves(
-    tmp_path: Any, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     write_compared(frame, told_scores(), GRID, tmp_path)
