@@ -252,7 +252,10 @@ def export(
     padding: PaddingName = "zero",
     threads: AllThreads = None,
 ) -> None:
-    """Write a model as one ONNX graph: image of any size in, anomaly map and image score out."""
+    """Write a model as one ONNX graph: image of any size in, anomaly map and image score out.
+
+    Exit code 1: on an image of --check it changes the verdict, so that no file is written; 2: a mistake.
+    """
     from dfsc.inference.detector import Detector
     from dfsc.inference.exported import run_export
     from dfsc.inference.predict import listed_images
@@ -283,7 +286,10 @@ def predict(
     device: Device = "auto",
     threads: AllThreads = None,
 ) -> None:
-    """Judge new images: accept or reject each. Exit code 0: all accepted; 3: some rejected or unreadable."""
+    """Judge new images: accept or reject each. A run that was stopped goes on if it is called again.
+
+    Exit code 0: all were accepted; 3: some were rejected, or cannot be read; 2: a mistake; 143: stopped.
+    """
     from dfsc.inference.detector import Detector
     from dfsc.inference.predict import listed_images, run_prediction
     from dfsc.model.trained import load_model
