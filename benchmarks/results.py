@@ -1,4 +1,4 @@
-"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm and the mutants of the code."""
+"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm, the page and the mutants of the code."""
 
 import subprocess
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
-Written by `make benchmark`, Slurm's part by `python -m benchmarks.slurm_overhead --write`, the mutants' by
-`make mutants`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
+Written by `make benchmark`, Slurm's part by `python -m benchmarks.slurm_overhead --write`, the page's by `python -m
+benchmarks.page --write`, the mutants' by `make mutants`. Medians; the two of a line ran in turn, so that ratios hold on
+other machines, seconds not.
 """
 
 
 def keep(kind: str, text: str) -> None:
-    """Replace the part of RESULTS.md for `kind`: cpu, cuda, slurm or mutants."""
+    """Replace the part of RESULTS.md for `kind`: cpu, cuda, slurm, page or mutants."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     parts = dict.fromkeys(("cpu", "cuda", "slurm"), "Not measured yet.\n")
     if RESULTS.exists():
