@@ -74,7 +74,8 @@ def scroll_metrics_to(browser: Browser, name: str) -> None:
 
 def test_the_report_says_what_it_is(browser: Browser, checkout: Checkout) -> None:
     browser.open((checkout.root / "report.html").as_uri())
-    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared before", "Tables", "Figures", "Provenance")
+    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared before", "Tables", "Figures", "Provenance",
+             "results/smallest/page/index.html")  # fmt: skip
     browser.wait_for(*words)
     assert [word for word in words if not browser.shows(word)] == [], "seen at once, without scrolling"
     assert browser.hidden_width() == 0
@@ -113,6 +114,16 @@ def test_the_reports_figures_open_with_captions(browser: Browser, checkout: Chec
     caption = {"AUROC over quantile": "Dashed: EfficientAD", "score histograms": "Image scores", "worst": "Worst cases",
                "heatmaps": "Chosen before any score", "novelty": "feature distance"}  # fmt: skip
     browser.wait_for(caption[item])
+
+
+def test_the_page_of_the_run_opens(browser: Browser, checkout: Checkout) -> None:
+    browser.frame(None)
+    browser.open((checkout.root / "results/smallest/page/index.html").as_uri())
+    browser.wait_for("Does DFSC-tiny τ'=0.9 tell anomalous images", "generated (6 images)", "2 of 2; 2 methods, seed 0")
+    browser.run("location.hash = 'view=images'")
+    browser.wait_for("9 of 9 images", "not promised: 2 images")
+    browser.run("location.hash = 'view=figures'")
+    browser.wait_for("What changed: dfsc-tiny-q0.9 coin tray", "AUROC over the quantile: efficientad-tiny")
 
 
 def test_mlflow_compares_baseline_and_dfsc(browser: Browser, checkout: Checkout, mlflow: str) -> None:

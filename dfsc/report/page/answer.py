@@ -11,7 +11,6 @@ from dfsc.report.page.benchmark import Benchmark
 from dfsc.report.tables import (
     HEADINGS,
     NOT_MEASURED,
-    RUNS_MISSING,
     TITLES,
     Context,
     from_outside,
@@ -64,10 +63,9 @@ def _answer(comparison: pd.DataFrame, context: Context, baseline: Method, method
 
 
 def notes(comparison: pd.DataFrame, context: Context) -> list[str]:
-    """What must be read with the answer: missing runs, few seeds, an inactive constraint, what was not measured."""
+    """What must be read with the answer: one seed, an inactive constraint, what was not measured."""
     seeds = len(context.grid.seeds)
     found = [
-        f"{RUNS_MISSING}." if context.partial else "",
         "One seed: the interval is about the test images alone, and says nothing of other seeds."
         if seeds < SEVERAL
         else "",

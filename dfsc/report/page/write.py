@@ -17,6 +17,7 @@ from dfsc.report.page.data import as_script_text, category_data, curve_data, fac
 from dfsc.report.page.images import write_images
 from dfsc.report.page.maps import packed_maps
 from dfsc.report.page.tables import page_tables
+from dfsc.report.tables import RUNS_MISSING
 from dfsc.settings.grid import CELL_FILES
 
 MAPS = CELL_FILES["score"]["maps"]
@@ -65,6 +66,7 @@ def contents(benchmark: Benchmark, images: Mapping[str, int], figures: list[dict
     return {
         "title": f"{benchmark.grid.benchmark}: DFSC against EfficientAD",
         "benchmark": benchmark,
+        "runs_missing": RUNS_MISSING,
         "answers": answers(comparison, context),
         "notes": notes(comparison, context),
         "rests_on": list(rests_on(benchmark, images)),
