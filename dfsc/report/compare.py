@@ -133,7 +133,8 @@ def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str], other_penalty: Colle
     Methods that are trained here must agree among each other, one from outside, which has no size, by itself. So must,
     in their penalty images, the methods `other_penalty`.
     """
-    frame = frame.assign(
+    tags = list(tags)
+    frame = frame[[*KEYS, "size", *tags]].assign(
         made_by=frame["method"].where(frame["size"] == "", ""), penalty=frame["method"].isin(other_penalty)
     )
     for tag in tags:
