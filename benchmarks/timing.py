@@ -1,6 +1,7 @@
 """Two ways of doing the same, timed in turn in one run, and what a table says of them."""
 
 import multiprocessing
+import os
 import platform
 import statistics
 import time
@@ -8,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from dfsc.inference.speed import processor
 from dfsc.training.device import describe_device
 
 CPU = torch.device("cpu")
@@ -91,13 +92,6 @@ def table(rows: Iterable[Row]) -> str:
 
 def circumstances(device: torch.device) -> str:
     """Hardware and versions, in a line."""
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    processor = f"{len(names)} x {names[0]}" if names else platform.processor()
     threads = torch.get_num_threads()
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    return f"{describe_device(device)} on {processor}, {threads} threads; {versions}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return f"{describe_device(device)} on {os.cpu_count()} x {processor()}, {threads} threads; {versions}"

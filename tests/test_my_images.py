@@ -1,5 +1,6 @@
 """Folders of one's own images by configuration alone, through the whole workflow; what they lack is not measured."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from dfsc.data.arranging import split_of
 from dfsc.report.tables import NOT_MEASURED
+from dfsc.settings.own_images import SplitSettings
 from support.checkout import Checkout, job_counts
 from support.command_line import dfsc
 from support.figures import check_figure
@@ -202,12 +205,38 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
         photos.settings["dataset"]["images"]["unmasked"]["bad"]["gone"]["type"] = "structural"
         photos.configure()
         planned = photos.planned()
-        assert planned["arrange"] == 1 and planned["manifest"] == 3 and planned["score"] == 2
+        assert (planned["arrange"], planned["manifest"], planned["score"]) == (1, 2, 2) and "train" not in planned
     finally:
         moved.rename(photos.folder)
         photos.settings = yaml.safe_load(before)
         photos.configure()
-    mask = next((photos.folder / "spotted/spot masks").iterdir())
-    mask.write_bytes(mask.read_bytes() + b"more")
-    planned = photos.planned()
-    assert planned["arrange"] == 1 and planned["manifest"] == 3 and planned["evaluate"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "goes_to", "rerun", "kept"),
+    [
+        ("spotted/spot masks/part 7, 0.png", "", {"arrange": 1, "manifest": 1, "evaluate": 2}, {"train", "score"}),
+        ("unmasked/gone/new.JPG", "", {"arrange": 1, "manifest": 2, "score": 2, "evaluate": 2}, {"train"}),
+        ("good_only/friday/part 7, 0.JPG", "", {"arrange": 1, "manifest": 2, "score": 2, "evaluate": 2}, {"train"}),
+        ("spotted/good/new.JPG", "test/good", {"arrange": 1, "manifest": 2, "score": 2, "evaluate": 2}, {"train"}),
+        ("spotted/good/new.JPG", "train/good", {"arrange": 1, "manifest": 1, "train": 2, "score": 2}, set()),
+    ],
+)
+def test_a_changed_or_added_image_reruns_what_reads_it(
+    photos: Photos, changed: str, goes_to: str, rerun: dict[str, int], kept: set[str]
+) -> None:
+    file, split = photos.folder / changed, SplitSettings(**photos.settings["dataset"]["split"])
+    before = file.read_bytes() if file.exists() else b""
+
+    def place_of(content: bytes) -> str:
+        shares = {"validation/good": split.validation, "test/good": split.test}
+        return split_of(hashlib.sha256(content).hexdigest(), shares, split.seed)
+
+    contents = (before + bytes([number]) for number in range(100))
+    try:
+        file.write_bytes(next(content for content in contents if goes_to in ("", place_of(content))))
+        planned = photos.planned()
+    finally:
+        file.write_bytes(before) if before else file.unlink()
+    assert rerun.items() <= planned.items() and not kept & planned.keys()
+    assert photos.planned() == {}

@@ -42,6 +42,10 @@ OUTSIDE: dict[str, Any] = {
     },
     "controls": ["oracle"],
 }
+PROTOCOLS: dict[str, Any] = {
+    "no_penalty": True, "other_penalty": {"images": "other", "folder": "few photos", "first": 5},
+    "checkpoints": 3, "calibration_images": 4, "paddings": ["zero"],
+}  # fmt: skip
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "own": {**GRID, "dataset": {"source": "folder", "folder": "my images", "categories": ["bolts", "01"],
                                 "large_masks": True}},
@@ -56,7 +60,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
              "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
              "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
-             "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
+             "pretraining": {"images": "imagenette", "folder": "data/imagenette"}, "protocols": PROTOCOLS},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
 
@@ -68,7 +72,7 @@ def methods_of(size: str) -> list[dict[str, Any]]:
         family = "DFSC" if dfsc else "EfficientAD"
         return {
             "name": name, "label": label, "family": f"{family}-{size}", "pairs_with": f"efficientad-{size}",
-            "size": size, "dfsc": dfsc, "changed": changed, "origin": "trained", "seeded": True,
+            "size": size, "dfsc": dfsc, "changed": changed, "origin": "trained", "seeded": True, "protocol": None,
         }  # fmt: skip
 
     return [
@@ -120,6 +124,16 @@ def outside_files(cell: str) -> str:
     return f"--scores {folder}/scores.csv --maps {folder}/maps.npz --record {folder}/method.json"
 
 
+def deviating_files(name: str) -> str:
+    """What is written of a training of Table 7, and where its progress is kept."""
+    cell = f"pushpins/efficientad-M-{name}/seed3"
+    return (
+        f"--output results/loco/{cell}/model.pt --curve results/loco/{cell}/training_curve.csv "
+        f"--distances results/loco/{cell}/feature_distances.npz --record results/loco/{cell}/training.json "
+        f"--checkpoints results/loco/checkpoints --progress logs/loco/{cell}/train.progress.json --workers $((1 - 1))"
+    )
+
+
 def path(cell: dict[str, str]) -> str:
     """A model's folder."""
     return f"{cell['category']}/{cell['method']}/seed{cell['seed']}"
@@ -137,23 +151,28 @@ EXPECTED: dict[Key, str] = {
         )
         for part in ("coin_tray", "pretraining")
     },
-    ("ad", "arrange", of(category="bolts")): (
-        f"dfsc arrange --layout visa --folder 'their images/bolts' --split {as_json(SPLIT)} --output arranged/bolts "
-        "--mask-threshold 128"
-    ),
-    ("photos", "arrange", of(category="bolts")): (
-        f"dfsc arrange --images {as_json(PHOTOS)} --split {as_json(SPLIT)} --output arranged/bolts --large-masks"
-    ),
+    **{
+        (name, "arrange", of(category="bolts", part=part)): (
+            f"dfsc arrange {source} --split {as_json(SPLIT)} --output arranged/bolts --part {part} "
+            + (of_masks if part == "ground_truth" else "")
+        )
+        for name, source, of_masks in (
+            ("ad", "--layout visa --folder 'their images/bolts'", "--mask-threshold 128"),
+            ("photos", f"--images {as_json(PHOTOS)}", "--large-masks"),
+        )
+        for part in ("training", "test", "ground_truth")
+    },
     **{
         (name, "manifest", of(category=category, part=part)): (
             f"dfsc manifest --dataset {folder} --category {category} --part {part} "
-            f"--output results/{name}/manifests/{category}/{part}.csv {options} --workers 2"
+            f"--output results/{name}/manifests/{category}/{part}.csv {options} "
+            f"{large if part == 'ground_truth' else ''} --workers 2"
         )
-        for name, folder, category, options in (
-            ("own", "'my images'", "01", "--large-masks"),
-            ("ad", "arranged", "bolts", ""),
-            ("drawn", "data/drawn", "coin_tray", "--large-masks"),
-            ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv --large-masks"),
+        for name, folder, category, options, large in (
+            ("own", "'my images'", "01", "", "--large-masks"),
+            ("ad", "arranged", "bolts", "", ""),
+            ("drawn", "data/drawn", "coin_tray", "", "--large-masks"),
+            ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv", "--large-masks"),
         )
         for part in ("training", "test", "ground_truth")
     },
@@ -214,6 +233,10 @@ EXPECTED: dict[Key, str] = {
     ("own", "score", of(**CELL)): (
         f'dfsc score --model {MODEL}/model.pt --settings \'{{"padding": "replicate", "precision": "float16"}}\' '
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz"
+    ),
+    ("own", "measure_speed", of(size="tiny")): (
+        "dfsc speed --size tiny --image-size 96 "
+        '--settings \'{"padding": "replicate", "precision": "float16"}\' --output results/own/speed/tiny.json'
     ),
     ("own", "evaluate", of(**CELL)): (
         f"dfsc evaluate {IMAGES} --maps {MODEL}/maps.npz --scores {MODEL}/scores.csv "
@@ -298,6 +321,59 @@ EXPECTED: dict[Key, str] = {
         f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} {CURVES} "
         f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_dfsc-tiny-q0.9_01 "
         "--title '01 (pretraining images: other)'"
+    ),
+    ("loco", "index_penalty", of()): (
+        "dfsc index --folder 'few photos' --source other --first 5 --output results/loco/penalty.index"
+    ),
+    **{
+        ("loco", "train", of(category="pushpins", method=f"efficientad-M-{name}", seed="3")): (
+            f"dfsc train --settings {as_json({**SHARED, 'size': 'M', 'seed': 3, 'dfsc': None, **changed})} "
+            "--dataset loco --category pushpins --manifest results/loco/manifests/pushpins/training.csv "
+            f"--teacher results/loco/teachers/M/teacher.pt --pretraining-index results/loco/{index}.index "
+            f"--pretraining-folder {folder} " + deviating_files(name)
+        )
+        for name, changed, index, folder in (
+            ("no_penalty", {"protocol": {"penalty": False}}, "pretraining", "data/imagenette"),
+            ("other_penalty", {}, "penalty", "'few photos'"),
+            ("checkpoints_3", {"protocol": {"checkpoints": 3}}, "pretraining", "data/imagenette"),
+        )
+    },
+    **{
+        ("loco", "score", of(category="pushpins", method=f"efficientad-M-{name}", seed="3")): (
+            f"dfsc score --model results/loco/pushpins/{model}/seed3/model.pt "
+            f"--settings {as_json({'padding': 'replicate', 'precision': 'float16', **changed})} "
+            f"--dataset loco --category pushpins --manifest results/loco/manifests/pushpins/test.csv {validation} "
+            f"--scores results/loco/pushpins/efficientad-M-{name}/seed3/scores.csv "
+            f"--maps results/loco/pushpins/efficientad-M-{name}/seed3/maps.npz"
+        )
+        for name, model, changed, validation in (
+            ("no_penalty", "efficientad-M-no_penalty", {}, ""),
+            ("checkpoints_3", "efficientad-M-checkpoints_3", {"best_on_test": True}, ""),
+            (
+                "calibration_images_4",
+                "efficientad-M",
+                {"calibration_images": 4},
+                "--validation=results/loco/manifests/pushpins/training.csv",
+            ),
+            ("padding_zero", "efficientad-M", {"padding": "zero"}, ""),
+        )
+    },
+    ("loco", "track", of(category="pushpins", method="efficientad-M-padding_zero", seed="3")): (
+        "dfsc track "
+        + " ".join(f"results/loco/pushpins/efficientad-M-padding_zero/seed3/{name}" for name in TRACKED_OF_ALL)
+        + " results/loco/pushpins/efficientad-M/seed3/training.json "
+        "results/loco/pushpins/efficientad-M/seed3/training_curve.csv "
+        "--uri http://127.0.0.1:5000 --experiment loco --category pushpins --method efficientad-M-padding_zero "
+        + " ".join(
+            f"--manifest=results/loco/manifests/pushpins/{part}.csv" for part in ("training", "test", "ground_truth")
+        )
+        + " '--protocol=EfficientAD-M, padding: zero' "
+        "--output results/loco/pushpins/efficientad-M-padding_zero/seed3/run.json"
+    ),
+    ("loco", "draw_model_heatmaps", of(category="pushpins", method="efficientad-M-other_penalty", seed="3")): (
+        "dfsc heatmaps results/loco/pushpins/efficientad-M-other_penalty/seed3/maps.npz "
+        "--label 'EfficientAD-M, penalty images: other, the first 5' --dataset loco --category pushpins "
+        "--source=other --output results/loco/pushpins/efficientad-M-other_penalty/seed3/heatmaps"
     ),
     ("own", "all", of()): "",
 }

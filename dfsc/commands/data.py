@@ -43,7 +43,7 @@ def fetch(
 
 @app.command()
 def arrange(
-    output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write; must not exist.")],
+    output: Annotated[Path, typer.Option(help="The category's folder in LOCO's layout to write.")],
     split: Annotated[str, typer.Option(help="Shares of the good images that validate and test, JSON or file.")],
     layout: Annotated[Layout | None, typer.Option(help="Of the public data set that --folder is of.")] = None,
     folder: Annotated[Path | None, typer.Option(help="One category's folder of it.")] = None,
@@ -52,6 +52,7 @@ def arrange(
         int | None, typer.Option(min=1, help="Grey value from which on a mask marks defect; without it, no greys.")
     ] = None,
     large_masks: LargeMasks = False,
+    part: Annotated[Part | None, typer.Option(help="Only the files that this reads.")] = None,
 ) -> None:
     """Arrange a category of another layout, or of images of your own, in LOCO's layout."""
     from dfsc.data.arranging import arrange as write_category
@@ -66,7 +67,7 @@ def arrange(
         listing = LAYOUTS[layout](folder)
     else:
         raise UserError("arrange: give --layout with --folder, or --images")
-    write_category(listing, output, read_settings(split, SplitSettings), mask_threshold, large_masks)
+    write_category(listing, output, read_settings(split, SplitSettings), mask_threshold, large_masks, part)
 
 
 @app.command()
@@ -94,10 +95,11 @@ def index(
     folder: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     source: Annotated[str, typer.Option(help="The set's name in every result, for example imagenet.")],
     output: Output,
+    first: Annotated[int | None, typer.Option(min=1, help="Only so many, in the order of their paths.")] = None,
 ) -> None:
     """List the images of pretraining and penalty once, however many they are."""
     from dfsc.data.pretraining_images import write_index
 
-    found = write_index(folder, source, output)
+    found = write_index(folder, source, output, first)
     others = f"; {found.others} other files were left out" if found.others else ""
     print(f"{found.images} images of {source} listed in {output}{others}")

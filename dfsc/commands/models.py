@@ -23,6 +23,7 @@ from dfsc.commands.options import (
     progress_bar,
     training_progress,
 )
+from dfsc.settings.leaves import Size
 from dfsc.settings.teacher import PublishedSize
 
 Curve = Annotated[Path, typer.Option(help="Training curve to write, CSV.")]
@@ -154,6 +155,9 @@ def score(
     scores: Annotated[Path, typer.Option(help="Image scores to write, CSV.")],
     maps: Annotated[Path, typer.Option(help="Small anomaly maps to write, npz.")],
     full_size_maps: Annotated[Path | None, typer.Option(help="Folder for TIFFs in the official layout.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Manifest of the validation images, for calibration_images.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 1,
@@ -175,6 +179,31 @@ def score(
         choose_device(device, threads),
         max(1, workers),
         progress_bar("images scored"),
+        validation,
+    )
+
+
+@app.command()
+def speed(
+    size: Annotated[Size, typer.Option(help="Of the networks.")],
+    image_size: Annotated[int, typer.Option(min=64, help="Side of the images in pixels, a multiple of 32.")],
+    settings: Settings,
+    output: Output,
+    device: Device = "auto",
+    threads: Threads = 1,
+) -> None:
+    """Measure how fast networks of a size judge images on this machine: one alone, and in batches of 16."""
+    from dfsc.inference.speed import measure_speed, write_speed
+    from dfsc.settings.building import read_settings
+    from dfsc.settings.scoring import ScoringSettings
+    from dfsc.training.device import choose_device
+
+    parsed = read_settings(settings, ScoringSettings)
+    found = measure_speed(size, image_size, parsed, choose_device(device, threads))
+    write_speed(output, found)
+    print(
+        f"{size}: {found.latency_ms:.1f} ms for one image, {found.images_per_second:.1f} images/s in batches of 16; "
+        f"{found.measured_on}"
     )
 
 
@@ -223,7 +252,10 @@ def export(
     padding: PaddingName = "zero",
     threads: AllThreads = None,
 ) -> None:
-    """Write a model as one ONNX graph: image of any size in, anomaly map and image score out."""
+    """Write a model as one ONNX graph: image of any size in, anomaly map and image score out.
+
+    Exit code 1: on an image of --check it changes the verdict, so that no file is written; 2: a mistake.
+    """
     from dfsc.inference.detector import Detector
     from dfsc.inference.exported import run_export
     from dfsc.inference.predict import listed_images
@@ -254,7 +286,10 @@ def predict(
     device: Device = "auto",
     threads: AllThreads = None,
 ) -> None:
-    """Judge new images: accept or reject each. Exit code 0: all accepted; 3: some rejected or unreadable."""
+    """Judge new images: accept or reject each. A run that was stopped goes on if it is called again.
+
+    Exit code 0: all were accepted; 3: some were rejected, or cannot be read; 2: a mistake; 143: stopped.
+    """
     from dfsc.inference.detector import Detector
     from dfsc.inference.predict import listed_images, run_prediction
     from dfsc.model.trained import load_model
@@ -264,6 +299,7 @@ def predict(
     cores = threads or len(os.sched_getaffinity(0))
     detector = Detector(load_model(model), false_alarm_rate, padding, choose_device(device, cores))
     print(detector.promise)
+    print(f"verdicts go to {output / 'predictions.csv'}" + (f", heatmaps to {output / 'heatmaps'}" if heatmaps else ""))
     summary = run_prediction(model, detector, listed, output, heatmaps, cores, progress_bar("images"))
     print(summary)
     if not summary.all_accepted:

@@ -52,11 +52,12 @@ def track(
     method: Annotated[str, typer.Option(help="Its name, for example dfsc-S-q0.99.")],
     output: Output,
     manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
+    protocol: Annotated[str, typer.Option(help="In what it deviates from the published protocol, if it does.")] = "",
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
     from dfsc.report.runs import track_model
 
-    track_model(files, uri, experiment, category, method, output, manifest or [])
+    track_model(files, uri, experiment, category, method, output, manifest or [], protocol)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from dfsc.data.changes import PARTS, is_of
 from dfsc.data.ground_truth import read_mask, refuse_large
-from dfsc.data.images import image_files, image_size
+from dfsc.data.images import image_files, image_size, visible
 from dfsc.errors import UserError
 from dfsc.files import folder_written_whole, sha256_of, write_json
 from dfsc.settings.own_images import SplitSettings
 
+DEFECTS_CONFIG = "defects_config.json"
 EIGHT_NEIGHBOURS = np.ones((3, 3), int)  # regions as PRO counts them: connected, corners included
 
 
@@ -53,34 +55,64 @@ class Listing:
 
 
 def arrange(
-    listing: Listing, output: Path, split: SplitSettings, mask_threshold: int | None = None, large_masks: bool = False
+    listing: Listing,
+    output: Path,
+    split: SplitSettings,
+    mask_threshold: int | None = None,
+    large_masks: bool = False,
+    part: str | None = None,
 ) -> None:
-    """Write `output`, a category in LOCO's layout; images are linked, and copied only where no link can be made.
+    """Write `output`, a category in LOCO's layout, or one of `changes.PARTS` of it, whole or not at all.
 
+    Images are linked, and copied only where no link can be made. What an earlier call wrote is replaced.
     Each connected region of a mask becomes one of LOCO's masks, with the whole region as saturation area, so that
     sPRO is PRO. A mask holds 0 and one other value; with `mask_threshold`, grey values from there on are defect.
     Raises UserError naming the file at fault: one of two images of one name, a copy where `listing` refuses it, a mask
     that `dfsc.data.ground_truth.read_mask` refuses, one of more than half of its image unless `large_masks`, masks for
-    a part of an anomaly type only; and naming the split that no good image is in.
+    a part of an anomaly type only, what `output` holds that dfsc did not make; and naming the split that no good image
+    is in.
     """
+    _refuse_what_is_not_ours(output)
     _refuse_masks_of_a_part(listing.defects)
-    if listing.refuse_copies:
-        _refuse_copies(listing)
-    threshold = listing.mask_threshold if mask_threshold is None else mask_threshold
-    with folder_written_whole(output) as folder:
-        for path, image in _unlike(_placed(listing, split)):
-            _link(image, folder / path)
-        marked = [defect for defect in listing.defects if None not in defect.images.values()]
-        for number, defect in enumerate(marked):
-            for image, mask in defect.images.items():
-                assert mask is not None
-                grey = read_mask(mask, image_size(image), str(image), threshold)
-                if not large_masks:
-                    refuse_large(mask, grey > 0)
-                place = folder / "ground_truth" / defect.anomaly_type / f"{defect.name}_{image.stem}"
-                _write_regions(grey > 0, place, 255 - number)
-        if marked:
-            write_json(folder / "defects_config.json", [_entry(*defect) for defect in enumerate(marked)])
+    folders = [name for names in PARTS.values() for name in names if name != DEFECTS_CONFIG and is_of(part, name)]
+    placed: dict[str, Path] = {}
+    if part != "ground_truth":
+        if listing.refuse_copies:
+            _refuse_copies(listing)
+        placed = dict(_unlike(_placed(listing, split)))
+    with ExitStack() as written:
+        begun = {name: written.enter_context(folder_written_whole(output / name)) for name in folders}
+        for path, image in placed.items():
+            name, _, below = path.partition("/")
+            if name in begun:
+                _link(image, begun[name] / below)
+        if "ground_truth" in begun:
+            threshold = listing.mask_threshold if mask_threshold is None else mask_threshold
+            entries = _write_masks(listing, begun["ground_truth"], threshold, large_masks)
+            if entries:
+                write_json(output / DEFECTS_CONFIG, entries)
+            else:
+                (output / DEFECTS_CONFIG).unlink(missing_ok=True)
+
+
+def _write_masks(listing: Listing, folder: Path, threshold: int | None, large_masks: bool) -> list[dict[str, object]]:
+    """Write the regions of each mask; returns the entries of defects_config.json."""
+    marked = [defect for defect in listing.defects if None not in defect.images.values()]
+    for number, defect in enumerate(marked):
+        for image, mask in defect.images.items():
+            assert mask is not None
+            grey = read_mask(mask, image_size(image), str(image), threshold)
+            if not large_masks:
+                refuse_large(mask, grey > 0)
+            _write_regions(grey > 0, folder / defect.anomaly_type / f"{defect.name}_{image.stem}", 255 - number)
+    return [_entry(*defect) for defect in enumerate(marked)]
+
+
+def _refuse_what_is_not_ours(output: Path) -> None:
+    ours = {name for names in PARTS.values() for name in names}
+    for entry in visible(output):
+        if entry.name not in ours:
+            raise UserError(f"{entry}: was not made by dfsc; choose another `dataset.folder`")
 
 
 def masks_of(images: Sequence[Path], folder: Path, ending: str = "") -> dict[Path, Path]:
@@ -108,7 +140,7 @@ def _placed(listing: Listing, split: SplitSettings) -> Iterator[tuple[str, Path]
         "test/good": 0 if listing.test_good else split.test,
     }
     for name, image in listing.good.items():
-        good[_split_of(image, shares, split.seed)][name] = image
+        good[split_of(sha256_of(image), shares, split.seed)][name] = image
     for place, images in good.items():
         if not images:
             raise UserError(
@@ -121,9 +153,9 @@ def _placed(listing: Listing, split: SplitSettings) -> Iterator[tuple[str, Path]
             yield f"test/{defect.anomaly_type}/{defect.name}_{image.name}", image
 
 
-def _split_of(image: Path, shares: Mapping[str, float], seed: int) -> str:
-    """Where a good image goes. Its content and the seed alone say it: other images move none."""
-    drawn = int(hashlib.sha256(f"{seed} {sha256_of(image)}".encode()).hexdigest()[:13], 16) / 16**13
+def split_of(digest: str, shares: Mapping[str, float], seed: int) -> str:
+    """Where a good image goes. Its content, by SHA-256, and the seed alone say it: other images move none."""
+    drawn = int(hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()[:13], 16) / 16**13
     for place, share in shares.items():
         if drawn < share:
             return place

@@ -6,7 +6,7 @@ seen last.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -45,10 +45,16 @@ def category_content(folder: Path, seen: Path, keep: bool) -> dict[str, str]:
     return {part: digest_of({path: state[-1] for path, state in files.items() if is_of(part, path)}) for part in PARTS}
 
 
-def arranged_content(parts: Mapping[str, Mapping[str, Path]], seen: Path, keep: bool) -> dict[str, str]:
+def arranged_content(
+    parts: Mapping[str, Mapping[str, Path]],
+    seen: Path,
+    keep: bool,
+    belongs: Callable[[str, str, str], bool] = lambda part, place, digest: True,
+) -> dict[str, str]:
     """Digest of each part: of the names of the places that it is made from, and of the names and bytes of their files.
 
-    `parts`: part -> name of a place -> folder or file, wherever it is. `seen` and `keep` as for `category_content`; a
+    `parts`: part -> name of a place -> folder or file, wherever it is. `belongs(part, place, digest)`: whether a file
+    of a place is of the part, where several parts are made from one. `seen` and `keep` as for `category_content`; a
     place that is gone counts as it was seen last.
     """
     places = {name: place for of_part in parts.values() for name, place in of_part.items()}
@@ -60,10 +66,15 @@ def arranged_content(parts: Mapping[str, Mapping[str, Path]], seen: Path, keep: 
     if keep and files != before:
         write_json(seen, files)
 
-    def below(names: Iterable[str]) -> dict[str, Any]:
-        return {path: state[-1] for path, state in files.items() if any(f"{path}/".startswith(f"{n}/") for n in names)}
+    def below(part: str, names: Iterable[str]) -> dict[str, Any]:
+        return {
+            path: state[-1]
+            for path, state in files.items()
+            for name in names
+            if f"{path}/".startswith(f"{name}/") and belongs(part, name, state[-1])
+        }
 
-    return {part: digest_of([list(names), below(names)]) for part, names in parts.items()}
+    return {part: digest_of([list(names), below(part, names)]) for part, names in parts.items()}
 
 
 def pretraining_content(folder: Path, seen: Path, keep: bool) -> str:

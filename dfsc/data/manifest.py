@@ -10,7 +10,15 @@ from pathlib import Path
 from dfsc.data.changes import is_of
 from dfsc.data.ground_truth import LabelledImage, list_test_images, mask_files, read_regions, refuse_large
 from dfsc.data.images import decode_image, image_files, require_folders
-from dfsc.data.layout import IMAGE_FOLDERS, LOCO_TYPES, REQUIRED_FOLDERS, FileRecord, images_of, read_defects
+from dfsc.data.layout import (
+    IMAGE_FOLDERS,
+    LOCO_TYPES,
+    REQUIRED_FOLDERS,
+    TEST_FOLDERS,
+    FileRecord,
+    images_of,
+    read_defects,
+)
 from dfsc.errors import UserError
 from dfsc.files import reading
 
@@ -35,14 +43,17 @@ def scan_category(
     if not category_folder.is_dir():
         raise UserError(f"{category_folder}: no such category; check `dataset.categories` and `dataset.folder`")
     require_folders(category_folder, ("train", "validation", "test", "ground_truth"), files=True)
-    for split in ("train", "validation"):
-        require_folders(category_folder / split, ["good"])
+    # What is of another part is not looked at: it may just be written.
+    for split, allowed in (("train", ["good"]), ("validation", ["good"]), ("test", TEST_FOLDERS)):
+        if is_of(part, split):
+            require_folders(category_folder / split, allowed)
     for folder in REQUIRED_FOLDERS:
-        if not image_files(category_folder / folder):
+        if is_of(part, folder) and not image_files(category_folder / folder):
             raise UserError(f"{category_folder / folder}: holds no image; the split must not be empty")
-    labelled = {image.path: image for image in list_test_images(category_folder)}
+    judged = is_of(part, "ground_truth")
+    labelled = {image.path: image for image in list_test_images(category_folder)} if judged else {}
     config = category_folder / "defects_config.json"
-    without = not config.exists() and not any(image.has_masks for image in labelled.values())
+    without = not judged or (not config.exists() and not any(image.has_masks for image in labelled.values()))
     defects = {} if without else read_defects(config)
     plain: dict[str, bool] = {}  # path -> whether the image is of one colour
 
@@ -52,7 +63,7 @@ def scan_category(
             decoded = decode_image(file)
             listed.append(_record(category_folder, file, decoded.size))
             plain[path] = all(channel.getextrema()[0] == channel.getextrema()[1] for channel in decoded.split())
-        if is_of(part, "ground_truth") and path in labelled and labelled[path].has_masks:
+        if path in labelled and labelled[path].has_masks:
             listed += masks_of(labelled[path])
         return listed
 
@@ -63,8 +74,9 @@ def scan_category(
                 refuse_large(mask, region.mask)
         return [_record(category_folder, mask, (image.width, image.height)) for mask in masks]
 
-    files = [file for folder in IMAGE_FOLDERS for file in image_files(category_folder / folder)]
-    records = [_record(category_folder, config, (0, 0))] if is_of(part, config.name) and not without else []
+    read = [folder for folder in IMAGE_FOLDERS if is_of(part, folder) or (judged and is_of("test", folder))]
+    files = [file for folder in read for file in image_files(category_folder / folder)]
+    records = [] if without else [_record(category_folder, config, (0, 0))]
     with ThreadPoolExecutor(workers) as pool:
         for done, checked in enumerate(pool.map(check, files), start=1):
             records += checked

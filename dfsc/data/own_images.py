@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dfsc.data.arranging import DefectImages, Listing, masks_of
+from dfsc.data.arranging import DefectImages, Listing, masks_of, split_of
+from dfsc.data.changes import is_of
 from dfsc.data.images import image_files
 from dfsc.errors import UserError
-from dfsc.settings.own_images import OwnImages
+from dfsc.settings.own_images import OwnImages, SplitSettings
 
 
 def list_own_images(described: OwnImages) -> Listing:
@@ -34,6 +35,14 @@ def made_from(described: OwnImages) -> dict[str, dict[str, Path]]:
         "test": (folders["test_good"] or folders["good"]) | folders["images"],
         "ground_truth": folders["masks"],
     }
+
+
+def belongs(described: OwnImages, split: SplitSettings, part: str, place: str, digest: str) -> bool:
+    """Whether a file of a place, one of `made_from`, belongs to a part: of the good images, a share tests."""
+    if described.test_good or not place.startswith("good."):
+        return True
+    shares = {"validation/good": split.validation, "test/good": split.test}
+    return is_of(part, split_of(digest, shares, split.seed))
 
 
 def _images(folder: Path) -> list[Path]:

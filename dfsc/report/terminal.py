@@ -12,6 +12,7 @@ from dfsc.report.compare import ALL, KEYS
 from dfsc.report.defects import defect_caption, defect_table, read_defect_numbers
 from dfsc.report.operating_points import operating_caption, operating_table, read_operating_points
 from dfsc.report.paper import read_paper_tables
+from dfsc.report.protocols import protocol_caption, protocol_table, read_protocol_numbers, with_pooled
 from dfsc.report.table_files import starts_block
 from dfsc.report.tables import (
     CHANCE,
@@ -29,17 +30,31 @@ from dfsc.report.tables import (
 )
 from dfsc.settings.grid import Cell, Method
 
+WIDTH = 80  # columns of a terminal
+
 
 def print_tables(folder: Path) -> None:
-    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal."""
-    _, comparison, context = read_paper_tables(folder)
+    """Print every method's image AUROC and AU-sPRO, and its difference from its baseline, to the terminal.
+
+    Without any anomalous image, neither is measured: then the false alarms are printed.
+    """
+    runs, comparison, context = read_paper_tables(folder)
+    if comparison.empty:
+        print("No image is anomalous, so that AUROC and sPRO are not measured. What is measured:\n")
+        print_operating_points(folder)
+        return
+    methods = [method for method in context.grid.methods if not method.protocol]
     for metric in HEADLINE_METRICS:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
-        table = method_table(comparison, context.grid.methods, metric, context, spread=False)
+        table = method_table(comparison, methods, metric, context, spread=False)
         if not table.empty:
             notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
             text = caption(metric, context) + notes
             _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
+    if len(methods) < len(context.grid.methods):
+        grid = with_pooled(context.grid)
+        table = protocol_table(read_protocol_numbers(folder), grid, context, spread=False)
+        _print(table.drop(columns=[name for name in table if "AU-sPRO" in name]), protocol_caption(runs, context))
 
 
 def print_operating_points(folder: Path) -> None:
@@ -104,13 +119,14 @@ def _pair_rows(
 
 
 def _print(table: pd.DataFrame, text: str) -> None:
-    """Print a table that fits 80 columns: a block per category, under its name; PARTIAL on top, if it is."""
+    """Print a table that fits WIDTH columns: a block per category, under its name; PARTIAL on top, if it is."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     cells = table.drop(columns=["status", "category"], errors="ignore")
-    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=f"{text}\n", caption_justify="left")
+    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     if "status" in table:
         printed.title, printed.title_style = RUNS_MISSING, "bold red"
     for number, column in enumerate(cells.columns):
@@ -121,4 +137,7 @@ def _print(table: pd.DataFrame, text: str) -> None:
         if begins or number == 0:
             printed.add_row(str(table.iloc[number]["category"]), style="bold")
         printed.add_row(*map(str, cells.iloc[number]))
-    Console().print(printed)
+    console = Console()
+    console.print(printed)
+    # Not as the table's caption, which would be as narrow as a narrow table.
+    console.print(Text(f"{text}\n", style="dim italic"), width=min(console.width, WIDTH))

@@ -64,6 +64,14 @@ class Browser:
             time.sleep(0.3)
         return text
 
+    def wait_for_one(self, *words: str, seconds: float = 60) -> str:
+        """Wait until one of `words` is seen; return it. Raises AssertionError with what is seen instead."""
+        end = time.monotonic() + seconds
+        while not (seen := [word for word in words if word in self.text()]):
+            assert time.monotonic() < end, f"none of {words} seen in: {self.text()[:3000]}"
+            time.sleep(0.3)
+        return seen[0]
+
     def click(self, path: str, seconds: float = 30) -> None:
         """Click on what an XPath finds, once it is there and rests: on a page that still moves, the click misses."""
         end, place = time.monotonic() + seconds, None

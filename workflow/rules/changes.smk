@@ -8,7 +8,7 @@ import tempfile
 from dfsc.data import layouts, own_images
 from dfsc.files import digest_of
 from dfsc.settings.building import build
-from dfsc.settings.own_images import OwnImages
+from dfsc.settings.own_images import OwnImages, SplitSettings
 
 
 @functools.cache
@@ -24,14 +24,18 @@ def content(category):
 @functools.cache
 def arranged_content(category):
     """The content of a category that is arranged, by part: of what it is made from, and how."""
-    if workflow.dryrun and not Path(marker_of(SOURCE, category)).exists():
+    if workflow.dryrun and not any(Path(marker_of(SOURCE, category, part)).exists() for part in changes.PARTS):
         return dict.fromkeys(changes.PARTS)
+    belonging = {}
     with stopping_in_one_line():
         if SOURCE == "images":
-            parts = own_images.made_from(build(OwnImages, config["dataset"]["images"][category]))
+            described = build(OwnImages, config["dataset"]["images"][category])
+            split = build(SplitSettings, config["dataset"]["split"])
+            parts = own_images.made_from(described)
+            belonging["belongs"] = functools.partial(own_images.belongs, described, split)
         else:
             parts = layouts.made_from(SOURCE, Path(ORIGINAL, category))
-        found = changes.arranged_content(parts, seen(category), keep=not workflow.dryrun)
+        found = changes.arranged_content(parts, seen(category), keep=not workflow.dryrun, **belonging)
     how = [config["dataset"]["split"], config["dataset"].get("mask_threshold"), code_digest("arrange")]
     # Masks and their number change no training: only the splits of the good images do.
     return {part: digest_of([digest, how if part == "ground_truth" else how[::2]]) for part, digest in found.items()}
@@ -43,14 +47,14 @@ def seen(category):
 
 
 @functools.cache
-def pretraining_content():
-    """The content of pretraining images of the user's own; nothing for what is fetched or generated."""
-    if marker_of(PRETRAINING_SOURCE) or (workflow.dryrun and not Path(INDEX).exists()):
+def pretraining_content(penalty):
+    """The content of pretraining or penalty images of the user's own; nothing for what is fetched or generated."""
+    index = Path(penalty.index)
+    if marker_of(penalty.images) or (workflow.dryrun and not index.exists()):
         return ""
     with stopping_in_one_line():
-        return changes.pretraining_content(
-            Path(PRETRAINING_FOLDER), Path(RESULTS, "seen/pretraining.json"), keep=not workflow.dryrun
-        )
+        seen = Path(RESULTS, f"seen/{index.stem}.json")
+        return changes.pretraining_content(Path(penalty.folder), seen, keep=not workflow.dryrun)
 
 
 def images_in_use():
@@ -58,12 +62,14 @@ def images_in_use():
     readers = {"manifest", "train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
     readers |= {"run_method", "make_control", "draw_what_changed", "page"}
     for category in CATEGORIES:
-        yield readers, Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category), marker_of(
-            SOURCE, category
-        ) or ""
+        place = Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category)
+        for part in changes.PARTS if SOURCE in ARRANGED else [""]:
+            yield readers, place, marker_of(SOURCE, category, part) or ""
     yield {"index_pretraining", "pretrain_teacher", "train"}, Path(PRETRAINING_FOLDER), marker_of(
         PRETRAINING_SOURCE, PRETRAINING
     ) or ""
+    if OTHER_PENALTY:
+        yield {"index_penalty", "train"}, Path(OTHER_PENALTY.folder), marker_of(OTHER_PENALTY.images, PRETRAINING) or ""
     if FETCHES_BACKBONE:
         yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
     for size, name in FETCHED_TEACHERS.items():

@@ -51,6 +51,7 @@ TABLES = [
     "table4_readings",
     "table5_operating_points",
     "table6_defects",
+    *(["table7_protocols"] if any(method.protocol for method in GRID.methods) else []),
 ]
 SIZES = config["training"]["sizes"]
 CELL = grid.Cell("{category}", "{method}", "{seed}").path
@@ -67,8 +68,10 @@ def any_of(names):
     return "|".join(str(name).replace(".", r"\.") for name in names) or "(?!)"
 
 
+TRAINED = [method.name for method in GRID.methods if method.origin == grid.TRAINED]
+# These use models that are trained here, their own or their baseline's.
+OF_MODELS = [method.name for method in GRID.methods if not method.is_outside]
 # Of these the novelty is drawn, from their models.
-TRAINED = [method.name for method in GRID.methods if not method.is_outside]
 TRAINED_HEADLINES = [name for name in GRID.headlines if name in TRAINED]
 
 
@@ -83,6 +86,11 @@ wildcard_constraints:
 def made_by(rule):
     """The files of a cell that a rule makes, by what they hold."""
     return {name: FILES[name] for name in grid.CELL_FILES[rule]}
+
+
+def of_model(name, wildcards):
+    """This file of the training whose model a cell uses."""
+    return FILES[name].format(**{**wildcards, "method": GRID.method(wildcards.method).model_of})
 
 
 def of_pair(name):
@@ -145,6 +153,11 @@ def receipts(wildcards):
 def teacher_receipts():
     """One receipt per teacher that is pretrained here."""
     return [f"{TEACHER}/run.json".format(size=size) for size in SIZES if size not in config["teacher"]["published"]]
+
+
+def speeds():
+    """The measured speed of each network size."""
+    return [f"{RESULTS}/{grid.speed_path(size)}" for size in SIZES]
 
 
 def as_json(settings):

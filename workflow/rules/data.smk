@@ -1,10 +1,9 @@
-# Reads:  what DVC fetches (config/sources.yaml), a folder of yours, or a seed.
-# Writes: images below dataset.folder, the manifests of each category, and the index of the pretraining images.
-# Later rules depend on the manifests and the index, not on thousands of files. A category has three manifests, since
-# training, scoring and judging read different images: what changed reruns what reads it. The content of images of your
-# own is a param of the manifests, so that a change is noticed at the next start, and files that are only touched or
-# moved rerun nothing. Commands therefore name folders as globals, {DATASET:q}: Snakemake runs a rule again when a param
-# or the text of its command changes, and this text holds the global's name, not its value.
+# Reads:  what DVC fetches (config/sources.yaml), folders of yours, or a seed.
+# Writes: images below dataset.folder. What is arranged in LOCO's layout is so in three parts, since training, scoring and
+# judging read different images: what changed reruns what reads it. The content of images of your own is a param, so that
+# a change is noticed at the next start, and files that are only touched or moved rerun nothing.
+# Commands name folders as globals, {DATASET:q}: Snakemake runs a rule again when a param or the text of its command
+# changes, and this text holds the global's name, not its value.
 # Priorities: what is wrong with the images is said before the first training.
 
 from pathlib import Path
@@ -25,6 +24,8 @@ PRETRAINING_FOLDER = config["pretraining"]["folder"]
 # A mask of more than half of its image may be inverted; those of LOCO and of the generated images are known to be right.
 LARGE_ALLOWED = config["dataset"].get("large_masks") or SOURCE in ("mvtec_loco", "generated")
 LARGE_MASKS = "--large-masks" if LARGE_ALLOWED else ""
+MASK_THRESHOLD = config["dataset"].get("mask_threshold")
+MASKS_ARE_READ = f"--mask-threshold {MASK_THRESHOLD} {LARGE_MASKS}" if MASK_THRESHOLD else LARGE_MASKS
 # The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
 BACKBONE = config["teacher"]["backbone"]
 FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
@@ -33,17 +34,14 @@ PUBLISHED = config["teacher"]["published"]
 FETCHED_TEACHERS = {size: PUBLISHED_SOURCES[size] for size, file in PUBLISHED.items() if file == FETCH}
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
 FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else []), *FETCHED_TEACHERS.values()]
-MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
-TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
-INDEX = f"{RESULTS}/pretraining.index"
 
 
-def marker_of(source, category="{category}"):
-    """What says that a source is in place, of a category if it comes so: nothing, for a folder of the user's own."""
+def marker_of(source, category="{category}", part="{part}"):
+    """What says that a source is in place, of a category and a part if it comes so: nothing, for a folder of one's own."""
     if source == "generated":
         return f"{RESULTS}/synthesized/{category}.json"
     if source in ARRANGED:
-        return f"{RESULTS}/arranged/{category}"
+        return f"{RESULTS}/arranged/{category}/{part}"
     return f"{RESULTS}/fetched/{source}" if source in FETCHED else []
 
 
@@ -105,71 +103,19 @@ if SOURCE in ARRANGED:
         output:
             touch(marker_of(SOURCE)),
         log:
-            f"{LOGS}/arrange/{{category}}.log",
+            f"{LOGS}/arrange/{{category}}/{{part}}.log",
+        wildcard_constraints:
+            part="|".join(changes.PARTS),
         priority: 100
         params:
-            content=lambda wildcards: digest_of(arranged_content(wildcards.category)),
+            content=lambda wildcards: arranged_content(wildcards.category)[wildcards.part],
             # As a function of `output`, this param is not tracked: folders may move.
             described=lambda wildcards, output: described(wildcards.category),
             split=as_json(config["dataset"]["split"]),
-            threshold=(
-                f"--mask-threshold {config['dataset']['mask_threshold']}"
-                if config["dataset"].get("mask_threshold")
-                else ""
-            ),
-            large_masks=LARGE_MASKS,
+            masks=lambda wildcards: MASKS_ARE_READ if wildcards.part == "ground_truth" else "",
             code=code_digest("arrange"),
         message:
-            "arrange {wildcards.category} in LOCO's layout"
+            "arrange what is read of {wildcards.category} for {wildcards.part} in LOCO's layout"
         shell:
             "dfsc arrange {params.described:q} --split {params.split:q} --output {DATASET:q}/{wildcards.category} "
-            "{params.threshold} {params.large_masks} > {log} 2>&1"
-
-
-def content_of(category, part):
-    """What tells that a part of a category changed: nothing, for what is fetched or generated."""
-    if SOURCE in ARRANGED:
-        return arranged_content(category)[part]
-    return content(category)[part] if SOURCE == "folder" else ""
-
-
-rule manifest:
-    input:
-        # Not as `ancient`: Snakemake looks at no param of a job behind one that runs, and would leave the lists as they are.
-        marker_of(SOURCE),
-    output:
-        MANIFEST,
-    log:
-        f"{LOGS}/manifests/{{category}}/{{part}}.log",
-    wildcard_constraints:
-        part="|".join(changes.PARTS),
-    priority: 100
-    threads: 4
-    params:
-        content=lambda wildcards: content_of(wildcards.category, wildcards.part),
-        published="--published config/mvtec_loco.csv" if SOURCE == "mvtec_loco" else "",
-        large_masks=LARGE_MASKS,
-        code=code_digest("manifest"),
-    message:
-        "check every file of {wildcards.category} that is read for {wildcards.part}"
-    shell:
-        "dfsc manifest --dataset {DATASET:q} --category {wildcards.category} --part {wildcards.part} "
-        "--output {output} {params.published} {params.large_masks} --workers {threads} > {log} 2>&1"
-
-
-rule index_pretraining:
-    input:
-        marker_of(PRETRAINING_SOURCE, PRETRAINING),
-    output:
-        INDEX,
-    log:
-        f"{LOGS}/index_pretraining.log",
-    priority: 100
-    params:
-        content=lambda wildcards: pretraining_content(),
-        source=PRETRAINING_SOURCE,
-        code=code_digest("index"),
-    message:
-        "list the pretraining images in {PRETRAINING_FOLDER}"
-    shell:
-        "dfsc index --folder {PRETRAINING_FOLDER:q} --source {params.source} --output {output} > {log} 2>&1"
+            "--part {wildcards.part} {params.masks} > {log} 2>&1"

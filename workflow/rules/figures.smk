@@ -128,7 +128,9 @@ rule draw_model_heatmaps:
         stem=lambda wildcards, output: output.heatmaps_pdf.removesuffix(".pdf"),
         label=lambda wildcards: GRID.method(wildcards.method).label,
         # What a method from outside was pretrained on is not known.
-        source=lambda wildcards: f"--source={config['pretraining']['images']}" if wildcards.method in TRAINED else "",
+        source=lambda wildcards: (
+            [f"--source={penalty_of(wildcards.method).images}"] if wildcards.method in OF_MODELS else []
+        ),
         code=code_digest("heatmaps"),
     shell:
         "dfsc heatmaps {input.maps} --label {params.label:q} --dataset {DATASET:q} --category {wildcards.category} "

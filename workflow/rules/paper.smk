@@ -1,10 +1,11 @@
-# Reads:  every receipt and, through them, MLflow.
+# Reads:  every receipt and, through them, MLflow; the measured speeds.
 # Writes: tables (CSV, Markdown, LaTeX, HTML), and the figures of their numbers (PDF, PNG).
 
 
 rule tables:
     input:
         receipts=receipts,
+        speeds=speeds(),
         reference="config/reference_results.csv",
     output:
         runs=f"{RESULTS}/tables/runs.csv",

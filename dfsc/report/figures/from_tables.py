@@ -48,7 +48,7 @@ def draw_auroc_over_quantile(
     figures: dict[str, Figure] = {}
     for baseline in context.grid.baselines:
         paired = context.grid.paired_with(baseline.name)
-        methods = [method for method in paired if not (method.changed or method.is_outside)]
+        methods = [method for method in paired if not (method.changed or method.is_outside or method.protocol)]
         chosen = comparison["method"].isin([method.name for method in methods])
         shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
         if shown.empty and context.partial:

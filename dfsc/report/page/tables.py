@@ -1,4 +1,4 @@
-"""Tables 1 to 6 as the page shows them: one line per method, its difference beneath each value, each a way to its runs.
+"""Tables 1 to 7 as the page shows them: one line per method, its difference beneath each value, each a way to its runs.
 
 What they say is what the table files say; here a line can be sorted and filtered by itself.
 """
@@ -24,6 +24,9 @@ from dfsc.report.operating_points import (
     read_operating_points,
 )
 from dfsc.report.page.benchmark import Benchmark
+from dfsc.report.protocols import NAME as PROTOCOLS
+from dfsc.report.protocols import TITLE as PROTOCOLS_TITLE
+from dfsc.report.protocols import protocol_caption, read_protocol_numbers, with_pooled
 from dfsc.report.table_files import latex
 from dfsc.report.tables import (
     CHANCE,
@@ -92,10 +95,13 @@ class PageTable:
 
 
 def page_tables(benchmark: Benchmark) -> list[PageTable]:
-    """Tables 1 to 6. Raises UserError naming a file of the folder of tables that is missing or damaged."""
+    """Tables 1 to 6, and 7 where methods deviate from the protocol.
+
+    Raises UserError naming a file of the folder of tables that is missing or damaged.
+    """
     context, comparison = benchmark.context, benchmark.comparison
     points, defects = (read(benchmark.tables) for read in (read_operating_points, read_defect_numbers))
-    trained = [method for method in context.grid.methods if not method.is_outside]
+    trained = [method for method in context.grid.methods if not (method.is_outside or method.protocol)]
     declared = [method.name for method in context.compared]
     chosen = {
         "table1_image_auroc": (HEADLINE_METRICS[0], context.compared),
@@ -110,6 +116,8 @@ def page_tables(benchmark: Benchmark) -> list[PageTable]:
         tables.append(_metric_table(table, comparison, metric, methods, context, others))
     tables.append(_operating_table(build_operating_table(points, context), points, context))
     tables.append(_defect_table(build_defect_table(defects, context), defects, context))
+    if any(method.protocol for method in context.grid.methods):
+        tables.append(_protocol_table(benchmark))
     return tables
 
 
@@ -221,6 +229,34 @@ def _defect_value(row: pd.Series, link: str) -> Shown:
         return Shown(NOT_MEASURED)
     bounded = row.reindex([*row.index, "low", "high"])
     return Shown(per_cent(row), gain(bounded, spread=False), float(row["value"]), link)
+
+
+def _protocol_table(benchmark: Benchmark) -> PageTable:
+    """Table 7: a line per category and deviation, after that of the baseline."""
+    context, grid = benchmark.context, with_pooled(benchmark.grid)
+    numbers = read_protocol_numbers(benchmark.tables)
+    auroc, spro = HEADLINE_METRICS
+    measured = [kind for kind in COLUMNS if (numbers["anomaly_type"] == kind).any()]
+    shown = [(auroc, kind) for kind in measured] + [(spro, "mean")]
+    lines = []
+    for baseline, category in product(grid.baselines, (*grid.categories, ALL)):
+        for method in grid.paired_with(baseline.name):
+            of_method = numbers[(numbers["category"] == category) & (numbers["method"] == method.name)]
+            if of_method.empty and context.partial:
+                continue
+            where, cells = "" if category == ALL else category, []
+            for metric, kind in shown:
+                of_metric = of_method[of_method["metric"] == metric].set_index("anomaly_type")
+                known = (
+                    method.name in benchmark.grid.names
+                )  # pooled types have no runs of their own, nor values by type
+                link = runs_link(where, method, f"{metric}.{kind}") if known else ""
+                cells.append(_value(of_metric, kind, link) if known or kind in of_metric.index else Shown(""))
+            lines.append(Line([Shown(category), Shown(method.label), *cells], category, method.name, method.size))
+    columns = ["category", "method", *(HEADINGS[kind] for kind in measured), "AU-sPRO"]
+    kinds = ["", "", *(kind if kind != "mean" else "" for kind in measured), ""]
+    caption = protocol_caption(benchmark.runs, context)
+    return PageTable(PROTOCOLS, PROTOCOLS_TITLE, caption, columns, lines, kinds)
 
 
 def _number(value: object) -> float | None:

@@ -85,6 +85,8 @@ class Made:
             "score": {**place, "model": first, "settings": '{"padding": "zero", "precision": "float32"}',
                       "manifest": self.prepared.manifest(), "scores": out / "scores.csv", "maps": out / "maps.npz",
                       "full_size_maps": out / "maps", "device": "cpu"},
+            "speed": {"size": "tiny", "image_size": 64, "settings": '{"padding": "zero", "precision": "float32"}',
+                      "output": out / "speed.json", "device": "cpu"},
             # Three validation images promise no rate below 25 %; at 30 % all of them are accepted.
             "predict": {"model": first, "images": [dataset / category / "validation/good"], "output": out / "verdicts",
                         "false_alarm_rate": 0.3, "device": "cpu"},

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from dfsc.data.arranging import arrange
+from dfsc.data.changes import PARTS, is_of
 from dfsc.data.layouts import LAYOUTS
 from dfsc.data.manifest import scan_category
-from dfsc.data.own_images import list_own_images
+from dfsc.data.own_images import belongs, list_own_images
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.maps import SmallMaps
@@ -231,6 +232,39 @@ def test_masks_of_ones_own(tmp_path: Path) -> None:
     assert set(metrics["localization"]["auc_spro"]) == {"logical_anomalies", "mean"}, "without masks, not measured"
 
 
+def test_a_part_is_written_alone(tmp_path: Path) -> None:
+    described, output = own(tmp_path), tmp_path / "data/part"
+    for number in range(2):
+        save(tmp_path / f"masks/{number:03d}.png", two_regions(7))
+    described["bad"]["missing"]["masks"] = str(tmp_path / "masks")
+    whole = paths_of(described, tmp_path / "data/whole")
+    listing = list_own_images(build(OwnImages, described))
+    for part in PARTS:
+        arrange(listing, output, SPLIT, part=part)
+    assert [record.path for part in PARTS for record in scan_category(output, part=part)] == [
+        path for part in PARTS for path in whole if is_of(part, path)
+    ]
+    times = {path: path.stat().st_ctime_ns for path in output.iterdir()}
+    del described["bad"]["missing"]["masks"]
+    arrange(list_own_images(build(OwnImages, described)), output, SPLIT, part="ground_truth")
+    assert [path.name for path in times if not path.exists()] == ["defects_config.json"]
+    assert {path.name for path in output.iterdir() if path.stat().st_ctime_ns != times[path]} == {"ground_truth"}
+    assert scan_category(output, part="ground_truth") == []
+
+
+def test_an_image_of_ones_own_belongs_to_the_part_that_it_is_arranged_in(tmp_path: Path) -> None:
+    described = own(tmp_path)
+    parsed = build(OwnImages, described)
+    arrange(list_own_images(parsed), tmp_path / "data/part", SPLIT)
+    placed = {record.path: record.sha256 for record in scan_category(tmp_path / "data/part")}
+    for path, digest in placed.items():
+        place = "good.0 tests too/monday" if "day_" in path else "bad.other.images untyped/other"
+        of = [part for part in ("training", "test") if belongs(parsed, SPLIT, part, place, digest)]
+        assert of == (["training", "test"] if place[:3] == "bad" else [p for p in PARTS if is_of(p, path)]), path
+    with_friday = build(OwnImages, {**described, "test_good": [str(tmp_path / "friday")]})
+    assert all(belongs(with_friday, SPLIT, "training", "good.0 trains/monday", digest) for digest in placed.values())
+
+
 def copy_of(source: str, target: str) -> Any:
     """Puts one image in two places."""
     return lambda folder: shutil.copy(folder / source, folder / target)
@@ -268,7 +302,7 @@ def test_what_is_wrong_with_ones_own_images_is_named(tmp_path: Path, kind: str) 
     damage(tmp_path)
     with pytest.raises(UserError, match=complaint) as error:
         paths_of(described, tmp_path / "data/part", SplitSettings(0.001, 0.001, 0) if kind == "too few" else SPLIT)
-    assert "\n" not in str(error.value) and not (tmp_path / "data/part").exists()
+    assert "\n" not in str(error.value) and not list((tmp_path / "data/part").rglob("*"))
 
 
 def test_masks_for_a_part_of_a_type_are_refused(tmp_path: Path) -> None:
@@ -299,6 +333,9 @@ def test_a_folder_of_ones_own_is_never_replaced(bottle: Path, tmp_path: Path) ->
     arranged("mvtec_ad", bottle, tmp_path / "data/bottle")
     arranged("mvtec_ad", bottle, tmp_path / "data/bottle")  # what it made, it may replace
     assert len(list((bottle / "train/good").iterdir())) == 20
+    (tmp_path / "data/bottle/notes").mkdir()
+    with pytest.raises(UserError, match="notes: was not made by dfsc"):
+        arranged("mvtec_ad", bottle, tmp_path / "data/bottle")
 
 
 @pytest.mark.parametrize("missing", ["ground_truth/stain/001_mask.png", "train/good", "test/broken"])
@@ -310,4 +347,4 @@ def test_what_is_missing_is_named(bottle: Path, tmp_path: Path, missing: str) ->
         missing = "test"
     with pytest.raises(UserError, match=missing):
         arranged("mvtec_ad", bottle, tmp_path / "data/bottle")
-    assert not (tmp_path / "data/bottle").exists()
+    assert not list((tmp_path / "data/bottle").rglob("*"))

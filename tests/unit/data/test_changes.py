@@ -1,5 +1,6 @@
 """What changed of images of one's own: told by content, and seen for little."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -138,3 +139,24 @@ def test_a_part_of_what_is_arranged_changes_with_its_places_alone(tmp_path: Path
     assert found() == now, "only the name of a place counts"
     parts["ground_truth"] = {"masks of another type": tmp_path / "masks/a"}
     assert [part for part in parts if found()[part] != now[part]] == ["ground_truth"]
+
+
+def test_a_file_counts_for_the_part_that_it_belongs_to(tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    parts = {part: {"good": tmp_path / "good"} for part in ("training", "test")}
+
+    def found() -> dict[str, str]:
+        def belongs(part: str, place: str, digest: str) -> bool:
+            return place == "good" and (part == "test") == (digest < "8")
+
+        return arranged_content(parts, tmp_path / "seen.json", keep=True, belongs=belongs)
+
+    before, changed = found(), set[str]()
+    for number in range(9):
+        file = tmp_path / f"good/{number}"
+        file.write_text(str(number))
+        after = found()
+        (part,) = [part for part in parts if before[part] != after[part]]
+        assert part == ("test" if hashlib.sha256(file.read_bytes()).hexdigest() < "8" else "training")
+        before, changed = after, changed | {part}
+    assert changed == parts.keys()

@@ -43,6 +43,7 @@ page.draw = async (place, figure) => {
       line: { color: colour, ...trace.line },
     };
   });
+  place.style.height = `${layout.height}px`;
   await Plotly.react(place, data, layout, { displayModeBar: false, responsive: true });
 };
 
