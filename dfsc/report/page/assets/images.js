@@ -203,6 +203,10 @@ page.views.images = async () => {
   for (const name of ["show", "sort"]) form.elements[name].value = state[name];
   for (const name of ["both", "truth"]) form.elements[name].checked = Boolean(state[name]);
   const entries = await page.entries();
+  for (const option of form.elements.show.options) {
+    const isType = page.facts.anomaly_types.includes(option.value);
+    option.hidden = isType && !entries.some((entry) => entry.image.folder === option.value);
+  }
   const defects = [...new Set(entries.flatMap((entry) => entry.image.defects))].sort();
   page.options(form.elements.defect, [["", "all"], ...defects.map((name) => [name, name])], state.defect);
   page.shown = page.sortedEntries(page.chosenEntries(entries));
@@ -238,8 +242,4 @@ page.startImages = () => {
     );
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  for (const option of [...form.elements.show.options]) {
-    // types that no image has
-    if (option.value.endsWith("_anomalies") && !(option.value in page.facts.headings)) option.remove();
-  }
 };

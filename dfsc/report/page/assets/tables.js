@@ -119,7 +119,7 @@ page.startTables = () => {
   }
   const form = document.getElementById("table-filters");
   const { facts } = page;
-  const types = Object.entries(facts.headings).filter(([kind]) => kind !== "good" && kind !== "mean");
+  const types = Object.entries(facts.headings).filter(([kind]) => document.querySelector(`th[data-kind="${kind}"]`));
   const sizes = [...new Set(facts.methods.map((method) => method.size).filter(Boolean))];
   const add = (name, entries) =>
     form.elements[name].append(...entries.map(([value, text]) => page.el("option", { value }, text)));
