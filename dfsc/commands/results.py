@@ -278,6 +278,7 @@ def show(
         return
     print_tables(results / "tables")
     print(f"missed anomalies and false alarms: dfsc show {results} --operating-points")
+    print(f"page:    {results / 'page/index.html'}, to be opened in a browser")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
     print(f"runs:    {masked(where)}  (experiment {results.name})")

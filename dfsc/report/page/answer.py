@@ -37,6 +37,18 @@ class Answer:
     basis: str  # of what the number is, and over how many pairs
     chance: str  # P(better), as the tables say it
 
+    @property
+    def said(self) -> str:
+        """The verdict in a sentence, with what it follows from."""
+        why = {BETTER: "the 95 % interval leaves out 0", WORSE: "the 95 % interval leaves out 0"}
+        reason = why.get(self.verdict, "the 95 % interval holds 0") if self.interval else self.difference
+        return f"{self.verdict.capitalize()}: {reason}." + (f" P(better) {self.chance}." if self.chance else "")
+
+    @property
+    def style(self) -> str:
+        """The verdict as a class of the page's style."""
+        return self.verdict.replace(" ", "-")
+
 
 def answers(comparison: pd.DataFrame, context: Context) -> list[Answer]:
     """An answer for each declared comparison, in the grid's order: the first is the benchmark's."""

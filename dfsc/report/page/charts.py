@@ -11,7 +11,7 @@ from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, NOT_MEASURED, TITL
 from dfsc.settings.grid import Method
 
 SYMBOLS = dict(zip(COLUMNS, ("circle", "square", "triangle-up", "diamond"), strict=True))  # told apart without colour
-ROW_HEIGHT, FRAME = 66, 108  # pixels
+ROW_HEIGHT, FRAME = 66, 122  # pixels
 
 
 def forests(comparison: pd.DataFrame, context: Context) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def _forest(rows: pd.DataFrame, context: Context, method: Method) -> dict[str, A
             "range": [len(places) - 0.5, -0.5],
         },
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"l": 8, "r": 12, "t": 30, "b": 48},
+        margin={"l": 8, "r": 12, "t": 44, "b": 48},
         template="none",
     )
     made: dict[str, Any] = json.loads(figure.to_json())

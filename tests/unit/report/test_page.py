@@ -65,6 +65,8 @@ def test_the_verdict_is_that_of_the_interval(
     (answer,) = answers(compared(low, high), CONTEXT)
     assert (answer.verdict, answer.difference, answer.interval) == (verdict, difference, interval)
     assert answer.comparison == "DFSC-tiny τ'=0.9 minus EfficientAD-tiny" and answer.chance == "0.70"
+    holds = "holds" if verdict == "not decided" else "leaves out"
+    assert answer.said == f"{verdict.capitalize()}: the 95 % interval {holds} 0. P(better) 0.70."
     assert answer.basis == "points of image AUROC; logical anomalies; 1 category, 2 seeds"
 
 

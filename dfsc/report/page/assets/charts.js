@@ -14,9 +14,19 @@ page.plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&l
 page.draw = async (place, figure) => {
   const Plotly = await page.plotly();
   const [text, muted, line] = ["text", "muted", "line"].map(page.style);
-  const axis = (given = {}) => ({ gridcolor: line, zerolinecolor: muted, linecolor: line, automargin: true, fixedrange: true, ...given });
+  const axis = (given = {}) => ({
+    gridcolor: line,
+    zerolinecolor: muted,
+    linecolor: line,
+    automargin: true,
+    fixedrange: true,
+    ...given,
+  });
   const layout = {
-    ...figure.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
+    ...figure.layout,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    dragmode: false,
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: text },
     hoverlabel: { bgcolor: page.style("panel"), bordercolor: muted, font: { color: text } },
   };
@@ -26,8 +36,14 @@ page.draw = async (place, figure) => {
   const data = figure.data.map((trace) => {
     const colour = page.style(trace.meta ?? "accent");
     const marker = { color: colour, ...trace.marker, line: { color: colour, ...trace.marker?.line } };
-    return { ...trace, marker, error_x: trace.error_x && { color: colour, ...trace.error_x }, line: { color: colour, ...trace.line } };
+    return {
+      ...trace,
+      marker,
+      error_x: trace.error_x && { color: colour, ...trace.error_x },
+      line: { color: colour, ...trace.line },
+    };
   });
+  place.style.height = `${layout.height}px`;
   await Plotly.react(place, data, layout, { displayModeBar: false, responsive: true });
 };
 
@@ -38,13 +54,17 @@ page.startForest = () => {
     select.closest("figure").hidden = true;
     return;
   }
-  page.options(select, forests.map((forest, place) => [String(place), forest.label]), "0");
+  page.options(
+    select,
+    forests.map((forest, place) => [String(place), forest.label]),
+    "0",
+  );
   page.drawForest = () => {
     const forest = forests[Number(select.value)];
     const place = document.getElementById("forest");
     place.setAttribute("aria-label", forest.text);
     document.getElementById("forest-words").textContent = forest.figure.data.length
-      ? "Right of 0: better than the baseline. The headline is the mean over categories, both types; the other rows explain it."
+      ? "Right of 0: better than the baseline. The headline is the mean of all; the other rows explain it."
       : forest.text;
     return page.draw(place, forest.figure);
   };

@@ -1,14 +1,21 @@
 // What all parts share: facts, state in the address, loading, and the making of elements.
 "use strict";
 
-const page = { facts: JSON.parse(document.getElementById("facts").textContent), state: {}, views: {}, waiting: {}, had: {} };
+const page = {
+  facts: JSON.parse(document.getElementById("facts").textContent),
+  state: {},
+  views: {},
+  waiting: {},
+  had: {},
+};
 
 // An element; texts become text, never markup. Attributes that are null are left out; on* are listeners.
 page.el = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      made.setAttribute(name, value === true ? "" : value);
   }
   made.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return made;
@@ -33,9 +40,22 @@ page.defaults = () => {
   const [a, b] = page.facts.compared[0] ?? [];
   const [first] = page.facts.methods;
   return {
-    view: "answer", category: "", size: "", method: "", type: "", metric: "", a: b ?? first.name, b: a ?? first.name,
-    seed: "all", rate: String(page.facts.rate), sort: "disagreement", show: "", defect: "",
-    both: "", truth: "1", image: "",
+    view: "answer",
+    category: "",
+    size: "",
+    method: "",
+    type: "",
+    metric: "",
+    a: b ?? first.name,
+    b: a ?? first.name,
+    seed: "all",
+    rate: String(page.facts.rate),
+    sort: "disagreement",
+    show: "",
+    defect: "",
+    both: "",
+    truth: "1",
+    image: "",
   };
 };
 
@@ -81,7 +101,8 @@ page.show = () => {
 
 page.method = (name) => page.facts.methods.find((method) => method.name === name);
 page.inactive = (name, category) => page.facts.inactive.some(([of, method]) => of === category && method === name);
-page.label = (name, category) => page.method(name).label + (page.inactive(name, category) ? ` (${page.facts.inactive_mark})` : "");
+page.label = (name, category) =>
+  page.method(name).label + (page.inactive(name, category) ? ` (${page.facts.inactive_mark})` : "");
 // The key of a method's run: a method without seeds has one run for all.
 page.key = (name, seed) => {
   const place = page.facts.methods.findIndex((method) => method.name === name);
@@ -97,10 +118,23 @@ page.number = (value) => Number(value.toPrecision(3)).toString();
 
 // The table's head and body, from texts or elements. The first cell of a row is its heading: seen where it changes.
 page.fill = (table, head, rows) => {
-  table.tHead.replaceChildren(page.el("tr", {}, head.map((text) => page.el("th", { scope: "col" }, text))));
-  table.tBodies[0].replaceChildren(...rows.map(([first, ...rest], place) => {
-    const again = place > 0 && rows[place - 1][0] === first;
-    const heading = page.el("th", { scope: "row", class: again ? "again" : null }, first);
-    return page.el("tr", { class: place && !again ? "starts" : null }, heading, rest.map((cell) => page.el("td", {}, cell)));
-  }));
+  table.tHead.replaceChildren(
+    page.el(
+      "tr",
+      {},
+      head.map((text) => page.el("th", { scope: "col" }, text)),
+    ),
+  );
+  table.tBodies[0].replaceChildren(
+    ...rows.map(([first, ...rest], place) => {
+      const again = place > 0 && rows[place - 1][0] === first;
+      const heading = page.el("th", { scope: "row", class: again ? "again" : null }, first);
+      return page.el(
+        "tr",
+        { class: place && !again ? "starts" : null },
+        heading,
+        rest.map((cell) => page.el("td", {}, cell)),
+      );
+    }),
+  );
 };

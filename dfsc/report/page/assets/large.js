@@ -9,8 +9,10 @@ page.largeStage = async (entry) => {
   const canvas = page.el("canvas", { "aria-hidden": "true" });
   const name = page.largeMethod;
   canvas.style.opacity = opacity / 100 / page.facts.opaque;
-  const truth = document.querySelector("#large [name=large-truth]").checked && entry.image.defects.length
-    ? page.photo(entry, "truth.png", { class: "truth", alt: "" }) : null;
+  const truth =
+    document.querySelector("#large [name=large-truth]").checked && entry.image.defects.length
+      ? page.photo(entry, "truth.png", { class: "truth", alt: "" })
+      : null;
   const photo = page.photo(entry, "large.webp", { alt: `Test image ${page.imageName(entry)}` });
   const picture = page.picture(entry, "large.webp", photo, canvas, truth);
   const [width, height] = entry.image.size;
@@ -24,13 +26,26 @@ page.largeList = (entry) => {
   const rows = page.facts.methods.map((method) => {
     const run = entry.data.runs[page.key(method.name, page.seedOfImages())];
     const threshold = run ? page.threshold(run.validation, Number(page.state.rate)) : null;
-    const scores = run ? `score ${page.number(run.scores[entry.place])}${threshold === null ? "" : `, threshold ${page.number(threshold)}`}` : "";
-    const input = page.el("input", { type: "radio", name: "large-method", value: method.name, onchange: () => {
-      page.largeMethod = method.name;
-      page.largeStage(entry);
-    } });
+    const limit = threshold === null ? "" : `, threshold ${page.number(threshold)}`;
+    const scores = run ? `score ${page.number(run.scores[entry.place])}${limit}` : "";
+    const input = page.el("input", {
+      type: "radio",
+      name: "large-method",
+      value: method.name,
+      onchange: () => {
+        page.largeMethod = method.name;
+        page.largeStage(entry);
+      },
+    });
     input.checked = method.name === page.largeMethod;
-    return page.el("label", {}, input, page.el("span", {}, page.label(method.name, entry.category)), page.mark(entry, method.name), page.el("small", {}, scores));
+    return page.el(
+      "label",
+      {},
+      input,
+      page.el("span", {}, page.label(method.name, entry.category)),
+      page.mark(entry, method.name),
+      page.el("small", {}, scores),
+    );
   });
   document.getElementById("large-methods").replaceChildren(...rows);
 };
@@ -55,7 +70,8 @@ page.showLarge = async (entries) => {
   document.getElementById("large-title").textContent = page.imageName(entry);
   const place = page.shown.findIndex((one) => page.imageName(one) === image);
   const counted = place >= 0 ? `${place + 1} of ${page.shown.length}; ` : "";
-  document.getElementById("large-facts").textContent = `${counted}${page.truthWords(entry)}. ${entry.image.size.join(" × ")} pixels. Seed ${page.seedOfImages()}, ${page.perCent(Number(page.state.rate))} false alarms promised.`;
+  document.getElementById("large-facts").textContent =
+    `${counted}${page.truthWords(entry)}; ${entry.image.size.join(" × ")} pixels; ${page.circumstances()}`;
   document.getElementById("large-link").href = page.hash();
   page.largeList(entry);
   if (!dialog.open) dialog.showModal();
@@ -90,7 +106,12 @@ page.startLarge = () => {
   });
   truth.addEventListener("change", () => page.largeStage(page.largeEntry));
   dialog.addEventListener("keydown", (event) => {
-    const steps = { ArrowLeft: [page.stepImage, -1], ArrowRight: [page.stepImage, 1], ArrowUp: [page.stepMethod, -1], ArrowDown: [page.stepMethod, 1] };
+    const steps = {
+      ArrowLeft: [page.stepImage, -1],
+      ArrowRight: [page.stepImage, 1],
+      ArrowUp: [page.stepMethod, -1],
+      ArrowDown: [page.stepMethod, 1],
+    };
     if (event.target.name === "opacity" || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.key in steps) {
       event.preventDefault();

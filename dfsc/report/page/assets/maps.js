@@ -17,7 +17,8 @@ page.unpack = async (packed) => {
   const all = new Uint8Array(await new Response(stream).arrayBuffer());
   let end = 0;
   const maps = {};
-  for (const [key, shapes] of Object.entries(packed.shapes)) { // keys such as "3/0" keep their order
+  for (const [key, shapes] of Object.entries(packed.shapes)) {
+    // keys such as "3/0" keep their order
     maps[key] = shapes.map((shape) => ({ shape, levels: all.subarray(end, (end += shape[0] * shape[1])) }));
   }
   return maps;
@@ -28,13 +29,13 @@ page.palette = () => {
   const { colours, opaque, highest } = page.facts;
   const table = new Uint8ClampedArray((highest + 1) * 4);
   for (let level = 0; level <= highest; level += 1) {
-    const place = level / highest * (colours.length - 1);
+    const place = (level / highest) * (colours.length - 1);
     const before = Math.min(Math.floor(place), colours.length - 2);
     const part = place - before;
     for (let channel = 0; channel < 3; channel += 1) {
       table[4 * level + channel] = colours[before][channel] * (1 - part) + colours[before + 1][channel] * part;
     }
-    table[4 * level + 3] = 255 * opaque * Math.min(2 * level / highest, 1);
+    table[4 * level + 3] = 255 * opaque * Math.min((2 * level) / highest, 1);
   }
   return table;
 };

@@ -36,8 +36,12 @@ page.filterTable = (table) => {
   const fits = (value, wanted) => !wanted || !value || value === wanted;
   for (const row of table.tBodies[0].rows) {
     const { dataset } = row;
-    row.hidden = !(fits(dataset.category, category) && fits(dataset.method, method) && fits(dataset.type, type)
-      && (!size || dataset.size === size));
+    row.hidden = !(
+      fits(dataset.category, category) &&
+      fits(dataset.method, method) &&
+      fits(dataset.type, type) &&
+      (!size || dataset.size === size)
+    );
   }
   for (const [place, head] of [...table.tHead.rows[0].cells].entries()) {
     head.hidden = Boolean(type && head.dataset.kind && head.dataset.kind !== type);
@@ -55,7 +59,16 @@ page.copied = (table, kind) => {
     const lines = page.shownRows(table).map((row) => `${chosen(JSON.parse(row.dataset.tex)).join(" & ")} \\\\`);
     const head = `${chosen(JSON.parse(table.dataset.tex)).join(" & ")} \\\\`;
     const columns = "l".repeat(seen.filter(Boolean).length);
-    return [`\\begin{tabular}{${columns}}`, "\\toprule", head, "\\midrule", ...lines, "\\bottomrule", "\\end{tabular}", ""].join("\n");
+    return [
+      `\\begin{tabular}{${columns}}`,
+      "\\toprule",
+      head,
+      "\\midrule",
+      ...lines,
+      "\\bottomrule",
+      "\\end{tabular}",
+      "",
+    ].join("\n");
   }
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const text = (cell) => {
@@ -64,13 +77,20 @@ page.copied = (table, kind) => {
     return more ? `${whole.slice(0, whole.length - more.length).trim()} (${more})` : whole;
   };
   return [heads, ...page.shownRows(table).map((row) => row.cells)]
-    .map((cells) => `${chosen(cells).map((cell) => quoted(text(cell))).join(",")}\n`).join("");
+    .map(
+      (cells) =>
+        `${chosen(cells)
+          .map((cell) => quoted(text(cell)))
+          .join(",")}\n`,
+    )
+    .join("");
 };
 
 page.toClipboard = async (text) => {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // of a file, some browsers refuse it
+  } catch {
+    // of a file, some browsers refuse it
     const area = page.el("textarea", { "aria-hidden": "true" }, text);
     document.body.append(area);
     area.select();
@@ -99,12 +119,22 @@ page.startTables = () => {
   }
   const form = document.getElementById("table-filters");
   const { facts } = page;
-  const types = Object.entries(facts.headings).filter(([kind]) => kind !== "good" && kind !== "mean");
+  const types = Object.entries(facts.headings).filter(([kind]) => document.querySelector(`th[data-kind="${kind}"]`));
   const sizes = [...new Set(facts.methods.map((method) => method.size).filter(Boolean))];
-  const add = (name, entries) => form.elements[name].append(...entries.map(([value, text]) => page.el("option", { value }, text)));
-  add("category", facts.categories.map((name) => [name, name]));
-  add("size", sizes.map((size) => [size, size]));
-  add("method", facts.methods.map((method) => [method.name, method.label]));
+  const add = (name, entries) =>
+    form.elements[name].append(...entries.map(([value, text]) => page.el("option", { value }, text)));
+  add(
+    "category",
+    facts.categories.map((name) => [name, name]),
+  );
+  add(
+    "size",
+    sizes.map((size) => [size, size]),
+  );
+  add(
+    "method",
+    facts.methods.map((method) => [method.name, method.label]),
+  );
   add("type", types);
   form.addEventListener("change", (event) => page.set({ [event.target.name]: event.target.value }, true));
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -4,7 +4,7 @@
 // The threshold that promises a false-alarm rate, in thousandths, from validation scores in ascending order: the
 // ceil((n + 1)(1 - rate))-th smallest, and above it by what rounding may change. Null where so few cannot promise it.
 page.threshold = (validation, rate) => {
-  const rank = Math.ceil((validation.length + 1) * (1000 - rate) / 1000); // whole numbers before the division: exact
+  const rank = Math.ceil(((validation.length + 1) * (1000 - rate)) / 1000); // whole numbers before the division: exact
   if (!validation.length || rank > validation.length) return null;
   const score = validation[rank - 1];
   return score + page.facts.rounding * Math.max(Math.abs(score), page.facts.smallest_score);
@@ -15,7 +15,7 @@ page.right = (data, key, rate) => {
   const run = data.runs[key];
   const threshold = run ? page.threshold(run.validation, rate) : null;
   if (threshold === null) return null;
-  return data.images.map((image, place) => (run.scores[place] > threshold) === (image.folder !== "good"));
+  return data.images.map((image, place) => run.scores[place] > threshold === (image.folder !== "good"));
 };
 
 // Why there is no verdict, or an empty text.
@@ -41,7 +41,9 @@ page.wrongCounts = (datas, name, rate, fits, chosen) => {
 };
 
 page.verdictsOf = (datas, name, seed, rate, fits) => {
-  const parts = datas.map((data) => page.right(data, page.key(name, seed), rate)?.filter((_, place) => fits(data.images[place])));
+  const parts = datas.map((data) =>
+    page.right(data, page.key(name, seed), rate)?.filter((_, place) => fits(data.images[place])),
+  );
   return parts.includes(undefined) ? null : parts.flat();
 };
 
