@@ -67,6 +67,7 @@ rule measure_speed:
         f"{RESULTS}/{grid.speed_path('{size}')}",
     log:
         f"{LOGS}/speed/{{size}}.log",
+    priority: -1  # after trainings that could run
     # Measured once, where scoring runs: it reads nothing that is trained, so that no result makes it run again.
     resources:
         gpu=1,
