@@ -1,7 +1,7 @@
 # DFSC against EfficientAD on MVTec LOCO AD, from nothing to the tables.
 #   snakemake --cores 8 --profile slurm                            the published benchmark, on a cluster
 #   snakemake --cores 2 --configfile config/demo.yaml              the same pipeline on generated images, on two cores
-# Data flow: images -> teacher -> model -> anomaly maps -> metrics -> tracked run -> tables and figures.
+# Data flow: images -> teacher -> model -> anomaly maps -> metrics -> tracked run -> tables, figures, page.
 
 import sys
 from pathlib import Path
@@ -47,8 +47,10 @@ localrules:
     draw_auroc_over_quantile,
     draw_histograms,
     draw_heatmaps,
+    draw_what_changed,
     draw_novelty,
     draw_novelty_over_training,
+    page,
 
 
 rule all:
@@ -56,5 +58,6 @@ rule all:
     input:
         tables(),
         figures(),
+        rules.page.output,
         teacher_receipts(),
         rules.pair.output,

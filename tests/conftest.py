@@ -60,16 +60,28 @@ def category_copy(prepared: Prepared, tmp_path: Path) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Checkout:
-    """A copy of the checkout in which the smallest configuration has run; it ran once, for all of pytest's workers."""
+def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A checkout in which the smallest configuration has run, once for all of pytest's workers; to be copied."""
     shared = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         shared = shared.parent  # of pytest-xdist's workers
     with FileLock(shared / "finished.lock"):
         # It stays where it ran: MLflow's store, the copies' too, names its artifacts by that place.
-        finished, done = shared / "finished", shared / "finished.done"
+        root, done = shared / "finished", shared / "finished.done"
         if not done.exists():
-            run = Checkout.new(finished).smallest()
+            run = Checkout.new(root).smallest()
             assert run.returncode == 0, run.stdout
             done.touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def checkout(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the finished checkout, which a test leaves as it is."""
     return Checkout(Path(shutil.copytree(finished, tmp_path_factory.mktemp("checkout") / "copy", symlinks=True)))
+
+
+@pytest.fixture(scope="module")
+def own_checkout(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the finished checkout, in which the tests of one file may run and change what they like."""
+    return Checkout(Path(shutil.copytree(finished, tmp_path_factory.mktemp("own") / "copy", symlinks=True)))

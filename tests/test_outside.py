@@ -1,4 +1,4 @@
-"""A method from outside through the real workflow, in shell and awk, beside one that crashes and both controls."""
+"""A method from outside through the real workflow, in shell and awk, beside some that fail, and both controls."""
 
 import subprocess
 from typing import Any
@@ -13,6 +13,11 @@ from support.outside_methods import IN_AWK, in_python, write_method
 
 AWK = {"label": "In awk", "command": "methods/awk/run", "seeds": False}
 OVERLAY: dict[str, Any] = {"methods": {"awk": AWK}, "controls": ["random", "oracle"]}
+WRONG = {
+    "crash": "ended with exit code 1; its last lines: no weights.pt",
+    "half": "test_0005.tiff: is missing; 4 of 9 test images have no map",
+    "hang": "was stopped after 0.95 minutes, its `runtime`; its last lines: epoch 1",
+}
 CELLS = ("awk/seednone", "random/seed0", "oracle/seednone")
 
 
@@ -23,22 +28,26 @@ def run(checkout: Checkout, overlay: dict[str, Any], *arguments: str) -> "subpro
 
 
 @pytest.fixture(scope="module")
-def outside(checkout: Checkout) -> Checkout:
-    """The smallest benchmark, and then these methods; first beside one that crashes."""
-    write_method(checkout.root / "methods/awk", IN_AWK)
-    in_python(checkout.root / "methods/crash", "sys.exit('no weights.pt')")
-    crash = {"label": "Crashing", "command": "methods/crash/run"}
-    failed = run(checkout, {**OVERLAY, "methods": {"crash": crash, "awk": AWK}})
-    assert failed.returncode == 1
-    told = f"dfsc: {checkout.root}/methods/crash/run: ended with exit code 1; its last lines: no weights.pt"
-    assert told in failed.stdout and "Error in rule run_method" in failed.stdout
+def outside(own_checkout: Checkout) -> Checkout:
+    """The smallest benchmark, and then these methods; first beside some that fail."""
+    write_method(own_checkout.root / "methods/awk", IN_AWK)
+    in_python(own_checkout.root / "methods/crash", "sys.exit('no weights.pt')")
+    in_python(own_checkout.root / "methods/half", "[save(image, random.random((3, 3))) for image in images[:5]]")
+    in_python(own_checkout.root / "methods/hang", "print('epoch 1', flush=True); time.sleep(9999)")
+    wrong = {name: {"label": name, "command": f"methods/{name}/run", "runtime": 1} for name in WRONG}
+    failed = run(own_checkout, {**OVERLAY, "methods": {**wrong, "awk": AWK}})
+    assert failed.returncode == 1 and "Error in rule run_method" in failed.stdout
+    for name, told in WRONG.items():
+        assert f"methods/{name}/run: {told}" in failed.stdout, failed.stdout
+        assert not list((own_checkout.root / "results/smallest/coin_tray").glob(f"{name}/seed0/*"))
     for cell in CELLS:
-        assert (checkout.root / "results/smallest/coin_tray" / cell / "run.json").exists(), "only one cell fails"
-    assert not list((checkout.root / "results/smallest/coin_tray").glob("crash/seed0/*"))
-    finished = run(checkout, OVERLAY)
+        assert (own_checkout.root / "results/smallest/coin_tray" / cell / "run.json").exists(), (
+            "the others are finished"
+        )
+    finished = run(own_checkout, OVERLAY)
     assert finished.returncode == 0, finished.stdout
     assert not {"train", "score", "run_method", "make_control"} & job_counts(finished).keys()
-    return checkout
+    return own_checkout
 
 
 def test_all_stand_in_the_same_tables(outside: Checkout) -> None:

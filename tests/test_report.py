@@ -74,7 +74,8 @@ def scroll_metrics_to(browser: Browser, name: str) -> None:
 
 def test_the_report_says_what_it_is(browser: Browser, checkout: Checkout) -> None:
     browser.open((checkout.root / "report.html").as_uri())
-    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared before", "Tables", "Figures", "Provenance")
+    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared before", "Tables", "Figures", "Provenance",
+             "results/smallest/page/index.html")  # fmt: skip
     browser.wait_for(*words)
     assert [word for word in words if not browser.shows(word)] == [], "seen at once, without scrolling"
     assert browser.hidden_width() == 0
@@ -115,6 +116,16 @@ def test_the_reports_figures_open_with_captions(browser: Browser, checkout: Chec
     browser.wait_for(caption[item])
 
 
+def test_the_page_of_the_run_opens(browser: Browser, checkout: Checkout) -> None:
+    browser.frame(None)
+    browser.open((checkout.root / "results/smallest/page/index.html").as_uri())
+    browser.wait_for("Does DFSC-tiny τ'=0.9 tell anomalous images", "generated (6 images)", "2 of 2; 2 methods, seed 0")
+    browser.run("location.hash = 'view=images'")
+    browser.wait_for("9 of 9 images", "not promised: 2 images")
+    browser.run("location.hash = 'view=figures'")
+    browser.wait_for("What changed: dfsc-tiny-q0.9 coin tray", "AUROC over the quantile: efficientad-tiny")
+
+
 def test_mlflow_compares_baseline_and_dfsc(browser: Browser, checkout: Checkout, mlflow: str) -> None:
     client = MlflowClient(f"sqlite:///{checkout.root}/mlflow.db")
     experiment = client.get_experiment_by_name("smallest")
@@ -127,7 +138,11 @@ def test_mlflow_compares_baseline_and_dfsc(browser: Browser, checkout: Checkout,
     browser.open(f"{mlflow}/#/experiments/{experiment.experiment_id}/runs")
     browser.wait_for("coin_tray/efficientad-tiny/seed0", "coin_tray/dfsc-tiny-q0.9/seed0")
     names, kept = json.dumps([run.info.run_id for run in (baseline, dfsc)]), json.dumps([experiment.experiment_id])
-    browser.open(f"{mlflow}/#/compare-runs?runs={quote(names)}&experiments={quote(kept)}")
+    comparison = f"#/compare-runs?runs={quote(names)}&experiments={quote(kept)}"
+    browser.open(f"{mlflow}/{comparison}")
+    lost = "Runs were not found"  # said once of runs that were there; the page does not ask again by itself
+    if browser.wait_for_one("Comparing 2 Runs", lost) == lost:
+        browser.open(f"{mlflow}/?again{comparison}")
     browser.wait_for("Comparing 2 Runs", "au_spro_0.01.mean", "paired_baseline", baseline.info.run_id)
     scroll_metrics_to(browser, "difference.image_auroc.mean")
     assert browser.hidden_width() == 0

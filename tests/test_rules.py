@@ -42,6 +42,10 @@ OUTSIDE: dict[str, Any] = {
     },
     "controls": ["oracle"],
 }
+PROTOCOLS: dict[str, Any] = {
+    "no_penalty": True, "other_penalty": {"images": "other", "folder": "few photos", "first": 5},
+    "checkpoints": 3, "calibration_images": 4, "paddings": ["zero"],
+}  # fmt: skip
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "own": {**GRID, "dataset": {"source": "folder", "folder": "my images", "categories": ["bolts", "01"],
                                 "large_masks": True}},
@@ -56,7 +60,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "loco": {**GRID, "dataset": {"source": "mvtec_loco", "folder": "loco", "categories": ["pushpins"]},
              "teacher": {**TEACHER, **FROM_IMAGENET, "published": {"M": "fetch"}},
              "training": {**TRAINING, "sizes": ["S", "M"], "seeds": [3]},
-             "pretraining": {"images": "imagenette", "folder": "data/imagenette"}},
+             "pretraining": {"images": "imagenette", "folder": "data/imagenette"}, "protocols": PROTOCOLS},
 }  # fmt: skip
 SHARED = {**TRAINING, "size": "tiny"}
 
@@ -68,7 +72,7 @@ def methods_of(size: str) -> list[dict[str, Any]]:
         family = "DFSC" if dfsc else "EfficientAD"
         return {
             "name": name, "label": label, "family": f"{family}-{size}", "pairs_with": f"efficientad-{size}",
-            "size": size, "dfsc": dfsc, "changed": changed, "origin": "trained", "seeded": True,
+            "size": size, "dfsc": dfsc, "changed": changed, "origin": "trained", "seeded": True, "protocol": None,
         }  # fmt: skip
 
     return [
@@ -118,6 +122,16 @@ def outside_files(cell: str) -> str:
     """What is written of a cell from outside."""
     folder = f"results/drawn/coin_tray/{cell}"
     return f"--scores {folder}/scores.csv --maps {folder}/maps.npz --record {folder}/method.json"
+
+
+def deviating_files(name: str) -> str:
+    """What is written of a training of Table 7, and where its progress is kept."""
+    cell = f"pushpins/efficientad-M-{name}/seed3"
+    return (
+        f"--output results/loco/{cell}/model.pt --curve results/loco/{cell}/training_curve.csv "
+        f"--distances results/loco/{cell}/feature_distances.npz --record results/loco/{cell}/training.json "
+        f"--checkpoints results/loco/checkpoints --progress logs/loco/{cell}/train.progress.json --workers $((1 - 1))"
+    )
 
 
 def path(cell: dict[str, str]) -> str:
@@ -291,6 +305,14 @@ EXPECTED: dict[Key, str] = {
         f"dfsc heatmaps {FIRST}/maps.npz {SECOND}/maps.npz {LABELS} {IMAGES} --worst {SECOND}/scores.csv "
         f"--source other --output {FIGURES}/worst_dfsc-tiny-q0.9_01"
     ),
+    ("own", "draw_what_changed", of(**PLACE)): (
+        f"dfsc what-changed {FIRST}/maps.npz {SECOND}/maps.npz --tables results/own/tables {IMAGES} "
+        f"--method dfsc-tiny-q0.9 --output {FIGURES}/what_changed_dfsc-tiny-q0.9_01"
+    ),
+    ("own", "page", of()): (
+        "dfsc page --results results/own --dataset 'my images' --output results/own/page "
+        "--reference config/reference_results.csv --workers 2"
+    ),
     ("own", "draw_novelty", of(**PLACE)): (
         f"dfsc novelty {FIRST}/model.pt {SECOND}/model.pt {LABELS} {CURVES} {IMAGES} --quantiles 0.95,0.9 "
         f"--source other --output {FIGURES}/novelty_dfsc-tiny-q0.9_01"
@@ -299,6 +321,59 @@ EXPECTED: dict[Key, str] = {
         f"dfsc novelty-over-training {FIRST}/feature_distances.npz {SECOND}/feature_distances.npz {LABELS} {CURVES} "
         f"--quantiles 0.95,0.9 --output {FIGURES}/novelty_over_training_dfsc-tiny-q0.9_01 "
         "--title '01 (pretraining images: other)'"
+    ),
+    ("loco", "index_penalty", of()): (
+        "dfsc index --folder 'few photos' --source other --first 5 --output results/loco/penalty.index"
+    ),
+    **{
+        ("loco", "train", of(category="pushpins", method=f"efficientad-M-{name}", seed="3")): (
+            f"dfsc train --settings {as_json({**SHARED, 'size': 'M', 'seed': 3, 'dfsc': None, **changed})} "
+            "--dataset loco --category pushpins --manifest results/loco/manifests/pushpins/training.csv "
+            f"--teacher results/loco/teachers/M/teacher.pt --pretraining-index results/loco/{index}.index "
+            f"--pretraining-folder {folder} " + deviating_files(name)
+        )
+        for name, changed, index, folder in (
+            ("no_penalty", {"protocol": {"penalty": False}}, "pretraining", "data/imagenette"),
+            ("other_penalty", {}, "penalty", "'few photos'"),
+            ("checkpoints_3", {"protocol": {"checkpoints": 3}}, "pretraining", "data/imagenette"),
+        )
+    },
+    **{
+        ("loco", "score", of(category="pushpins", method=f"efficientad-M-{name}", seed="3")): (
+            f"dfsc score --model results/loco/pushpins/{model}/seed3/model.pt "
+            f"--settings {as_json({'padding': 'replicate', 'precision': 'float16', **changed})} "
+            f"--dataset loco --category pushpins --manifest results/loco/manifests/pushpins/test.csv {validation} "
+            f"--scores results/loco/pushpins/efficientad-M-{name}/seed3/scores.csv "
+            f"--maps results/loco/pushpins/efficientad-M-{name}/seed3/maps.npz"
+        )
+        for name, model, changed, validation in (
+            ("no_penalty", "efficientad-M-no_penalty", {}, ""),
+            ("checkpoints_3", "efficientad-M-checkpoints_3", {"best_on_test": True}, ""),
+            (
+                "calibration_images_4",
+                "efficientad-M",
+                {"calibration_images": 4},
+                "--validation=results/loco/manifests/pushpins/training.csv",
+            ),
+            ("padding_zero", "efficientad-M", {"padding": "zero"}, ""),
+        )
+    },
+    ("loco", "track", of(category="pushpins", method="efficientad-M-padding_zero", seed="3")): (
+        "dfsc track "
+        + " ".join(f"results/loco/pushpins/efficientad-M-padding_zero/seed3/{name}" for name in TRACKED_OF_ALL)
+        + " results/loco/pushpins/efficientad-M/seed3/training.json "
+        "results/loco/pushpins/efficientad-M/seed3/training_curve.csv "
+        "--uri http://127.0.0.1:5000 --experiment loco --category pushpins --method efficientad-M-padding_zero "
+        + " ".join(
+            f"--manifest=results/loco/manifests/pushpins/{part}.csv" for part in ("training", "test", "ground_truth")
+        )
+        + " '--protocol=EfficientAD-M, padding: zero' "
+        "--output results/loco/pushpins/efficientad-M-padding_zero/seed3/run.json"
+    ),
+    ("loco", "draw_model_heatmaps", of(category="pushpins", method="efficientad-M-other_penalty", seed="3")): (
+        "dfsc heatmaps results/loco/pushpins/efficientad-M-other_penalty/seed3/maps.npz "
+        "--label 'EfficientAD-M, penalty images: other, the first 5' --dataset loco --category pushpins "
+        "--source=other --output results/loco/pushpins/efficientad-M-other_penalty/seed3/heatmaps"
     ),
     ("own", "all", of()): "",
 }

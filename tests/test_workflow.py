@@ -35,7 +35,7 @@ def test_tables_and_figures_are_there(checkout: Checkout) -> None:
         tabled = runs[runs["method"] == method].iloc[0]
         assert tabled["image_auroc.mean"] == measured["classification"]["auc_roc"]["mean"]
     figures = ["auroc_over_quantile_efficientad-tiny", "score_histograms_dfsc-tiny-q0.9"]
-    shown = ("heatmaps", "worst", "novelty", "novelty_over_training")
+    shown = ("heatmaps", "worst", "what_changed", "novelty", "novelty_over_training")
     for name in (*figures, *(f"{name}_dfsc-tiny-q0.9_coin_tray" for name in shown)):
         check_figure(results / "figures" / name)
     assert "generated (6 images)" in (results / "tables/table1_image_auroc.md").read_text()
@@ -157,7 +157,7 @@ def test_images_are_checked_before_the_first_training(own: Own) -> None:
     assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
 
 
-JUDGED = {"evaluate": 2, "track": 2, "pair": 1, "tables": 1, "draw_model_heatmaps": 2}
+JUDGED = {"evaluate": 2, "track": 2, "pair": 1, "tables": 1, "draw_model_heatmaps": 2, "page": 1}
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,9 @@ def test_everything_again_gives_the_same_bits(checkout: Checkout) -> None:
     shutil.rmtree(checkout.root / "results")
     shutil.rmtree(checkout.root / "mlartifacts")
     (checkout.root / "mlflow.db").unlink()
-    run = checkout.smallest()
+    run = checkout.smallest(
+        "--", *(str(checkout.model(name).relative_to(checkout.root) / "run.json") for name in METHODS)
+    )
     assert run.returncode == 0, run.stdout
     for method in METHODS:
         for name, content in zip(kept, before[method], strict=True):

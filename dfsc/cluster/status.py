@@ -4,16 +4,18 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from dfsc.files import reading
-from dfsc.settings.grid import CELL_FILES, Cell, Grid, teacher_path
+from dfsc.settings.grid import CELL_FILES, REJUDGED, TRAINED, Cell, Grid, Method, teacher_path
 
 # Each rule of a cell, which is its log's name, and the last of its files.
 LAST_FILES = {rule: list(files.values())[-1] for rule, files in CELL_FILES.items()}
+# The rule that makes a cell, and those that it lacks, by its method's origin; other methods are from outside.
+MADE_BY = {TRAINED: ("train", ("run_method",)), REJUDGED: ("score", ("train", "run_method"))}
 SILENT_AFTER = 600  # seconds without news, after which a training is no longer called running
 LAST_WORDS = ("dfsc: ", "Traceback (most recent call last)")  # how a command of ours, or Python, tells of a failure
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "silent": "yellow", "failed": "red"}
@@ -35,7 +37,7 @@ class Model:
 def read_grid(config: Mapping[str, Any]) -> list[Model]:
     """The state of every model of the grid, in the grid's order."""
     grid = Grid.from_config(config)
-    return [_read_model(config["benchmark"], cell, grid.method(cell.method).is_outside) for cell in grid.cells()]
+    return [_read_model(config["benchmark"], cell, grid.method(cell.method)) for cell in grid.cells()]
 
 
 def read_teachers(config: Mapping[str, Any]) -> list[Model]:
@@ -48,17 +50,20 @@ def read_teachers(config: Mapping[str, Any]) -> list[Model]:
     return teachers
 
 
-def _read_model(benchmark: str, cell: Cell, is_outside: bool) -> Model:
+def _read_model(benchmark: str, cell: Cell, method: Method) -> Model:
     name = (cell.category, cell.method)
     results, logs = (Path(place, benchmark, cell.path) for place in ("results", "logs"))
-    made_by, others = ("run_method", ("train", "score")) if is_outside else ("train", ("run_method",))
+    made_by, others = MADE_BY.get(method.origin, ("run_method", ("train", "score")))
     rules = [rule for rule in LAST_FILES if rule not in others]
     missing = [rule for rule in rules if not (results / LAST_FILES[rule]).exists()]
+    seconds = 0.0  # of a training, of which one that is judged again has none
     if made_by in missing:
-        return (_read_run if is_outside else _read_training)(name, logs / f"{made_by}.log")
-    record = results / LAST_FILES[made_by]
-    with reading(record, "the record of a training", "delete it and run snakemake again"):
-        seconds = float(json.loads(record.read_text(encoding="utf-8"))["seconds"])
+        found = (_read_training if made_by == "train" else _read_run)(name, logs / f"{made_by}.log")
+        return replace(found, seconds=seconds) if method.origin == REJUDGED else found
+    if method.origin != REJUDGED:
+        record = results / LAST_FILES[made_by]
+        with reading(record, "the record of a training", "delete it and run snakemake again"):
+            seconds = float(json.loads(record.read_text(encoding="utf-8"))["seconds"])
     for rule in missing:
         if words := _last_words(logs / f"{rule}.log"):
             return Model(*name, "failed", 1, seconds=seconds, words=words)

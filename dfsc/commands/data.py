@@ -95,10 +95,11 @@ def index(
     folder: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     source: Annotated[str, typer.Option(help="The set's name in every result, for example imagenet.")],
     output: Output,
+    first: Annotated[int | None, typer.Option(min=1, help="Only so many, in the order of their paths.")] = None,
 ) -> None:
     """List the images of pretraining and penalty once, however many they are."""
     from dfsc.data.pretraining_images import write_index
 
-    found = write_index(folder, source, output)
+    found = write_index(folder, source, output, first)
     others = f"; {found.others} other files were left out" if found.others else ""
     print(f"{found.images} images of {source} listed in {output}{others}")

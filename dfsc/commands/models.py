@@ -155,6 +155,9 @@ def score(
     scores: Annotated[Path, typer.Option(help="Image scores to write, CSV.")],
     maps: Annotated[Path, typer.Option(help="Small anomaly maps to write, npz.")],
     full_size_maps: Annotated[Path | None, typer.Option(help="Folder for TIFFs in the official layout.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Manifest of the validation images, for calibration_images.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 1,
@@ -176,6 +179,7 @@ def score(
         choose_device(device, threads),
         max(1, workers),
         progress_bar("images scored"),
+        validation,
     )
 
 

@@ -14,10 +14,13 @@ from dfsc.commands.options import (
     MoreConfigfiles,
     Output,
     Quantiles,
+    Workers,
     configuration,
     labelled,
+    progress_bar,
     quantiles_of,
 )
+from dfsc.errors import UserError
 
 if TYPE_CHECKING:
     from dfsc.settings.grid import Grid
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 Results = Annotated[Path | None, typer.Option(help="Where receipts lie; results/<benchmark> if not said.")]
 Uri = Annotated[str | None, typer.Option(help="MLflow tracking store; the configuration's if not said.")]
 GridText = Annotated[str | None, typer.Option("--grid", hidden=True, help="As the workflow passes it, JSON.")]
+PAIR = ("the baseline's", "the method's")
 app = typer.Typer()
 
 
@@ -48,11 +52,12 @@ def track(
     method: Annotated[str, typer.Option(help="Its name, for example dfsc-S-q0.99.")],
     output: Output,
     manifest: Annotated[list[Path] | None, typer.Option(help="What it was made and judged from; repeatable.")] = None,
+    protocol: Annotated[str, typer.Option(help="In what it deviates from the published protocol, if it does.")] = "",
 ) -> None:
     """Track one model's results as one MLflow run, found or created by its key; write the receipt."""
     from dfsc.report.runs import track_model
 
-    track_model(files, uri, experiment, category, method, output, manifest or [])
+    track_model(files, uri, experiment, category, method, output, manifest or [], protocol)
 
 
 @app.command()
@@ -87,6 +92,27 @@ def tables(
 
     wanted, store, folder = benchmark(configfile, more, results, uri, grid)
     write_paper_tables(store, folder, wanted, output or folder / "tables", partial, reference)
+
+
+@app.command()
+def page(
+    configfile: Configfile = None,
+    more: MoreConfigfiles = None,
+    results: Annotated[Path | None, typer.Option(help="results/<benchmark>, the configuration's if not said.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Folder that holds a folder per category; the configuration's if not said.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to write; `page` in --results if not said.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Results of others to show with ours, CSV.")] = None,
+    workers: Workers = 1,
+) -> None:
+    """Write a page of the results, to be opened from disk: answer, tables, every test image, operating points, runs."""
+    from dfsc.report.page.write import write_page
+
+    config = {} if results and dataset and not (configfile or more) else configuration(configfile, more)
+    folder = results or Path("results", config["benchmark"])
+    images = dataset or Path(config["dataset"]["folder"])
+    write_page(folder, images, output or folder / "page", reference, workers, progress_bar("image"))
 
 
 @app.command()
@@ -146,7 +172,7 @@ def auroc_over_quantile(
     from dfsc.report.figures.from_tables import draw_auroc_over_quantile
     from dfsc.report.paper import read_paper_tables
 
-    draw_auroc_over_quantile(*read_paper_tables(tables)[1:], output)
+    draw_auroc_over_quantile(*read_paper_tables(tables), output)
 
 
 @app.command()
@@ -179,6 +205,25 @@ def heatmaps(
 
     files = labelled(maps, label)
     draw_heatmaps(dataset / category, files, output, source=source, worst=worst, chosen=images)
+
+
+@app.command()
+def what_changed(
+    tables: Annotated[Path, typer.Option(help="Folder that `dfsc tables` wrote.")],
+    dataset: Dataset,
+    category: Category,
+    method: Annotated[str, typer.Option(help="Its name; it is compared with its baseline.")],
+    maps: Annotated[list[Path], typer.Argument(help="Small maps of `dfsc score`: the baseline's, then the method's.")],
+    output: Annotated[Path, typer.Option(help="Figure to write, without ending.")],
+) -> None:
+    """Draw anomalies that a method finds and its baseline misses, and the other way round."""
+    from dfsc.report.figures.what_changed import draw_what_changed
+    from dfsc.report.paper import read_image_scores, read_paper_tables
+
+    if len(maps) != len(PAIR):
+        raise UserError(f"{maps[-1]}: give two archives of maps, {' and '.join(PAIR)}")
+    context = read_paper_tables(tables)[2]
+    draw_what_changed(dataset / category, maps, read_image_scores(tables), context, method, output)
 
 
 @app.command()
@@ -233,6 +278,7 @@ def show(
         return
     print_tables(results / "tables")
     print(f"missed anomalies and false alarms: dfsc show {results} --operating-points")
+    print(f"page:    {results / 'page/index.html'}, to be opened in a browser")
     print(f"tables:  {results / 'tables'}/*.md, *.tex, *.csv\nfigures: {results / 'figures'}/*.pdf, *.png")
     where = f"mlflow ui --backend-store-uri {uri}" if not uri.startswith("http") else uri
     print(f"runs:    {masked(where)}  (experiment {results.name})")

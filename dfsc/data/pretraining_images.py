@@ -33,8 +33,8 @@ class Indexed(NamedTuple):
     others: int
 
 
-def write_index(folder: Path, source: str, output: Path) -> Indexed:
-    """List every image below `folder` (recursively, sorted) in `output`.
+def write_index(folder: Path, source: str, output: Path, first: int | None = None) -> Indexed:
+    """List every image below `folder` (recursively, sorted) in `output`; only so many, if `first` says so.
 
     Raises UserError naming the folder if it is missing, cannot be read or holds no image, a link that is broken or
     leads to a folder around it, and a name that no line can carry.
@@ -51,6 +51,8 @@ def write_index(folder: Path, source: str, output: Path) -> Indexed:
 
         write(source)
         for path, size in _walk(folder, "", ()):
+            if found[0] == first:
+                break
             found[not is_image_name(path)] += 1
             if is_image_name(path):
                 digest.update(f"{path}\0{size}\n".encode())

@@ -7,10 +7,12 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from dfsc.files import read_lines, reading, write_text
 
 COLUMNS = ("path", "image_score")
+Value = TypeVar("Value")
 
 
 def write_scores(path: Path, scores: Mapping[str, float]) -> None:
@@ -25,7 +27,7 @@ def write_scores(path: Path, scores: Mapping[str, float]) -> None:
 def read_scores(path: Path, split: str = "test") -> dict[str, float]:
     """Read what `write_scores` wrote of one split, 'test' or 'validation': 'test/good/000.png' -> score.
 
-    Raises UserError naming the file, one without a test image too; of a method from outside, none is of validation.
+    Raises UserError naming the file, one without a test image too; a method from outside may have none of validation.
     """
     with reading(path, "image scores", "write them with `dfsc score`"):
         rows = csv.DictReader(read_lines(path).splitlines())
@@ -35,6 +37,6 @@ def read_scores(path: Path, split: str = "test") -> dict[str, float]:
         return of_split(scores, split)
 
 
-def of_split(scores: Mapping[str, float], split: str) -> dict[str, float]:
-    """Of image scores by path those of one split."""
+def of_split(scores: Mapping[str, Value], split: str) -> dict[str, Value]:
+    """Of image scores by path, or whatever else, those of one split."""
     return {path: score for path, score in scores.items() if path.startswith(f"{split}/")}

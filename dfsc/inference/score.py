@@ -8,14 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from dfsc.data.images import load_images
-from dfsc.data.layout import FileRecord, read_manifest
+from dfsc.data.layout import FileRecord, images_of, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import written_whole
 from dfsc.inference.image_scores import write_scores
 from dfsc.inference.maps import SmallMaps, write_maps
+from dfsc.inference.protocols import Judged, best_on_test, recalibrate
 from dfsc.model.maps import image_score, pad_map, resize_map
 from dfsc.model.networks import EfficientAD, normalise_images
-from dfsc.model.trained import load_model
+from dfsc.model.trained import TrainedModel, load_model
 from dfsc.settings.leaves import Precision
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.training.device import computing
@@ -93,18 +94,29 @@ def run_scoring(
     device: torch.device,
     workers: int,
     progress: Callable[[int, int], None],
+    validation: Path | None = None,
 ) -> None:
     """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
 
-    The validation images' scores, which the model file has, are written too.
+    The validation images' scores, which the model file has, are written too. `validation`: the manifest of these
+    images, for `settings.calibration_images`, which scores them anew.
     """
     records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
     if not records:
         raise UserError(f"{manifest}: lists no test image")
-    model = load_model(model_path)
-    small, image_scores = score_images(model.network, folder, records, settings, device, workers, progress)
+    model, good = load_model(model_path), dict[str, float]()
+
+    def judge(one: TrainedModel) -> Judged:
+        return Judged(one, *score_images(one.network, folder, records, settings, device, workers, progress))
+
+    if settings.calibration_images is not None:
+        listed = images_of(read_manifest(validation or manifest), "validation/good")
+        recalibrate(model.network, folder, listed, settings.calibration_images, device)
+        _, good = score_images(model.network, folder, listed, settings, device, workers, progress)
+    judged = best_on_test(model, judge) if settings.best_on_test else judge(model)
     if full_size_maps is not None:
-        write_full_size_maps(full_size_maps, folder.name, records, small, settings.padding)
-    good = dict(zip(model.validation_images, model.validation_scores[settings.padding].tolist(), strict=True))
-    write_scores(scores, {**good, **image_scores})
-    write_maps(maps, SmallMaps(small, settings.padding))
+        write_full_size_maps(full_size_maps, folder.name, records, judged.maps, settings.padding)
+    known = judged.model.validation_scores[settings.padding].tolist()
+    good = good or dict(zip(model.validation_images, known, strict=True))
+    write_scores(scores, {**good, **judged.scores})
+    write_maps(maps, SmallMaps(judged.maps, settings.padding))

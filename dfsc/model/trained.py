@@ -19,6 +19,14 @@ from dfsc.model.saved import load_tensors, save_tensors
 ORIGIN = ("category", "settings", "fingerprint", "data_digest", "teacher_digest", "pretraining_images", "teacher")
 
 
+class Snapshot(NamedTuple):
+    """The model of an earlier step of the same training."""
+
+    step: int
+    weights: dict[str, Tensor]  # all that is not the teacher's
+    validation_scores: Mapping[str, Tensor]  # as those of the model
+
+
 class TrainedModel(NamedTuple):
     """A trained model as its file holds it: all that it takes to judge an image, and where it is from."""
 
@@ -26,6 +34,7 @@ class TrainedModel(NamedTuple):
     validation_images: Sequence[str]  # their paths, 'validation/good/000.png'
     validation_scores: Mapping[str, Tensor]  # padding -> their image scores, float32 [n]
     origin: Mapping[str, str]  # what it was trained on, with what settings; a key of ORIGIN each
+    snapshots: Sequence[Snapshot] = ()  # of Table 7's protocol that chooses among them alone; in their order
 
 
 def save_model(path: Path, model: TrainedModel) -> None:
@@ -39,6 +48,8 @@ def save_model(path: Path, model: TrainedModel) -> None:
         "validation_scores": {name: model.validation_scores[name] for name in PADDING_MODES},
         "origin": {name: model.origin[name] for name in ORIGIN},
     }
+    if model.snapshots:
+        state["snapshots"] = [snapshot._asdict() for snapshot in model.snapshots]
     save_tensors(path, state)
 
 
@@ -51,10 +62,11 @@ def load_model(path: Path) -> TrainedModel:
         images = [str(path) for path in state["validation_images"]]
         scores = {name: state["validation_scores"][name].float() for name in PADDING_MODES}
         origin = {name: str(state["origin"][name]) for name in ORIGIN}
+        snapshots = [Snapshot(**snapshot) for snapshot in state.get("snapshots", ())]
         if not images or not all(
             values.shape == (len(images),) and values.isfinite().all() for values in scores.values()
         ):
             raise ValueError("each validation image has one score")
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is not a trained model of this version of the package; train it again") from error
-    return TrainedModel(network.eval().requires_grad_(False), images, scores, origin)
+    return TrainedModel(network.eval().requires_grad_(False), images, scores, origin, snapshots)

@@ -15,7 +15,7 @@ from dfsc.data.layout import FileRecord, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import digest_of, sha256_of, write_json
 from dfsc.inference.evaluate import read_official_map
-from dfsc.inference.image_scores import write_scores
+from dfsc.inference.image_scores import of_split, write_scores
 from dfsc.inference.maps import SmallMaps, write_maps
 from dfsc.model.maps import NOT_PADDED, image_score
 from dfsc.provenance import code_digest, provenance
@@ -51,14 +51,9 @@ def import_maps(folder: Path, manifest: Path, seed: str, files: OutsideFiles) ->
 
 def listed_test_images(manifest: Path) -> list[FileRecord]:
     """The test images that a manifest lists. Raises UserError naming it if there is none."""
-    if not (records := test_images(read_manifest(manifest))):
+    if not (records := [record for record in read_manifest(manifest) if record.path.startswith("test/")]):
         raise UserError(f"{manifest}: lists no test image")
     return records
-
-
-def test_images(records: Sequence[FileRecord]) -> list[FileRecord]:
-    """Those of test images."""
-    return [record for record in records if record.path.startswith("test/")]
 
 
 def write_cell(
@@ -69,17 +64,22 @@ def write_cell(
     seed: str,
     made: dict[str, Any],
 ) -> None:
-    """Write scores, maps and the record. Without `scores`, those are the maxima of the maps at the images' sizes."""
+    """Write scores, maps and the record. Without `scores`, those are the maxima of the maps at the images' sizes.
+
+    `maps` of validation images give scores, and are not kept. `records`: of all images with a map, and maybe others.
+    """
     if scores is None:
         scores = {
-            record.path: image_score(maps[record.path], NOT_PADDED, record.height, record.width) for record in records
+            record.path: image_score(maps[record.path], NOT_PADDED, record.height, record.width)
+            for record in records
+            if record.path in maps
         }
     settings = {key: made.pop(key) for key in ("origin", "command", "control") if key in made} | {"seed": seed}
     fingerprint = digest_of([settings, made["code"], made.get("content")])
     made_by = provenance(str(made["hardware"]))
     record = {"fingerprint": fingerprint, "settings": settings, **made}
     write_scores(files.scores, scores)
-    write_maps(files.maps, SmallMaps(maps, NOT_PADDED))
+    write_maps(files.maps, SmallMaps(of_split(maps, "test"), NOT_PADDED))
     write_json(files.record, {**record, "commit": made_by["commit"], "hardware": made_by["hardware"]})
 
 

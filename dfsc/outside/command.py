@@ -59,9 +59,27 @@ def run_command(
     than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
     """
     require_executable(Path(str(command[0])))
-    said = _Said()
+    with _ending_on_sigterm():  # before the command starts, or it would outlive a job that ends at once
+        process = _started(command, folder, environment)
+        said, fault = _Said(), ""
+        assert process.stdout is not None
+        reader = Thread(target=said.listen, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            fault = _watch(process, folder, seconds, reserve)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            reader.join(timeout=5)
+    if fault:
+        raise RunFailed(f"{command[0]}: {fault}{said.last_lines()}")
+
+
+def _started(command: Sequence[object], folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """The command's process, which leads a group of its own. Raises UserError if it cannot be started."""
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -73,19 +91,6 @@ def run_command(
     except OSError as error:
         advice = "its first line must name what runs it, for example #!/usr/bin/env python3"
         raise UserError(f"{command[0]}: cannot be started ({error.strerror}); {advice}") from error
-    assert process.stdout is not None
-    reader = Thread(target=said.listen, args=(process.stdout,), daemon=True)
-    reader.start()
-    try:
-        with _ending_on_sigterm():
-            fault = _watch(process, folder, seconds, reserve)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        reader.join(timeout=5)
-    if fault:
-        raise RunFailed(f"{command[0]}: {fault}{said.last_lines()}")
 
 
 def _watch(process: "subprocess.Popen[bytes]", folder: Path, seconds: float, reserve: int) -> str:

@@ -10,7 +10,7 @@ from dfsc.data.layout import FileRecord, read_manifest
 from dfsc.errors import RunFailed, UserError
 from dfsc.files import digest_of
 from dfsc.outside.blinding import SPLITS, neutral_names, write_blinded
-from dfsc.outside.cells import OutsideFiles, measured, test_images, write_cell
+from dfsc.outside.cells import OutsideFiles, measured, write_cell
 from dfsc.outside.command import folder_digest, require_executable, run_command
 from dfsc.outside.output import Output, read_output
 from dfsc.provenance import code_digest
@@ -35,7 +35,7 @@ def run_method(
     cost["gpu_seconds"] = cost["seconds"] if device == "cuda" else 0.0
     code = digest_of([folder_digest(command), code_digest("method run")])
     made = {"origin": "command", "command": str(command), "code": code, "hardware": hardware}
-    write_cell(files, test_images(records), output.maps, output.scores, seed, made | cost)
+    write_cell(files, records, output.maps, output.scores, seed, made | cost)
 
 
 def output_of(
@@ -51,23 +51,28 @@ def output_of(
 ) -> Output:
     """What a command makes of the images `records` of a category's `folder`: by their own paths, not the neutral names.
 
+    Of test images; and of validation images, if it writes maps or scores of these, too.
+
     It runs in the folder `work`, which is gone afterwards, and with it the key to the names. Raises UserError if the
     command is no executable file or as `write_blinded`; RunFailed as `run_command` does, and naming the file of the
     command's output that `read_output` refuses.
     """
     require_executable(command)
-    names = neutral_names(records, "test", shuffle)
+    names, more = neutral_names(records, "test", shuffle), neutral_names(records, "validation")
     with _emptied(work) as (images, output, here):
         write_blinded(folder, records, images, shuffle)
         folders = [part for split in SPLITS for part in (f"--{split}", images / split)]
         run = [command.absolute(), *folders, "--seed", 0 if seed == NO_SEED else seed, "--device", device]
         run_command([*run, "--output", output], here, seconds, {**(environment or {}), "TMPDIR": str(here)})
         try:
-            found = read_output(output, list(names.values()))
+            found = read_output(output, list(names.values()), list(more.values()))
         except UserError as fault:
             raise RunFailed(f"{command}: {fault}") from fault
-    scores = None if found.scores is None else {path: found.scores[name] for path, name in names.items()}
-    return Output({path: found.maps[name] for path, name in names.items()}, scores)
+    paths = {name: path for path, name in {**more, **names}.items()}
+    maps = {path: found.maps[name] for name, path in paths.items() if name in found.maps}
+    if found.scores is None:
+        return Output(maps, None)
+    return Output(maps, {path: found.scores[name] for name, path in paths.items() if name in found.scores})
 
 
 def _device(gpus: int) -> tuple[str, str, dict[str, str]]:

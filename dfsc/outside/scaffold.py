@@ -57,7 +57,8 @@ mean = np.mean([load(file) for file in sorted(options.train.iterdir())], axis=0)
 
 # For each test image a map <name>.npy or <name>.tiff: a number per cell, of any size from 1 x 1 on; high is anomalous.
 # The image score is the maximum of the map, unless you also write scores.csv with the columns name,image_score.
-for file in sorted(options.test.iterdir()):
+# Maps of the validation images are optional: they give the threshold at which false alarms are counted.
+for file in sorted([*options.validation.iterdir(), *options.test.iterdir()]):
     np.save(options.output / f"{file.stem}.npy", np.abs(load(file) - mean))
 '''
 

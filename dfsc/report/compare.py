@@ -6,7 +6,7 @@ settings than the rest are refused by name.
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ COMPARED = [
     *(*TEXT_COLUMNS, "value", "value_std", "seeds", "pairs"),
     *("difference", "difference_std", "low", "high", "probability", "inside_margin"),
 ]
-# What runs must have in common, and within what: the methods trained here together, each one from outside by itself.
+# What runs must have in common, and within what: the methods trained here together, each one from outside by itself;
+# those with penalty images of their own by themselves.
 SAME = {
     "data_digest": ["category"],
     "teacher_digest": ["made_by", "size"],
     "code_digest": ["made_by"],
-    "pretraining_images": ["made_by"],
-    "penalty_digest": ["made_by"],
+    "pretraining_images": ["made_by", "penalty"],
+    "penalty_digest": ["made_by", "penalty"],
 }
 SETTINGS = "settings_digest"  # of the settings that runs share: what tables keep of them
 OF_ONE_RUN = ("seed", "size", "seconds", "peak_memory_bytes")  # parameters that differ from run to run
@@ -88,11 +89,20 @@ def runs_frame(runs: Iterable[Mapping[str, Any]], grid: Grid, partial: bool = Fa
 def check_runs(frame: pd.DataFrame, grid: Grid, partial: bool, more: Iterable[str] = ()) -> None:
     """Refuse runs that are missing (unless `partial`), double, not of the grid, or unlike in SAME or columns `more`."""
     _refuse_duplicates_and_gaps(frame, grid, partial)
-    refuse_unlike(frame, [*SAME, *more])
+    refuse_unlike(frame, [*SAME, *more], other_penalty(grid))
+
+
+def other_penalty(grid: Grid) -> list[str]:
+    """The methods that are trained with penalty images of their own."""
+    return [method.name for method in grid.methods if "penalty_images" in (method.protocol or {})]
 
 
 def _settings(parameters: Mapping[str, str]) -> str:
-    shared = {key: value for key, value in parameters.items() if key not in OF_ONE_RUN and not key.startswith("dfsc")}
+    shared = {
+        key: value
+        for key, value in parameters.items()
+        if key not in OF_ONE_RUN and not key.startswith(("dfsc", "protocol"))
+    }
     return json.dumps(shared, sort_keys=True)
 
 
@@ -117,12 +127,16 @@ def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) 
         )
 
 
-def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str]) -> None:
+def refuse_unlike(frame: pd.DataFrame, tags: Iterable[str], other_penalty: Collection[str] = ()) -> None:
     """Raise UserError naming two runs that differ in a tag of SAME, or in their settings, where they must not.
 
-    Methods that are trained here must agree among each other, one from outside, which has no size, by itself.
+    Methods that are trained here must agree among each other, one from outside, which has no size, by itself. So must,
+    in their penalty images, the methods `other_penalty`.
     """
-    frame = frame.assign(made_by=frame["method"].where(frame["size"] == "", ""))
+    tags = list(tags)
+    frame = frame[[*KEYS, "size", *tags]].assign(
+        made_by=frame["method"].where(frame["size"] == "", ""), penalty=frame["method"].isin(other_penalty)
+    )
     for tag in tags:
         for _, group in frame.groupby(SAME.get(tag, ["made_by"])):
             first = group.iloc[0]
@@ -187,13 +201,11 @@ def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dic
     gained: dict[Cell, NDArray[np.float64]] = {}
     for category, of_category in frame.groupby("category"):
         images = split_scores(scores[of_category["run_id"].iloc[0]])
-        random = np.random.default_rng(zlib.crc32(str(category).encode()))
-        drawn = {folder: len(of_folder) for folder, of_folder in images.items() if len(of_folder)}
-        counts = {folder: image_counts(count, RESAMPLES, random) for folder, count in drawn.items()}
+        counts = drawn_images(str(category), images)
         won = {}
         for cell, run_id in zip(cells_of(of_category), of_category["run_id"], strict=True):
             split = split_scores(scores[run_id])
-            won[cell] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in drawn}
+            won[cell] = {kind: wins(split["good"], split[kind]) for kind in ANOMALY_TYPES if kind in counts}
         for cell, of_cell in won.items():
             for paired in [paired for paired in grid.paired_cells(cell) if paired in won]:
                 by_type = {
@@ -205,6 +217,16 @@ def resample_differences(frame: pd.DataFrame, scores: Scores, grid: Grid) -> dic
                 of_pair = np.stack([by_type.get(name, lacking) for name in COLUMNS], axis=1)
                 gained[replace(cell, seed=paired.seed)] = of_pair
     return gained
+
+
+def drawn_images(category: str, images: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float32]]:
+    """How often each image of a folder is drawn in each resample, [RESAMPLES, images]; of `split_scores`' folders.
+
+    Folders without images have none.
+    """
+    random = np.random.default_rng(zlib.crc32(category.encode()))
+    drawn = {folder: len(of_folder) for folder, of_folder in images.items() if len(of_folder)}
+    return {folder: image_counts(count, RESAMPLES, random) for folder, count in drawn.items()}
 
 
 def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
@@ -232,19 +254,22 @@ def compare(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.DataFrame:
                     row = {"metric": metric, "baseline": baseline, "category": name, "method": method.name}
                     shares = [inside.get(Cell(each, method.name, seed)) for each in categories for seed in grid.seeds]
                     row["inside_margin"] = pd.Series(shares, dtype=float).mean()
-                    summary = _summary(values, images, categories, method, grid)
+                    summary = summarised(values, images, categories, method, grid)
                     rows += [row | {"anomaly_type": kind} | numbers for kind, numbers in summary.items()]
     return pd.DataFrame(rows, columns=COMPARED)
 
 
-def _summary(
+def summarised(
     values: Mapping[Cell, NDArray[np.float64]],
     resampled: Mapping[Cell, NDArray[np.float64]] | None,
     categories: list[str],
     method: Method,
     grid: Grid,
 ) -> dict[str, dict[str, Any]]:
-    """Of COLUMNS, those that were measured in all `categories` with some seed, each with its row."""
+    """Of COLUMNS, those that were measured in all `categories` with some seed, each with its row.
+
+    values: of each run, the columns COLUMNS. resampled: as `resample_differences` gives it; None: no images are drawn.
+    """
 
     def mean(source: Mapping[Cell, NDArray[np.float64]], cells: list[Cell]) -> NDArray[np.float64]:
         return np.asarray(np.mean([source[cell] for cell in cells], axis=0), np.float64)

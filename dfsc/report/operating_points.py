@@ -147,9 +147,9 @@ def operating_table(
             if of_method.empty:
                 continue
             label = context.label(method, ALL if category == POOLED else category)
-            lines = {label: [_count(of_method.loc[folder], spread) for folder in FOLDERS]}
+            lines = {label: [count_text(of_method.loc[folder], spread) for folder in FOLDERS]}
             if of_method["pairs"].notna().any():
-                lines[AGAINST] = [_pairs(of_method.loc[folder]) for folder in FOLDERS]
+                lines[AGAINST] = [pairs_text(of_method.loc[folder]) for folder in FOLDERS]
             start = {**context.mark, "category": category, "promised": f"{100 * rate:g} %"}
             rows += [
                 {**start, "": name, **dict(zip(FOLDERS.values(), cells, strict=True))} for name, cells in lines.items()
@@ -157,7 +157,7 @@ def operating_table(
     return without_unmeasured(pd.DataFrame(rows), list(FOLDERS.values())[1:])
 
 
-def _count(row: pd.Series, spread: bool) -> str:
+def count_text(row: pd.Series, spread: bool = True) -> str:
     """The number of wrong verdicts, of how many images, and the share in per cent with its interval."""
     if pd.isna(row["images"]) or not row["validation"]:
         return NOT_MEASURED
@@ -168,7 +168,8 @@ def _count(row: pd.Series, spread: bool) -> str:
     return f"{wrong} of {row['images']:g}: {100 * row['rate']:.1f}{bounds}"
 
 
-def _pairs(row: pd.Series) -> str:
+def pairs_text(row: pd.Series) -> str:
+    """The images judged better and worse than by the baseline, and the p-value; empty where nothing is paired."""
     if pd.isna(row["better"]):
         return ""
     chance = f"p={row['p_value']:.3f}" if row["p_value"] >= 0.001 else "p<0.001"

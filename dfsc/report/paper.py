@@ -7,15 +7,26 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import write_text
-from dfsc.report.compare import COMPARED, KEYS, SAME, TEXT_COLUMNS, Scores, compare, receipts_below, runs_frame
+from dfsc.report.compare import (
+    COMPARED,
+    KEYS,
+    SAME,
+    TEXT_COLUMNS,
+    Scores,
+    compare,
+    other_penalty,
+    receipts_below,
+    runs_frame,
+)
 from dfsc.report.cost import read_speeds, write_cost_table
 from dfsc.report.defects import build_defect_table, defect_numbers
 from dfsc.report.frames import read_table
 from dfsc.report.operating_points import build_operating_table, operating_points
+from dfsc.report.protocols import build_protocol_table
 from dfsc.report.table_files import page, write_tables
 from dfsc.report.tables import Context, build_tables, inactive_in
 from dfsc.report.tracking import read_runs, read_scores
-from dfsc.settings.grid import Grid
+from dfsc.settings.grid import REJUDGED, Grid
 
 
 def write_paper_tables(
@@ -27,7 +38,7 @@ def write_paper_tables(
     config/reference_results.csv.
 
     runs.csv has every metric of every run, scores.csv every test image's score, comparison.csv the differences with
-    their intervals; table1_... to table6_... are what is shown, tables.tex a document of them all, provenance.csv and
+    their intervals; table1_... to table7_... are what is shown, tables.tex a document of them all, provenance.csv and
     .html what the runs were made from. MLflow is read, and not changed.
     Raises UserError, writing nothing, as `read_runs`, `runs_frame` and `check_scores` do.
     """
@@ -37,7 +48,8 @@ def write_paper_tables(
     write_compared(frame, read_scores(uri, frame["run_id"]), grid, folder, reference)
     write_text(folder / "provenance.csv", made_from.to_csv(index=False))
     write_text(folder / "provenance.html", page(f"What the {len(frame)} runs were made from", made_from))
-    cost = write_cost_table(runs, folder, read_speeds(results, runs)).fillna("")
+    trained = [run for run in runs if grid.method(run["tags"]["method"]).origin != REJUDGED]
+    cost = write_cost_table(trained, folder, read_speeds(results, runs)).fillna("")
     write_text(
         folder / "cost.html", page("What the trainings cost, summed over seeds, and how fast models judge", cost)
     )
@@ -49,11 +61,12 @@ def write_compared(
     """Compare runs, and write the grid, runs, comparison, image scores and tables. Raises UserError as `compare`."""
     comparison = compare(frame, scores, grid)
     complete = len(frame) == len(list(grid.cells()))
-    context = Context(grid, _images_of(frame), not complete, reference, inactive_in(comparison))
+    context = Context(grid, _images_of(frame, grid), not complete, reference, inactive_in(comparison))
     tables = [
         *build_tables(comparison, context),
         build_operating_table(operating_points(frame, scores, grid), context),
         build_defect_table(defect_numbers(frame, grid), context),
+        *build_protocol_table(comparison, frame, scores, context),
     ]
 
     write_text(folder / "grid.json", grid.as_text())
@@ -105,9 +118,10 @@ def read_paper_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, Context
         [name for name in COMPARED if name not in TEXT_COLUMNS],
     )
     grid = Grid.read(folder / "grid.json")
-    return runs, comparison, Context(grid, _images_of(runs), "status" in runs, inactive=inactive_in(comparison))
+    return runs, comparison, Context(grid, _images_of(runs, grid), "status" in runs, inactive=inactive_in(comparison))
 
 
-def _images_of(runs: pd.DataFrame) -> str:
-    """The sources of pretraining images; methods from outside name none."""
-    return ", ".join(sorted({*runs["pretraining_images"]} - {""}))
+def _images_of(runs: pd.DataFrame, grid: Grid) -> str:
+    """The sources of pretraining images; methods from outside name none, and those of Table 7 may have their own."""
+    shared = runs[~runs["method"].isin(other_penalty(grid))]
+    return ", ".join(sorted({*shared["pretraining_images"]} - {""}))

@@ -40,11 +40,13 @@ def track_model(
     method: str,
     receipt: Path,
     manifests: Sequence[Path] = (),
+    protocol: str = "",
 ) -> None:
     """Track the cell that `files` are of: training.json and training_curve.csv, or method.json; and metrics.json.
 
     All of them become the run's artifacts; `receipt` is written. `manifests`: of all that the model was trained and
-    judged on; without, the run names its training's alone.
+    judged on; without, the run names its training's alone. `protocol`: in what the method deviates from the published
+    protocol, if it does: the run's tag says so. Without model.pt among the files, another run has the training's costs.
     Raises UserError naming a file that is missing or damaged, and as `track_run` does.
     """
     by_name = {path.name: path for path in files}
@@ -75,7 +77,10 @@ def track_model(
             "code_digest": str(made["code"]),
             **{f"version.{name}": value for name, value in (_versions(made) if record == RECORD else {}).items()},
         }
-        costs, times, parameters = costs_of(made), _times(made), _flat(settings)
+        if protocol:
+            tags["protocol"] = protocol
+        costs = costs_of(made) if record == OUTSIDE_RECORD or CELL_FILES["train"]["model"] in by_name else {}
+        times, parameters = _times(made), _flat(settings)
         curve = read_curve(by_name[CURVE], settings["steps"]) if record == RECORD else []
         acted = _constraint(curve) if settings.get("dfsc") else {}
         if acted:

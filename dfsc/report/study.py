@@ -166,6 +166,8 @@ def chosen_reading(comparison: pd.DataFrame, grid: Grid) -> Method | None:
 def _choice(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
     if len(grid.categories) < 2:
         return "Not chosen: the rule takes one half of the categories to choose, and the other to report."
+    if len(runs) < len(list(grid.cells())):
+        return "Not chosen yet: the rule is applied once, when all trainings are there."
     choosing, reported = halves(grid)
     chosen = chosen_reading(_compared(runs, scores, choosing), grid)
     if chosen is None:

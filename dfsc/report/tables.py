@@ -93,7 +93,7 @@ def share(value: float) -> str:
     return "" if pd.isna(value) else f"{100 * value:.1f} %"
 
 
-def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
+def method_numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
     """Heading -> what is shown of an anomaly type or the mean."""
     cells = of_method.set_index("anomaly_type")
     return {
@@ -101,7 +101,7 @@ def _numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict
     }
 
 
-def _of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
+def of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
     """What is shown beside the mean; empty where that was not measured."""
     return "".join(shown(row) for _, row in of_method[of_method["anomaly_type"] == "mean"].iterrows())
 
@@ -128,7 +128,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
             if group.empty and context.partial:
                 continue
             for method, label, shown in lines:
-                numbers = _numbers(group[group["method"] == method.name], shown)
+                numbers = method_numbers(group[group["method"] == method.name], shown)
                 label = context.label(method, str(category)) if label == method.label else label
                 rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
     table = pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
@@ -192,9 +192,9 @@ def method_table(
                     **context.mark,
                     "category": category,
                     "": context.label(method, category),
-                    **_numbers(of_method, per_cent),
-                    "difference of mean [95 %]": _of_mean(of_method, lambda row: gain(row, spread)),
-                    CHANCE: _of_mean(of_method, probability),
+                    **method_numbers(of_method, per_cent),
+                    "difference of mean [95 %]": of_mean(of_method, lambda row: gain(row, spread)),
+                    CHANCE: of_mean(of_method, probability),
                     INSIDE: share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
                     "note": ", ".join(filter(None, notes)),
                 }
@@ -217,7 +217,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     """Tables 1 to 4 of a comparison as `dfsc.report.compare.compare` returns it."""
     grid = context.grid
     pairs = [method for pair in grid.pairs for method in pair]
-    trained = [method for method in grid.methods if not method.is_outside]
+    trained = [method for method in grid.methods if not (method.is_outside or method.protocol)]
     over_quantile = [method for method in trained if not method.changed]
     readings = [method for method in trained if method in pairs or method.changed]
     ours = [pair for pair in grid.pairs if not pair[1].is_outside]

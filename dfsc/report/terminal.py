@@ -12,6 +12,7 @@ from dfsc.report.compare import ALL, KEYS
 from dfsc.report.defects import defect_caption, defect_table, read_defect_numbers
 from dfsc.report.operating_points import operating_caption, operating_table, read_operating_points
 from dfsc.report.paper import read_paper_tables
+from dfsc.report.protocols import protocol_caption, protocol_table, read_protocol_numbers, with_pooled
 from dfsc.report.table_files import starts_block
 from dfsc.report.tables import (
     CHANCE,
@@ -37,18 +38,23 @@ def print_tables(folder: Path) -> None:
 
     Without any anomalous image, neither is measured: then the false alarms are printed.
     """
-    _, comparison, context = read_paper_tables(folder)
+    runs, comparison, context = read_paper_tables(folder)
     if comparison.empty:
         print("No image is anomalous, so that AUROC and sPRO are not measured. What is measured:\n")
         print_operating_points(folder)
         return
+    methods = [method for method in context.grid.methods if not method.protocol]
     for metric in HEADLINE_METRICS:
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
-        table = method_table(comparison, context.grid.methods, metric, context, spread=False)
+        table = method_table(comparison, methods, metric, context, spread=False)
         if not table.empty:
             notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
             text = caption(metric, context) + notes
             _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
+    if len(methods) < len(context.grid.methods):
+        grid = with_pooled(context.grid)
+        table = protocol_table(read_protocol_numbers(folder), grid, context, spread=False)
+        _print(table.drop(columns=[name for name in table if "AU-sPRO" in name]), protocol_caption(runs, context))
 
 
 def print_operating_points(folder: Path) -> None:

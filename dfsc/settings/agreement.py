@@ -23,6 +23,7 @@ PASSWORD = re.compile(r"https?://[^/]*@|postgresql[^:]*://([^@]*:[^@]*@|.*[?&][a
 def disagreements(config: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit, one line each, which names the keys; `config` is one whose leaves are checked one by one."""
     yield from _repeated(config)
+    yield from _protocols(config)
     yield from _methods(config)
     yield from _outside(config)
     yield from _images(config)
@@ -48,7 +49,7 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
         )
         return
     grid = Grid.from_config(config)
-    of_one_size = [method for method in grid.methods if method.size == grid.methods[0].size]
+    of_one_size = [method for method in grid.methods if method.size == grid.methods[0].size and not method.protocol]
     first = len(of_one_size) - len(section["ablations"])
     for number, method in enumerate(of_one_size[first:]):
         where = f"dfsc.ablations.{number}"
@@ -65,7 +66,7 @@ def _methods(config: Mapping[str, Any]) -> Iterator[str]:
     for method, twin in combinations(grid.methods, 2):
         if method.label == twin.label:
             names = f"{method.name} and {twin.name} are both shown as {method.label}"
-            if twin.is_outside:
+            if method.is_outside or twin.is_outside:
                 yield f"methods: {names}; give another label"
             else:
                 yield f"dfsc: {names}; give values of at most 6 digits"
@@ -98,6 +99,23 @@ def _maps(where: str, pattern: str, categories: int) -> Iterator[str]:
         yield f"{where}: must contain {{category}}, since there are {categories} categories"
 
 
+def _protocols(config: Mapping[str, Any]) -> Iterator[str]:
+    section = config.get("protocols") or {}
+    paddings = section.get("paddings", [])
+    for padding in paddings:
+        if padding == config["inference"]["padding"]:
+            yield f"protocols.paddings: {padding} is inference.padding itself, and no deviation; leave it out"
+        if paddings.count(padding) > 1:
+            yield f"protocols.paddings: {padding!r} is listed {paddings.count(padding)} times; once is enough"
+    other = section.get("other_penalty") or {}
+    if {"first": None, **other} == {"first": None, **config["pretraining"]}:
+        yield "protocols.other_penalty: are the images of `pretraining`, and no deviation; name others"
+    if other.get("images") == "generated":
+        yield from _generated(config, "protocols.other_penalty", other["folder"])
+    if section.get("checkpoints", 0) > config["training"]["steps"]:
+        yield f"protocols.checkpoints: {section['checkpoints']} are more than training.steps; choose fewer"
+
+
 def _images(config: Mapping[str, Any]) -> Iterator[str]:
     dataset, pretraining = config["dataset"], config["pretraining"]
     source = dataset["source"]
@@ -115,11 +133,15 @@ def _images(config: Mapping[str, Any]) -> Iterator[str]:
             if category not in CATEGORIES:
                 yield f"dataset.categories: {category} is not among the generated ones ({', '.join(CATEGORIES)})"
     if pretraining["images"] == "generated":
-        if dataset["source"] != "generated":
-            yield "pretraining.images: generated needs dataset.source generated, which draws them"
-        folder = Path(dataset["folder"], PRETRAINING)
-        if Path(pretraining["folder"]) != folder:
-            yield f"pretraining.folder: generated images lie in {folder}, below dataset.folder; name that folder"
+        yield from _generated(config, "pretraining", pretraining["folder"])
+
+
+def _generated(config: Mapping[str, Any], where: str, named: str) -> Iterator[str]:
+    if config["dataset"]["source"] != "generated":
+        yield f"{where}.images: generated needs dataset.source generated, which draws them"
+    folder = Path(config["dataset"]["folder"], PRETRAINING)
+    if Path(named) != folder:
+        yield f"{where}.folder: generated images lie in {folder}, below dataset.folder; name that folder"
 
 
 def _teacher(config: Mapping[str, Any]) -> Iterator[str]:
@@ -133,6 +155,9 @@ def _paths_and_address(config: Mapping[str, Any]) -> Iterator[str]:
     dataset, published = config["dataset"], config["teacher"].get("published", {})
     paths = {"dataset.folder": dataset["folder"], "dataset.original": dataset.get("original")}
     paths |= {"pretraining.folder": config["pretraining"]["folder"]}
+    paths |= {
+        "protocols.other_penalty.folder": ((config.get("protocols") or {}).get("other_penalty") or {}).get("folder")
+    }
     for name, section in config.get("methods", {}).items():
         paths |= {f"methods.{name}.{key}": section.get(key) for key in ("command", "maps")}
     paths |= {f"teacher.published.{size}": path for size, path in published.items()}

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dfsc.errors import UserError
 from dfsc.files import reading
@@ -54,6 +54,7 @@ def build(kind: type[Settings], values: Any, where: str = "settings") -> Setting
 
 
 UNKNOWN = "unexpected_keyword_argument"  # pydantic's names of faults, and ours
+UNIONS = (UnionType, Union)  # `int | None`, and what Python before 3.14 makes of `Annotated[int, ...] | None`
 WORDS = {
     "missing": "is missing",
     "too_short": "needs an entry",
@@ -102,7 +103,7 @@ def bare(hint: Any) -> Any:
     """A hint without what is annotated, and without None."""
     if get_origin(hint) is Annotated:
         return bare(get_args(hint)[0])
-    if isinstance(hint, UnionType):
+    if get_origin(hint) in UNIONS:
         return bare(next(option for option in get_args(hint) if option is not NoneType))
     return hint
 
@@ -125,6 +126,6 @@ def in_one_form(value: Any, hint: Any) -> Any:
 
 
 def _is_path(hint: Any) -> bool:
-    if isinstance(hint, UnionType):
+    if get_origin(hint) in UNIONS:
         return any(map(_is_path, get_args(hint)))
     return any(isinstance(mark, Expanded) for mark in getattr(hint, "__metadata__", ()))

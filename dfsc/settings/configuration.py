@@ -5,10 +5,22 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from dfsc.settings.leaves import FilePath, Label, Leaves, MaskThreshold, Name, Pattern, Quantile, Seed, Size
+from dfsc.settings.leaves import (
+    FilePath,
+    Label,
+    Leaves,
+    MaskThreshold,
+    Name,
+    Pattern,
+    PretrainingSource,
+    Quantile,
+    Seed,
+    Size,
+)
 from dfsc.settings.outside import OutsideMethod
 from dfsc.settings.own_images import OwnImages, SplitSettings
-from dfsc.settings.scoring import ScoringSettings
+from dfsc.settings.protocols import Protocols
+from dfsc.settings.scoring import ScoringRecipe
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.teacher import PublishedSize, TeacherRecipe
 from dfsc.settings.training import DfscReading, TrainingRecipe
@@ -45,7 +57,7 @@ class DatasetSection(Leaves):
 class PretrainingSection(Leaves):
     """Images of the teacher and of the penalty loss."""
 
-    images: Literal["imagenet", "imagenette", "generated", "other"]
+    images: PretrainingSource
     folder: FilePath
 
 
@@ -90,7 +102,8 @@ class Configuration(Leaves):
     teacher: TeacherSection
     training: TrainingSection
     dfsc: DfscSection
-    inference: ScoringSettings
+    inference: ScoringRecipe
     tracking: TrackingSection
     methods: dict[Name, OutsideMethod] = field(default_factory=dict)  # from outside
     controls: list[Literal["random", "oracle"]] = field(default_factory=list)
+    protocols: Protocols | None = None

@@ -26,7 +26,9 @@ def acting(dfsc: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def equal_models(grid: Grid) -> Iterator[str]:
     """A line for each two methods of one size that can only give equal models, whatever the images."""
-    for one, other in combinations([method for method in grid.methods if not method.is_outside], 2):
+    for one, other in combinations(
+        [method for method in grid.methods if not (method.is_outside or method.protocol)], 2
+    ):
         if one.size == other.size and acting(one.dfsc) == acting(other.dfsc):
             why = "the margin can never act there" if other.dfsc and other.dfsc["novel_weight"] else "novel_weight is 0"
             yield f"{other.name} can only equal {one.name}: {why}; leave one of them out"

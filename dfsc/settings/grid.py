@@ -16,6 +16,7 @@ from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, read_json, reading
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Leaves
+from dfsc.settings.protocols import deviations
 
 GRID_KEYS = ("quantiles", "headline_quantile", "ablations")  # of `dfsc`: which models there are, not what shapes one
 # What each rule writes into a cell's folder: name in the workflow -> file.
@@ -39,6 +40,7 @@ CELL_FILES = {
 }
 
 
+TRAINED, REJUDGED, OUTSIDE = "trained", "rejudged", ("command", "maps", "control")  # where a method's maps come from
 NO_SEED = "none"  # in place of a seed, of a method that has none
 CONTROLS = {"random": True, "oracle": False}  # name -> whether it has seeds
 
@@ -50,8 +52,10 @@ class Method(Leaves):
     name: as in paths, 'efficientad-S' or 'dfsc-S-q0.99'. label: as people read it. family: the label of all methods
     that differ by their quantile alone. pairs_with: name of the baseline that it is compared with; of a baseline, its
     own. size: of the networks; empty from outside. dfsc: fields of `dfsc.settings.training.DfscSettings`. changed: what
-    an ablation changes; empty otherwise. origin: 'trained' here; from outside, a 'command' that is run, 'maps' made
-    elsewhere, or a 'control'. seeded: whether it has one cell per category and seed, or one per category.
+    an ablation changes; empty otherwise. origin: 'trained' here; 'rejudged', of its baseline's models; from outside, a
+    'command' that is run, 'maps' made elsewhere, or a 'control'. seeded: whether it has one cell per category and seed,
+    or one per category. protocol: of a method that deviates from the published protocol, the leaf in which it does, and
+    its value, as `dfsc.settings.protocols.deviations` gives them.
     """
 
     name: str
@@ -61,8 +65,9 @@ class Method(Leaves):
     size: str
     dfsc: dict[str, Any] | None = None
     changed: str = ""
-    origin: str = "trained"
+    origin: str = TRAINED
     seeded: bool = True
+    protocol: dict[str, Any] | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -72,7 +77,12 @@ class Method(Leaves):
     @property
     def is_outside(self) -> bool:
         """Whether its maps come from no model that is trained here."""
-        return self.origin != "trained"
+        return self.origin in OUTSIDE
+
+    @property
+    def model_of(self) -> str:
+        """The name of the method whose models it uses: its own, or its baseline's."""
+        return self.pairs_with if self.origin == REJUDGED else self.name
 
     @property
     def quantile(self) -> float | None:
@@ -115,11 +125,12 @@ class Grid(Leaves):
         sizes, headline = config["training"]["sizes"], config["dfsc"]["headline_quantile"]
         trained = [method for size in sizes for method in _methods(config["dfsc"], size)]
         outside = list(_from_outside(config, trained[0].name))
+        deviating = [method for size in sizes for method in _deviating(config, size)]
         return cls(
             config["benchmark"],
             config["dataset"]["source"],
             list(config["dataset"]["categories"]),
-            [*trained, *outside],
+            [*trained, *outside, *deviating],
             list(config["training"]["seeds"]),
             [*(_dfsc_name(size, headline) for size in sizes), *(method.name for method in outside)],
         )
@@ -234,6 +245,15 @@ def _from_outside(config: Mapping[str, Any], first_baseline: str) -> Iterator[Me
         yield Method(name, label, label, first_baseline, size="", origin="control", seeded=CONTROLS[name])
 
 
+def _deviating(config: Mapping[str, Any], size: str) -> Iterator[Method]:
+    """EfficientAD of a size under each deviation of the configuration's `protocols`."""
+    baseline = f"efficientad-{size}"
+    for name, words, protocol in deviations(config.get("protocols") or {}):
+        label = f"EfficientAD-{size}, {words}"
+        origin = REJUDGED if protocol.keys() <= {"calibration_images", "padding"} else TRAINED
+        yield Method(f"{baseline}-{name}", label, label, baseline, size, origin=origin, protocol=protocol)
+
+
 def _dfsc_name(size: str, quantile: float) -> str:
     return f"dfsc-{size}-q{_in_name(quantile)}"
 
@@ -267,4 +287,14 @@ def teacher_settings(config: Mapping[str, Any], size: str) -> dict[str, Any]:
 def training_settings(config: Mapping[str, Any], method: Method, seed: int) -> dict[str, Any]:
     """What shapes one model, as the fields of `dfsc.settings.training.TrainingSettings`."""
     shared = {key: value for key, value in config["training"].items() if key not in ("sizes", "seeds")}
-    return {**shared, "size": method.size, "seed": int(seed), "dfsc": method.dfsc}
+    protocol = {key: value for key, value in (method.protocol or {}).items() if key in ("penalty", "checkpoints")}
+    deviating = {"protocol": protocol} if protocol else {}
+    return {**shared, "size": method.size, "seed": int(seed), "dfsc": method.dfsc, **deviating}
+
+
+def scoring_settings(config: Mapping[str, Any], method: Method) -> dict[str, Any]:
+    """How a method's models are used, as the fields of `dfsc.settings.scoring.ScoringSettings`."""
+    protocol = method.protocol or {}
+    deviating = {key: value for key, value in protocol.items() if key in ("calibration_images", "padding")}
+    best = {"best_on_test": True} if "checkpoints" in protocol else {}
+    return {**config["inference"], **deviating, **best}

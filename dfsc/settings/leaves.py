@@ -30,6 +30,7 @@ class Expanded:
 Size = Literal["S", "M", "tiny"]  # keys of dfsc.model.networks.SIZES
 DeviceName = Literal["auto", "cpu", "cuda"]
 TrainingPrecision = Literal["float32", "tf32", "bfloat16"]  # on CUDA; a CPU always computes in float32
+PretrainingSource = Literal["imagenet", "imagenette", "generated", "other"]
 Precision = Literal[TrainingPrecision, "float16"]  # in which a gradient would vanish
 ImageSize = Annotated[int, Ge(64), MultipleOf(32)]  # pixels, of a square
 Count = Annotated[int, Ge(1)]

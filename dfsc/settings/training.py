@@ -67,9 +67,18 @@ class TrainingRecipe(Leaves):
 
 
 @dataclass(frozen=True)
+class TrainingProtocol(Leaves):
+    """What a training does otherwise than published, as public code does; of Table 7 alone."""
+
+    penalty: bool = True  # whether L_penalty is one of the losses
+    checkpoints: Count = 1  # models that are kept of evenly spaced steps, the last one among them
+
+
+@dataclass(frozen=True)
 class TrainingSettings(TrainingRecipe):
     """Everything, beside images, teacher and code, that shapes a model's weights."""
 
     size: Size
     seed: Seed
     dfsc: DfscSettings | None  # None is the baseline
+    protocol: TrainingProtocol | None = None  # None is as published

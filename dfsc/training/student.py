@@ -33,7 +33,7 @@ from dfsc.model.networks import EfficientAD, normalise_images, standardise
 from dfsc.model.saved import load_teacher
 from dfsc.model.trained import TrainedModel, save_model
 from dfsc.provenance import code_digest, provenance
-from dfsc.settings.training import TrainingSettings
+from dfsc.settings.training import TrainingProtocol, TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.device import compiled, computing, describe_device, placed
@@ -41,6 +41,7 @@ from dfsc.training.feature_distance import DistanceLog
 from dfsc.training.loop import LoopOptions, run_steps
 from dfsc.training.randomness import generator, shuffled_index, torch_seed
 from dfsc.training.record import cost, write_curve
+from dfsc.training.snapshots import SnapshotLog
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
 SMALLEST_SPREAD = 1e-6  # of features, relative to their size: below, float32 holds nothing but rounding
@@ -69,6 +70,7 @@ class ModelLearner:
     ) -> None:
         """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher."""
         self.settings, self.penalty, self.device = settings, penalty, device
+        self.protocol = settings.protocol or TrainingProtocol()
         torch.manual_seed(torch_seed(settings.seed, "initial weights"))
         self.model = placed(EfficientAD(settings.size, settings.image_size), device)
         self.model.teacher.load_state_dict(teacher)
@@ -137,7 +139,7 @@ class ModelLearner:
         return views, torch.cat([self._teacher_features(number, image[None]) for number, image in numbered])
 
     def losses(self, views: Tensor, teacher: Tensor) -> tuple[dict[str, Tensor], Watched]:
-        """The four losses of one batch, as `views` gives it, whose sum is minimised; and what is watched beside."""
+        """The losses of one batch, as `views` gives it, whose sum is minimised; and what is watched beside."""
         model, jittered = self.model, views.chunk(3)[0]
         teacher_jittered = model.teacher_features(jittered).float()
         autoencoder = model.autoencoder(jittered).float()
@@ -150,6 +152,8 @@ class ModelLearner:
             "autoencoder": of_autoencoder,
             "student_autoencoder": student_autoencoder_loss(autoencoder, student_jittered),
         }
+        if not self.protocol.penalty:
+            del losses["penalty"]
         return losses, watched
 
     def _teacher_features(self, number: int, image: Tensor) -> Tensor:
@@ -241,7 +245,8 @@ def run_training(
     checkpoint = Checkpoint(checkpoints, fingerprint)
     learner = ModelLearner(settings, images, penalty, load_teacher(teacher, settings.size), device)
     distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
-    options = replace(options, progress=DistanceLog(learner.model, images[0], distances, options.progress))
+    snapshots = SnapshotLog(learner.model, learner.protocol.checkpoints, checkpoint.path, options.progress)
+    options = replace(options, progress=DistanceLog(learner.model, images[0], distances, snapshots))
     log = run_steps(learner, settings.steps, checkpoint, options)
     maps = calibrate(learner.model, validation, device)
     origin = {
@@ -254,7 +259,8 @@ def run_training(
     }
     good = listed["validation/good"]
     paths = [record.path for record in good]
-    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin))
+    kept = list(snapshots.calibrated(validation, good, device))
+    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin, kept))
     with written_whole(files.distances) as temporary:
         shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)
@@ -271,3 +277,4 @@ def run_training(
     )
     checkpoint.remove()
     distances.unlink()
+    snapshots.remove()

@@ -42,6 +42,7 @@ images = Folder(
     num_workers=0, val_split_mode="same_as_test",
 )  # fmt: skip
 engine.fit(model, datamodule=images)
-for batch in engine.predict(model, dataset=PredictDataset(options.test)):
-    for path, anomaly_map in zip(batch.image_path, batch.anomaly_map, strict=True):
-        np.save(options.output / f"{Path(path).stem}.npy", anomaly_map.squeeze().cpu().numpy())
+for folder in (options.validation, options.test):
+    for batch in engine.predict(model, dataset=PredictDataset(folder)):
+        for path, anomaly_map in zip(batch.image_path, batch.anomaly_map, strict=True):
+            np.save(options.output / f"{Path(path).stem}.npy", anomaly_map.squeeze().cpu().numpy())

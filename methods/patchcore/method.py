@@ -59,7 +59,7 @@ def greedy_coreset(features: torch.Tensor) -> torch.Tensor:
 with torch.no_grad():
     memory = greedy_coreset(torch.cat([found.flatten(0, 2) for _, found in in_batches(options.train)]))
     print(f"{len(memory)} patches are remembered")
-    for files, found in in_batches(options.test):
+    for files, found in [*in_batches(options.validation), *in_batches(options.test)]:
         for file, of_image in zip(files, found, strict=True):
             nearest = torch.cdist(of_image.flatten(0, 1), memory).min(dim=1).values
             np.save(options.output / f"{file.stem}.npy", nearest.view(of_image.shape[:2]).cpu().numpy())

@@ -1,5 +1,6 @@
 """A real headless Chromium, driven through chromedriver by the W3C WebDriver protocol: no package beyond requests."""
 
+import base64
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--window-size=1500,1100"),
 )
+LOGGED = {"browser": "ALL", "performance": "ALL"}
 SHOWS = """
 const [words] = arguments, holds = node => node.innerText?.includes(words);
 const innermost = node => holds(node) && ![...node.children].some(holds);
@@ -62,6 +64,14 @@ class Browser:
             time.sleep(0.3)
         return text
 
+    def wait_for_one(self, *words: str, seconds: float = 60) -> str:
+        """Wait until one of `words` is seen; return it. Raises AssertionError with what is seen instead."""
+        end = time.monotonic() + seconds
+        while not (seen := [word for word in words if word in self.text()]):
+            assert time.monotonic() < end, f"none of {words} seen in: {self.text()[:3000]}"
+            time.sleep(0.3)
+        return seen[0]
+
     def click(self, path: str, seconds: float = 30) -> None:
         """Click on what an XPath finds, once it is there and rests: on a page that still moves, the click misses."""
         end, place = time.monotonic() + seconds, None
@@ -78,6 +88,28 @@ class Browser:
                     raise
             assert time.monotonic() < end + 1, f"{path} does not come to rest"
             time.sleep(0.2)
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, as WebDriver writes them: '\ue014' is the right arrow, '\ue00c' Escape."""
+        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._call("actions", actions=[{"type": "key", "id": "keyboard", "actions": strokes}])
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page so many pixels, as a phone or a large screen would."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.devtools("Emulation.setDeviceMetricsOverride", **metrics)
+
+    def devtools(self, command: str, **parameters: Any) -> Any:
+        """What a command of Chromium's own protocol answers."""
+        return self._call("goog/cdp/execute", cmd=command, params=parameters)
+
+    def screenshot(self) -> bytes:
+        """What is seen, as PNG."""
+        return base64.b64decode(requests.get(f"{self.session}/screenshot", timeout=90).json()["value"])
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """The entries since the last call: 'browser' for the console, 'performance' for what was requested."""
+        return list(self._call("se/log", type=kind))
 
     def frame(self, path: str | None) -> None:
         """Go into the frame that an XPath finds; None goes back to the page."""
@@ -107,7 +139,8 @@ def running_browser(folder: Path) -> Iterator[Browser]:
     try:
         wait_until_healthy(f"{address}/status", driver, log)
         options = {"binary": binary, "args": [*OPTIONS, f"--user-data-dir={folder / 'profile'}"]}
-        capabilities: dict[str, Any] = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}
+        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": LOGGED}
+        capabilities: dict[str, Any] = {"alwaysMatch": wanted}
         made = requests.post(f"{address}/session", json={"capabilities": capabilities}, timeout=120).json()["value"]
         session = f"{address}/session/{made['sessionId']}"
         yield Browser(session)

@@ -46,6 +46,8 @@ def _candidates(value: Any, hint: Any) -> list[Any]:
         return [option for option in get_args(hint) if option != value]
     if isinstance(value, bool):
         return [not value]
+    if value is None and hint is int:
+        return [1]
     if isinstance(value, int | float):
         return [value / 2, (value + 1) / 2, value + 1, value + 32]
     if isinstance(value, str):

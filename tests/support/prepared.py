@@ -47,6 +47,7 @@ TRAINING = {
     "compiled": False,
     "seed": 0,
     "dfsc": None,
+    "protocol": None,
 }
 
 

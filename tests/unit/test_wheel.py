@@ -56,6 +56,12 @@ def test_every_module_is_in_the_wheel(installed: Installed) -> None:
     assert modules == {str(path.relative_to(installed.root)) for path in (installed.root / "dfsc").rglob("*.py")}
 
 
+def test_what_the_page_is_drawn_with_is_in_the_wheel(installed: Installed) -> None:
+    folders = [root / "dfsc/report/page" for root in (CHECKOUT, installed.root)]
+    ours, theirs = ({str(path.relative_to(folder)) for path in folder.glob("[at]*/*.*")} for folder in folders)
+    assert {"templates/index.html", "assets/page.css", "assets/core.js"} <= ours <= theirs
+
+
 def test_the_wheel_has_the_version_of_the_package(installed: Installed) -> None:
     assert (installed.root / f"dfsc-{dfsc.__version__}.dist-info").is_dir()
 

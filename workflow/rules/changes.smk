@@ -47,20 +47,20 @@ def seen(category):
 
 
 @functools.cache
-def pretraining_content():
-    """The content of pretraining images of the user's own; nothing for what is fetched or generated."""
-    if marker_of(PRETRAINING_SOURCE) or (workflow.dryrun and not Path(INDEX).exists()):
+def pretraining_content(penalty):
+    """The content of pretraining or penalty images of the user's own; nothing for what is fetched or generated."""
+    index = Path(penalty.index)
+    if marker_of(penalty.images) or (workflow.dryrun and not index.exists()):
         return ""
     with stopping_in_one_line():
-        return changes.pretraining_content(
-            Path(PRETRAINING_FOLDER), Path(RESULTS, "seen/pretraining.json"), keep=not workflow.dryrun
-        )
+        seen = Path(RESULTS, f"seen/{index.stem}.json")
+        return changes.pretraining_content(Path(penalty.folder), seen, keep=not workflow.dryrun)
 
 
 def images_in_use():
     """(the rules that read them, their folder or file, their marker: an empty one for images of one's own)."""
     readers = {"manifest", "train", "score", "evaluate", "draw_heatmaps", "draw_novelty", "draw_model_heatmaps"}
-    readers |= {"run_method", "make_control"}
+    readers |= {"run_method", "make_control", "draw_what_changed", "page"}
     for category in CATEGORIES:
         place = Path(DATASET) if SOURCE in FETCHED else Path(DATASET, category)
         for part in changes.PARTS if SOURCE in ARRANGED else [""]:
@@ -68,6 +68,8 @@ def images_in_use():
     yield {"index_pretraining", "pretrain_teacher", "train"}, Path(PRETRAINING_FOLDER), marker_of(
         PRETRAINING_SOURCE, PRETRAINING
     ) or ""
+    if OTHER_PENALTY:
+        yield {"index_penalty", "train"}, Path(OTHER_PENALTY.folder), marker_of(OTHER_PENALTY.images, PRETRAINING) or ""
     if FETCHES_BACKBONE:
         yield {"pretrain_teacher"}, BACKBONE_WEIGHTS, marker_of(BACKBONE)
     for size, name in FETCHED_TEACHERS.items():

@@ -1,7 +1,7 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
 #   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
-#   tables/   figures/
+#   tables/   figures/   page/index.html
 
 import json
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
 from dfsc.provenance import code_digest
+from dfsc.report.page import drawn_with
 from dfsc.settings import grid
 from dfsc.settings.constraint import equal_models
 from dfsc.settings.reading import check, normalised
@@ -50,6 +51,7 @@ TABLES = [
     "table4_readings",
     "table5_operating_points",
     "table6_defects",
+    *(["table7_protocols"] if any(method.protocol for method in GRID.methods) else []),
 ]
 SIZES = config["training"]["sizes"]
 CELL = grid.Cell("{category}", "{method}", "{seed}").path
@@ -66,8 +68,10 @@ def any_of(names):
     return "|".join(str(name).replace(".", r"\.") for name in names) or "(?!)"
 
 
+TRAINED = [method.name for method in GRID.methods if method.origin == grid.TRAINED]
+# These use models that are trained here, their own or their baseline's.
+OF_MODELS = [method.name for method in GRID.methods if not method.is_outside]
 # Of these the novelty is drawn, from their models.
-TRAINED = [method.name for method in GRID.methods if not method.is_outside]
 TRAINED_HEADLINES = [name for name in GRID.headlines if name in TRAINED]
 
 
@@ -82,6 +86,11 @@ wildcard_constraints:
 def made_by(rule):
     """The files of a cell that a rule makes, by what they hold."""
     return {name: FILES[name] for name in grid.CELL_FILES[rule]}
+
+
+def of_model(name, wildcards):
+    """This file of the training whose model a cell uses."""
+    return FILES[name].format(**{**wildcards, "method": GRID.method(wildcards.method).model_of})
 
 
 def of_pair(name):
@@ -121,7 +130,7 @@ def figures():
         ),
         *expand(
             f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst"],
+            figure=["heatmaps", "worst", "what_changed"],
             declared=GRID.headlines,
             category=CATEGORIES,
             ending=["pdf", "png"],

@@ -3,10 +3,15 @@
 # Priorities: a model is judged and tracked before the next one is trained.
 
 
+# Of these the first validation images scale the maps, and all are scored again: methods of Table 7.
+RECALIBRATED = [method.name for method in GRID.methods if "calibration_images" in (method.protocol or {})]
+
+
 rule score:
     input:
-        model=FILES["model"],
+        model=lambda wildcards: of_model("model", wildcards),
         manifest=TEST,
+        validation=lambda wildcards: TRAINING if wildcards.method in RECALIBRATED else [],
     output:
         **made_by("score"),
     log:
@@ -14,21 +19,22 @@ rule score:
     benchmark:
         f"{CELL_LOG}/score.benchmark.tsv"
     wildcard_constraints:
-        method=any_of(TRAINED),
+        method=any_of(OF_MODELS),
     priority: 10
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=30,
     params:
-        settings=as_json(config["inference"]),
+        settings=lambda wildcards: as_json(grid.scoring_settings(config, GRID.method(wildcards.method))),
+        validation=lambda wildcards, input: [f"--validation={path}" for path in [input.validation] if path],
         code=code_digest("score"),
     message:
         "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}"
     shell:
         "dfsc score --model {input.model} --settings {params.settings:q} --dataset {DATASET:q} "
-        "--category {wildcards.category} --manifest {input.manifest} --scores {output.scores} --maps {output.maps} "
-        "> {log} 2>&1"
+        "--category {wildcards.category} --manifest {input.manifest} {params.validation} --scores {output.scores} "
+        "--maps {output.maps} > {log} 2>&1"
 
 
 rule evaluate:

@@ -1,5 +1,5 @@
 # Reads:  small maps, models, and the images of the data set.
-# Writes: figures that show images (PDF, PNG): chosen by name, the worst, and what the constraint acts on.
+# Writes: figures that show images (PDF, PNG): chosen by name, the worst, and what the constraint acts on; and the page.
 
 
 rule draw_heatmaps:
@@ -30,6 +30,32 @@ rule draw_heatmaps:
     shell:
         "dfsc heatmaps {input.maps} {params.labels:q} --dataset {DATASET:q} --category {wildcards.category} "
         "{params.choice} --source {params.source} --output {params.stem} > {log} 2>&1"
+
+
+rule draw_what_changed:
+    input:
+        maps=of_pair("maps"),
+        tables=[rules.tables.output[name] for name in ("runs", "comparison", "scores", "grid")],
+        ground_truth=GROUND_TRUTH,
+    output:
+        f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}.pdf",
+        report(
+            f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}.png",
+            caption="../report/what_changed.rst",
+            category="Figures",
+            labels={"figure": "what changed", "method": "{declared}", "category": "{category}"},
+        ),
+    log:
+        f"{LOGS}/{{category}}/{{declared}}/draw_what_changed.log",
+    params:
+        tables=f"{RESULTS}/tables",
+        stem=f"{RESULTS}/figures/what_changed_{{declared}}_{{category}}",
+        code=code_digest("what-changed"),
+    message:
+        "draw what {wildcards.declared} finds and its baseline misses, {wildcards.category}"
+    shell:
+        "dfsc what-changed {input.maps} --tables {params.tables} --dataset {DATASET:q} --category {wildcards.category} "
+        "--method {wildcards.declared} --output {params.stem} > {log} 2>&1"
 
 
 rule draw_novelty:
@@ -102,8 +128,34 @@ rule draw_model_heatmaps:
         stem=lambda wildcards, output: output.heatmaps_pdf.removesuffix(".pdf"),
         label=lambda wildcards: GRID.method(wildcards.method).label,
         # What a method from outside was pretrained on is not known.
-        source=lambda wildcards: f"--source={config['pretraining']['images']}" if wildcards.method in TRAINED else "",
+        source=lambda wildcards: (
+            [f"--source={penalty_of(wildcards.method).images}"] if wildcards.method in OF_MODELS else []
+        ),
         code=code_digest("heatmaps"),
     shell:
         "dfsc heatmaps {input.maps} --label {params.label:q} --dataset {DATASET:q} --category {wildcards.category} "
         "{params.source} --output {params.stem} > {log} 2>&1"
+
+
+rule page:
+    input:
+        receipts,
+        figures(),
+        rules.tables.output,
+        cells=[FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")],
+        ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
+        reference="config/reference_results.csv",
+    output:
+        f"{RESULTS}/page/index.html",
+    log:
+        f"{LOGS}/page.log",
+    threads: 4
+    params:
+        folder=f"{RESULTS}/page",
+        drawn_with=drawn_with(),
+        code=code_digest("page"),
+    message:
+        "write the page: {output}"
+    shell:
+        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} --reference {input.reference} "
+        "--workers {threads} > {log} 2>&1"

@@ -57,6 +57,7 @@ rule tables:
 
 rule draw_auroc_over_quantile:
     input:
+        rules.tables.output.runs,
         rules.tables.output.comparison,
         rules.tables.output.grid,
     output:

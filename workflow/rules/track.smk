@@ -4,10 +4,22 @@
 
 
 def tracked(wildcards):
-    """What is tracked of a cell: of one from outside there is no model."""
-    made_from = ["model", "record", "curve"] if wildcards.method in TRAINED else ["method_record"]
-    names = [*made_from, "scores", "metrics", "curves_csv", "curves_png", "heatmaps_png"]
-    return {name: FILES[name].format(**wildcards) for name in names}
+    """What is tracked of a cell: of one from outside there is no model, of one judged again the training's record."""
+    names = ["scores", "metrics", "curves_csv", "curves_png", "heatmaps_png"]
+    if wildcards.method in TRAINED:
+        names = ["model", "record", "curve", *names]
+    elif wildcards.method not in OF_MODELS:
+        names = ["method_record", *names]
+    files = {name: FILES[name].format(**wildcards) for name in names}
+    if wildcards.method in OF_MODELS:
+        files |= {name: of_model(name, wildcards) for name in ("record", "curve")}
+    return files
+
+
+def protocol_of(wildcards):
+    """An option that says in what a method of Table 7 deviates."""
+    method = GRID.method(wildcards.method)
+    return [f"--protocol={method.label}"] if method.protocol else []
 
 
 rule track:
@@ -24,12 +36,13 @@ rule track:
         experiment=BENCHMARK,
         files=lambda wildcards, input: [path for path in input if path not in input.manifests],
         manifests=lambda wildcards, input: [f"--manifest={path}" for path in input.manifests],
+        protocol=protocol_of,
         code=code_digest("track"),
     message:
         "track {wildcards.method} on {wildcards.category}, seed {wildcards.seed}"
     shell:
         "dfsc track {params.files} --uri {params.uri:q} --experiment {params.experiment} "
-        "--category {wildcards.category} --method {wildcards.method} {params.manifests} "
+        "--category {wildcards.category} --method {wildcards.method} {params.manifests} {params.protocol:q} "
         "--output {output} > {log} 2>&1"
 
 

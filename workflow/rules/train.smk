@@ -1,7 +1,8 @@
 # Reads:  a category's manifest, the teacher, and the index of the penalty images.
 # Writes: model.pt, its training curve, the feature distance (T' - A)^2 of one image at a few steps, and training.json,
 # which says what the model was made from.
-# One job per cell (category, method, seed). Baseline and DFSC differ by `settings.dfsc` alone.
+# One job per cell (category, method, seed). Baseline and DFSC differ by `settings.dfsc` alone; Table 7's differ from the
+# baseline by `settings.protocol` or by their penalty images.
 
 
 rule train:
@@ -9,7 +10,7 @@ rule train:
         manifest=TRAINING,
         teacher=lambda wildcards: f"{TEACHER}/teacher.pt".format(size=GRID.method(wildcards.method).size),
         teacher_record=lambda wildcards: f"{TEACHER}/teacher.json".format(size=GRID.method(wildcards.method).size),
-        index=INDEX,
+        index=lambda wildcards: penalty_of(wildcards.method).index,
     output:
         **made_by("train"),
     log:
@@ -28,6 +29,8 @@ rule train:
         settings=lambda wildcards: as_json(
             grid.training_settings(config, GRID.method(wildcards.method), wildcards.seed)
         ),
+        # As a function of `output`, this param is not tracked: a moved folder holds the same images.
+        penalty_folder=lambda wildcards, output: penalty_of(wildcards.method).folder,
         checkpoints=f"{RESULTS}/checkpoints",
         progress=f"{CELL_LOG}/train.progress.json",  # not declared: it outlives an attempt
         code=code_digest("train"),
@@ -36,6 +39,6 @@ rule train:
     shell:
         "dfsc train --settings {params.settings:q} --dataset {DATASET:q} --category {wildcards.category} "
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
-        "--pretraining-folder {PRETRAINING_FOLDER:q} --output {output.model} --curve {output.curve} "
+        "--pretraining-folder {params.penalty_folder:q} --output {output.model} --curve {output.curve} "
         "--distances {output.distances} --record {output.record} --checkpoints {params.checkpoints} "
         "--progress {params.progress} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT

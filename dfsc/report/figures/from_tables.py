@@ -1,5 +1,7 @@
 """Figures of numbers: image AUROC over the quantile, and score histograms. PDF and PNG, readable in grey."""
 
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
 from dfsc.data.layout import TEST_FOLDERS
 from dfsc.metrics.summary import HEADLINE_METRICS
-from dfsc.report.compare import COLUMNS
+from dfsc.report.compare import ALL, COLUMNS, cells_of
 from dfsc.report.figures.plotting import BLACK, BLUE, COLOURS, save_figure, say_not_measured
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, RUNS_MISSING, Context
+from dfsc.settings.grid import Method
 
+# A point per seed: small and hollow beside the mean's.
+SINGLE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 2.8, "mfc": "none", "color": "#777777"}
 # Told apart without colour, too.
 HISTOGRAMS: dict[str, dict[str, Any]] = {
     "good": {"histtype": "stepfilled"},
@@ -30,54 +36,101 @@ def footnote(figure: Figure, text: str, context: Context) -> None:
     figure.supxlabel(f"{mark}{text}\npretraining images: {context.pretraining_images}", fontsize=8)
 
 
-def draw_auroc_over_quantile(comparison: pd.DataFrame, context: Context, path: Path) -> dict[str, Figure]:
-    """Image AUROC over the quantile: a row of panels per anomaly type and mean, a column per category.
+def draw_auroc_over_quantile(
+    runs: pd.DataFrame, comparison: pd.DataFrame, context: Context, path: Path
+) -> dict[str, Figure]:
+    """Image AUROC over the quantile, and beneath it the paired difference on an axis of its own.
 
-    The band is the 95 % interval of the paired difference, drawn around DFSC: it leaves out the baseline's line where
-    the difference's interval leaves out 0. One figure per baseline, `path` with '_<baseline>'; returns
-    them by baseline, as saved.
+    A pair of rows per anomaly type and mean, a column per category. Small points are single seeds, lines and large
+    points their mean. The bars are the 95 % interval of the paired difference; single seeds set the axis, so that bars
+    of few seeds go on beyond it. One figure per baseline, `path` with '_<baseline>'; returns them as saved.
     """
     figures: dict[str, Figure] = {}
     for baseline in context.grid.baselines:
         paired = context.grid.paired_with(baseline.name)
-        methods = [method for method in paired if not (method.changed or method.is_outside)]
+        methods = [method for method in paired if not (method.changed or method.is_outside or method.protocol)]
         chosen = comparison["method"].isin([method.name for method in methods])
         shown = comparison[chosen & (comparison["metric"] == HEADLINE_METRICS[0])]
         if shown.empty and context.partial:
             continue
         of_quantile = {method.name: method.quantile for method in methods}
         shown = shown.assign(quantile=[of_quantile[name] for name in shown["method"]]).astype({"quantile": float})
-        categories = list(dict.fromkeys(shown["category"])) or context.grid.categories
-        names = [name for name in COLUMNS if (shown["anomaly_type"] == name).any()] or ["mean"]
-        quantiles = sorted(shown["quantile"].dropna().unique())
-        figure, axes = plt.subplots(
-            len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 2.2 * len(names)),
-            sharex=True, sharey="row", squeeze=False, layout="constrained",
-        )  # fmt: skip
-        for row, name in zip(axes, names, strict=True):
-            of_type = shown[shown["anomaly_type"] == name]
-            for axis, category in zip(row, categories, strict=True):
-                _draw_panel(axis, of_type[of_type["category"] == category], quantiles, context)
-            values = 100 * of_type["value"]
-            if len(values):
-                row[0].set_ylim(max(0, values.min() - 6), min(101, values.max() + 6))
-            row[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
-        for axis, category in zip(axes[0], categories, strict=True):
-            axis.set_title(str(category).replace("_", " "), fontsize=10)
-        handles = {
-            label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        if handles:
-            axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
-        text = "quantile τ' that splits similar from novel features; ringed: declared before the run; "
-        footnote(figure, text + "bands go on beyond the axis where seeds are few", context)
+        figure = _draw_over_quantile(shown, _seed_values(runs, context, methods), context)
+        text = "quantile τ' that splits similar from novel features; ringed: declared before the run; small: single "
+        footnote(
+            figure, f"{text}seeds; bars: 95 % interval, which goes on beyond the axis where seeds are few", context
+        )
         save_figure(figure, path.with_name(f"{path.name}_{baseline.name}"))
         figures[baseline.name] = figure
     return figures
 
 
-def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], context: Context) -> None:
+def _seed_values(
+    runs: pd.DataFrame, context: Context, methods: list[Method]
+) -> dict[tuple[str, str, str], list[float]]:
+    """(category or ALL, method, anomaly type or mean) -> image AUROC in per cent by seed of the grid; NaN without."""
+    grid, metric = context.grid, HEADLINE_METRICS[0]
+    of_cell = dict(zip(cells_of(runs), runs.to_dict("records"), strict=True))
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for method, kind in product(methods, COLUMNS):
+        by_category = [
+            [
+                100 * of_cell.get(grid.cell(category, method, seed), {}).get(f"{metric}.{kind}", np.nan)
+                for seed in grid.seeds
+            ]
+            for category in grid.categories
+        ]
+        found |= {(name, method.name, kind): one for name, one in zip(grid.categories, by_category, strict=True)}
+        found[ALL, method.name, kind] = [float(np.mean(of_seed)) for of_seed in zip(*by_category, strict=True)]
+    return found
+
+
+def _draw_over_quantile(
+    shown: pd.DataFrame, seeds: Mapping[tuple[str, str, str], list[float]], context: Context
+) -> Figure:
+    categories = list(dict.fromkeys(shown["category"])) or context.grid.categories
+    names = [name for name in COLUMNS if (shown["anomaly_type"] == name).any()] or ["mean"]
+    quantiles = sorted(shown["quantile"].dropna().unique())
+    figure, axes = plt.subplots(
+        2 * len(names), len(categories), figsize=(1.4 + 2.3 * len(categories), 3.1 * len(names)),
+        sharex=True, sharey="row", squeeze=False, layout="constrained", height_ratios=[3, 2] * len(names),
+    )  # fmt: skip
+    for values, gains, name in zip(axes[::2], axes[1::2], names, strict=True):
+        of_type = shown[shown["anomaly_type"] == name]
+        for above, below, category in zip(values, gains, categories, strict=True):
+            panel = of_type[of_type["category"] == category]
+            of_panel = {method: seeds[category, method, name] for method in panel["method"]}
+            _draw_panel(above, panel, of_panel, quantiles, context)
+            _draw_differences(below, panel, of_panel, quantiles)
+        values[0].set_ylabel(f"{HEADINGS[name]}\nimage AUROC (%)")
+        gains[0].set_ylabel("difference\n(points)")
+        _limit(gains)
+    for axis, category in zip(axes[0], categories, strict=True):
+        axis.set_title(str(category).replace("_", " "), fontsize=10)
+    handles = {label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if handles:
+        axes[0][0].legend(handles.values(), handles.keys(), fontsize=7, loc="best")
+    return figure
+
+
+def _limit(row: NDArray[np.object_]) -> None:
+    """Limits of a row of differences: around 0, by what its points are; bars may go on beyond."""
+    points = [abs(value) for axis in row for line in axis.get_lines() for value in np.ravel(line.get_ydata())]
+    largest = max([value for value in points if np.isfinite(value)], default=0)
+    row[0].set_ylim(-1.25 * (largest or 1), 1.25 * (largest or 1))
+
+
+def _spread(places: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Where the points of `count` seeds stand, to the right of their places, [places, seeds]."""
+    return np.asarray(places, np.float64)[:, None] + 0.12 + 0.25 * np.arange(count) / max(count - 1, 1)
+
+
+def _draw_panel(
+    axis: Axes, summary: pd.DataFrame, seeds: Mapping[str, list[float]], quantiles: list[float], context: Context
+) -> None:
     """A panel; `quantiles` are those of all panels, which share their axis, also where a partial grid lacks one."""
+    axis.set_xticks(range(len(quantiles)), [f"{quantile:g}" for quantile in quantiles], fontsize=8)
+    axis.set_xlim(-0.5, max(len(quantiles), 1) - 0.5)
     if summary.empty:
         say_not_measured(axis)
         return
@@ -88,15 +141,13 @@ def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], conte
     compared = summary[~is_baseline].sort_values("quantile")
     places = np.searchsorted(quantiles, compared["quantile"])
     value = 100 * compared["value"]
-    start = value - 100 * compared["difference"]
-    low, high = start + 100 * compared["low"], start + 100 * compared["high"]
     for name in compared["method"].iloc[:1]:
-        axis.plot(places, value, color=BLUE, marker="o", markersize=4, label=context.grid.method(name).family)
-    axis.errorbar(places, value, yerr=[value - low, high - value], fmt="none", color=BLUE, linewidth=0.7)
-    axis.fill_between(places, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of the difference")
+        axis.plot(places, value, color=BLUE, marker="o", markersize=5, label=context.grid.method(name).family)
+        single = np.array([seeds[method] for method in compared["method"]])
+        axis.plot(_spread(places, single.shape[1]).ravel(), single.ravel(), label="single seeds", **SINGLE)
     declared = np.flatnonzero(compared["method"].isin(context.grid.headlines))
     axis.plot(
-        places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=9, mfc="none", color=BLACK
+        places[declared], value.iloc[declared], linestyle="none", marker="o", markersize=10, mfc="none", color=BLACK
     )
     inactive = [
         place
@@ -104,10 +155,27 @@ def _draw_panel(axis: Axes, summary: pd.DataFrame, quantiles: list[float], conte
         if (category, method) in context.inactive
     ]
     if inactive:
-        style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 10, "color": BLACK}
+        style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 11, "color": BLACK}
         axis.plot(places[inactive], value.iloc[inactive], label=CONSTRAINT_INACTIVE, **style)
-    axis.set_xticks(range(len(quantiles)), [f"{quantile:g}" for quantile in quantiles], fontsize=8)
-    axis.set_xlim(-0.5, max(len(quantiles), 1) - 0.5)
+    axis.grid(axis="y", linewidth=0.3)
+
+
+def _draw_differences(
+    axis: Axes, summary: pd.DataFrame, seeds: Mapping[str, list[float]], quantiles: list[float]
+) -> None:
+    """The paired difference of each quantile with its interval, and that of each seed."""
+    compared = summary[summary["method"] != summary["baseline"]].sort_values("quantile").dropna(subset=["difference"])
+    if compared.empty:
+        say_not_measured(axis)
+        return
+    places = np.searchsorted(quantiles, compared["quantile"])
+    gain, low, high = (100 * compared[name] for name in ("difference", "low", "high"))
+    axis.axhline(0, color=BLACK, linestyle="--", linewidth=1)
+    axis.errorbar(places, gain, yerr=[gain - low, high - gain], fmt="o", color=BLUE, markersize=5, linewidth=1)
+    baseline = np.array(seeds.get(summary["baseline"].iloc[0], []))
+    if baseline.size:
+        single = np.array([seeds[method] for method in compared["method"]]) - baseline
+        axis.plot(_spread(places, single.shape[1]).ravel(), single.ravel(), **SINGLE)
     axis.grid(axis="y", linewidth=0.3)
 
 

@@ -16,6 +16,7 @@ def test_a_new_method_works_at_once(tmp_path: Path, capfd: pytest.CaptureFixture
     assert outcome.code == 0, outcome.errors
     last = capfd.readouterr().out.splitlines()
     assert re.search(r"mine/run: works; image AUROC on 18 generated images: logical \d+\.\d, structural", last[-2])
+    assert last[-2].endswith(" s a run"), "it writes maps of validation images"
     assert last[-1].startswith("add it to a configuration: methods: {mine: {label: mine, command: ")
 
 
@@ -57,7 +58,8 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, fault: str) -> None:
     assert re.search(told, outcome.errors) and outcome.errors.count("\n") == 1
 
 
-def test_a_method_of_another_language_passes(tmp_path: Path) -> None:
+def test_a_method_of_another_language_passes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_method(tmp_path / "awk", IN_AWK)
     outcome = dfsc("method", "check", "awk", "--folder", tmp_path)
     assert outcome.code == 0, outcome.errors
+    assert "without maps of validation images, Table 5 is not measured" in capfd.readouterr().out

@@ -1,7 +1,12 @@
 """A method's run, a folder of maps and the controls become the files of a cell, judged as ours are."""
 
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +14,22 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from dfsc.data.layout import read_manifest
+from dfsc.data.manifest import scan_category
 from dfsc.inference.image_scores import read_scores
 from dfsc.inference.maps import read_maps
+from dfsc.metrics.auroc import auroc
 from dfsc.model.maps import resize_map
 from dfsc.outside.blinding import neutral_names, write_blinded
+from dfsc.outside.method import output_of
 from dfsc.settings.grid import CELL_FILES
+from support.checkout import CHECKOUT
 from support.command_line import Outcome, dfsc
 from support.outside_methods import IN_AWK, in_python, write_method
 from support.prepared import Prepared
+from support.small_sets import loco_category, picture
 
 MEAN = """
 for image in images:
@@ -65,6 +76,74 @@ def test_maps_come_back_under_their_own_names(prepared: Prepared, tmp_path: Path
     assert made["seconds"] > 0 and made["gpu_seconds"] == 0 and made["hardware"].startswith("CPU (")
     assert not (tmp_path / ".run_method").exists()
     judged(prepared, tmp_path)
+
+
+def test_maps_of_validation_images_give_scores_and_are_not_kept(prepared: Prepared, tmp_path: Path) -> None:
+    lines = MEAN.replace("in images", "in [*sorted(pathlib.Path(given['--validation']).iterdir()), *images]")
+    assert run(in_python(tmp_path / "mean", lines), prepared, tmp_path / "all").code == 0
+    assert run(in_python(tmp_path / "mean", MEAN), prepared, tmp_path / "test").code == 0
+    maps, alone = (read_maps(tmp_path / name / "maps.npz").maps for name in ("all", "test"))
+    assert maps.keys() == alone.keys() and all((maps[path] == alone[path]).all() for path in maps)
+    assert read_scores(tmp_path / "all/scores.csv") == read_scores(tmp_path / "test/scores.csv")
+    assert read_scores(tmp_path / "test/scores.csv", "validation") == {}
+    validation = read_scores(tmp_path / "all/scores.csv", "validation")
+    assert list(validation) == [f"validation/good/{number:03}.png" for number in range(3)]
+    for path, score in validation.items():
+        with Image.open(prepared.dataset / prepared.category / path) as image:
+            pixels = np.asarray(image, float).mean(axis=2)[::8, ::8] / 255 + 300
+            assert score == resize_map(pixels.astype(np.float32), image.height, image.width).max()
+    judged(prepared, tmp_path / "all")
+
+
+# What a cheat may look at: of each image in a folder, or of all in the order in which the folder lists them.
+CHEATS = {
+    "name": "sorted(files, key=lambda file: file.name)",
+    "order": "files",
+    "time": "sorted(files, key=lambda file: file.stat().st_mtime_ns)",
+    "change": "sorted(files, key=lambda file: file.stat().st_ctime_ns)",
+    "inode": "sorted(files, key=lambda file: file.stat().st_ino)",
+    "size": "sorted(files, key=lambda file: file.stat().st_size)",
+}
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A category whose test images are all drawn alike; anomalous ones are later, larger, and named after good ones."""
+    category = loco_category(tmp_path_factory.mktemp("telling") / "category", good=20, anomalous=10)
+    random = np.random.default_rng(1)
+    for number, file in enumerate(sorted((category / "test").rglob("*.png"))):
+        text = PngInfo()
+        text.add_text("label", "anomalous" * (0 if file.parent.name == "good" else 999))
+        file.unlink()
+        Image.fromarray(picture(random)[0]).save(file, pnginfo=text)
+        os.utime(file, (10**9 + number, 10**9 + number))
+    return category
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_cheat_gains_nothing(telling: Path, tmp_path: Path, cheat: str) -> None:
+    """The AUROC of its ranks is that of chance."""
+    records = scan_category(telling)
+    method = f"""
+files = list(test.iterdir())
+ranked = {CHEATS[cheat]}
+for image in images:
+    save(image, random.random((2, 2)))
+rows = [f"{{file.name}},{{rank}}" for rank, file in enumerate(ranked)]
+(output / "scores.csv").write_text("\\n".join(["name,image_score", *rows, ""]))
+"""
+    found = output_of(in_python(tmp_path / "cheat", method), telling, records, "0", "cpu", 60, tmp_path / "work")
+    assert found.scores is not None
+    ranks = {kind: [one for path, one in found.scores.items() if (kind in path)] for kind in ("good", "anomalies")}
+    assert len(ranks["good"]) == len(ranks["anomalies"]) == 20
+    assert 0.22 < auroc(ranks["good"], ranks["anomalies"]) < 0.78  # three standard deviations of chance: 0.28
+
+
+@pytest.mark.parametrize("told_by", [str, lambda file: file.stat().st_mtime_ns, lambda file: file.stat().st_size])
+def test_what_would_tell_is_there(telling: Path, told_by: Callable[[Path], Any]) -> None:
+    """By name, time or size, the images as they lie are told apart without a look at one."""
+    ranked = sorted((telling / "test").rglob("*.png"), key=told_by)
+    assert ["anomalies" in str(file) for file in ranked] == [False] * 20 + [True] * 20
 
 
 def test_its_own_scores_are_those_that_count(prepared: Prepared, tmp_path: Path) -> None:
@@ -114,6 +193,28 @@ def test_what_goes_wrong_leaves_nothing(prepared: Prepared, tmp_path: Path, line
     assert outcome.code == 1 and outcome.errors.startswith(f"dfsc: {command}: ")
     assert told in outcome.errors and outcome.errors.count("\n") == 1
     assert not list(output.rglob("*"))
+
+
+def test_one_that_fills_the_disk_is_stopped_by_name(prepared: Prepared, tmp_path: Path) -> None:
+    """On a small file system of its own, in a process of its own that alone sees it."""
+    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        [*mount, f"mount -t tmpfs -o size=300M tmpfs {disk}"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this system lets no user mount a file system")
+    command = in_python(
+        tmp_path / "greedy", "(output / 'test_0000.npy').write_bytes(bytes(100 * 2**20)); time.sleep(600)"
+    )
+    given = ["method", "run", "--command", command, "--dataset", prepared.dataset, "--category", prepared.category]
+    given += ["--manifest", prepared.manifest(), "--seed", 3, *cell_files(disk / "cell")]
+    line = shlex.join([sys.executable, "-m", "dfsc.cli", *map(str, given)])
+    script = f"mount -t tmpfs -o size=300M tmpfs {disk} && {line}; code=$?; ls -A {disk}/cell; exit $code"
+    outcome = subprocess.run([*mount, script], capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=300)
+    assert outcome.returncode == 1, outcome.stderr
+    assert f"dfsc: {command}: was stopped, as it left less than 256 MiB free on the disk" in outcome.stderr
+    assert outcome.stdout.split() == [], "what it wrote is gone"
 
 
 def test_it_finds_nothing_but_images_where_it_looks(prepared: Prepared, tmp_path: Path) -> None:

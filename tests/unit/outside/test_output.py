@@ -58,6 +58,54 @@ def with_nan() -> np.ndarray:
     return np.array([[0.0, np.nan]])
 
 
+VALIDATION = ["validation_0000.png", "validation_0001.png"]
+
+
+def test_maps_of_validation_images_are_optional(output: Path) -> None:
+    assert read_output(output, NAMES, VALIDATION).maps.keys() == {*NAMES}
+    (output / "scores.csv").unlink()
+    for number, name in enumerate(VALIDATION):
+        np.save(output / f"{Path(name).stem}.npy", MAPS[number])
+    found = read_output(output, NAMES, VALIDATION)
+    assert list(found.maps) == [*NAMES, *VALIDATION] and found.scores is None
+    assert (found.maps[VALIDATION[1]] == MAPS[1]).all()
+
+
+def test_half_of_the_validation_images_is_refused(output: Path) -> None:
+    np.save(output / "validation_0001.npy", MAPS[0])
+    with pytest.raises(UserError, match=r"validation_0000.tiff: is missing; 1 of 2 validation images have no map"):
+        read_output(output, NAMES, VALIDATION)
+    with pytest.raises(UserError, match=r"validation_0001.npy: is surplus"):
+        read_output(output, NAMES)
+
+
+def test_scores_are_of_all_images_that_have_maps(output: Path) -> None:
+    lines, more = (output / "scores.csv").read_text(), "validation_0000.png,5\nvalidation_0001.png,6\n"
+    (output / "scores.csv").write_text(lines + more)
+    found = read_output(output, NAMES, VALIDATION)
+    assert found.scores and list(found.maps) == NAMES
+    assert {name: found.scores[name] for name in VALIDATION} == {VALIDATION[0]: 5, VALIDATION[1]: 6}
+    (output / "scores.csv").write_text(lines + more[: len(more) // 2])
+    with pytest.raises(UserError, match=r"scores.csv: has no score of validation_0001.png \(1 of 5 are missing\)"):
+        read_output(output, NAMES, VALIDATION)
+    (output / "scores.csv").write_text(lines)
+    for name in VALIDATION:
+        np.save(output / f"{Path(name).stem}.npy", MAPS[0])
+    with pytest.raises(UserError, match=r"scores.csv: has no score of validation_0000.png \(2 of 5 are missing\)"):
+        read_output(output, NAMES, VALIDATION)
+
+
+def test_maps_that_tell_validation_images_alone_apart_are_refused(output: Path) -> None:
+    (output / "scores.csv").unlink()
+    (output / "test_0000.tiff").unlink()
+    for name in NAMES:
+        np.save(output / f"{Path(name).stem}.npy", np.full((1, 1), 2.0))
+    for number, name in enumerate(VALIDATION):
+        np.save(output / f"{Path(name).stem}.npy", MAPS[number])
+    with pytest.raises(UserError, match=r"every map holds 2 everywhere"):
+        read_output(output, NAMES, VALIDATION)
+
+
 HEAD, ROWS = "name,image_score\n", "test_0000.png,1\ntest_0001.png,2\n"
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda f: (f / "test_0001.npy").unlink(), r"test_0001.tiff: is missing; 1 of 3 test images"),
@@ -78,7 +126,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no array": (lambda f: (f / "test_0001.npy").write_text("1 2 3"), r"test_0001.npy: cannot be read as an array"),
     "no TIFF": (lambda f: (f / "test_0000.tiff").write_text("1 2 3"), r"test_0000.tiff: cannot be read as TIFF"),
     "score missing": (scores(HEAD + ROWS), r"scores.csv: has no score of test_0002.png \(1 of 3"),
-    "score surplus": (scores(HEAD + ROWS + "test_0002.png,3\nx.png,1\n"), r"scores.csv: x.png is no test image"),
+    "score surplus": (scores(HEAD + ROWS + "test_0002.png,3\nx.png,1\n"), r"x.png is no test or validation image"),
     "score twice": (scores(HEAD + ROWS + "test_0002.png,3\ntest_0000.png,1\n"), r"scores.csv: lists an image twice"),
     "score NaN": (scores(HEAD + ROWS + "test_0002.png,nan\n"), r"scores.csv: the score of test_0002.png is nan"),
     "score no number": (scores(HEAD + ROWS + "test_0002.png,high\n"), r"scores.csv: cannot be read as image scores"),

@@ -7,7 +7,7 @@ import math
 import re
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -746,11 +746,13 @@ def test_every_number_that_compare_prints(
 def test_the_commands_draw_the_tables_numbers(gaps: Tables, tmp_path: Path, command: str) -> None:
     outcome = dfsc(command, "--tables", gaps.folder, "--output", tmp_path / "by_command")
     assert outcome.code == 0, outcome.errors
-    draw, name, of_methods = {
-        "auroc-over-quantile": (draw_auroc_over_quantile, "comparison.csv", BASELINES),
-        "histograms": (draw_score_histograms, "scores.csv", HEADLINES),
-    }[command]
-    draw(pd.read_csv(gaps.folder / name), Context(GRID, PRETRAINING, True), tmp_path / "by_function")
+    drawn_by: dict[str, tuple[Callable[..., object], list[str], list[str]]] = {
+        "auroc-over-quantile": (draw_auroc_over_quantile, ["runs.csv", "comparison.csv"], BASELINES),
+        "histograms": (draw_score_histograms, ["scores.csv"], HEADLINES),
+    }
+    draw, names, of_methods = drawn_by[command]
+    frames = [pd.read_csv(gaps.folder / name) for name in names]
+    draw(*frames, Context(GRID, PRETRAINING, True), tmp_path / "by_function")
     pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
     assert pictures.keys() == {f"by_{drawn}_{method}.png" for drawn in ("command", "function") for method in of_methods}
     for method in of_methods:

@@ -82,62 +82,113 @@ def comparison() -> dict[tuple[str, ...], Row]:
     return rows
 
 
+def single(row: Row, seed: int) -> float:
+    """What a seed's run measured, another number for each."""
+    return float(row["value"] + (seed - 2.5) / (100 if row["method"] in BASELINES else 130))
+
+
+def runs(rows: dict[tuple[str, ...], Row]) -> pd.DataFrame:
+    """The runs of the grid, each with the AUROC of its seed."""
+    return pd.DataFrame(
+        [
+            {"category": category, "method": method, "seed": seed}
+            | {
+                f"image_auroc.{column}": single(rows["image_auroc", category, method, column], seed)
+                for column in COLUMNS
+            }
+            for category, method, seed in itertools.product(CATEGORIES, GRID.names, GRID.seeds)
+        ]
+    )
+
+
 @pytest.mark.parametrize("partial", [False, True])
 def test_auroc_over_quantile(tmp_path: Path, partial: bool) -> None:
     rows = comparison()
-    figures = draw_auroc_over_quantile(pd.DataFrame(rows.values()), context(partial), tmp_path / "sweep")
+    of_runs = runs(rows)
+    figures = draw_auroc_over_quantile(of_runs, pd.DataFrame(rows.values()), context(partial), tmp_path / "sweep")
     assert files(tmp_path) == {f"sweep_{baseline}.{ending}" for baseline in BASELINES for ending in ("pdf", "png")}
     assert list(figures) == BASELINES
     for size, figure in zip(SIZES, figures.values(), strict=True):
-        grid = np.array(figure.axes).reshape(3, 3)
+        grid = np.array(figure.axes).reshape(6, 3)
         assert [axis.get_title() for axis in grid[0]] == ["coin tray", "picture wall", ALL]
         for axis in grid[-1]:
             assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
         headings = [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]]
-        assert headings == ["logical", "structural", "mean"]
+        assert headings == ["logical", "difference", "structural", "difference", "mean", "difference"]
         assert "told (7 images)" in figure.get_supxlabel()
         assert figure.get_supxlabel().startswith("PARTIAL: runs of the grid are missing.") == partial
-        for row, column in zip(grid, COLUMNS, strict=True):
-            for axis, category in zip(row, (*CATEGORIES, ALL), strict=True):
-                check_sweep(axis, size, lambda method: rows["image_auroc", category, method, column])  # noqa: B023
+        for above, below, column in zip(grid[::2], grid[1::2], COLUMNS, strict=True):
+            for place, category in enumerate((*CATEGORIES, ALL)):
+                check_sweep(above[place], size, lambda method: rows["image_auroc", category, method, column])  # noqa: B023
+                check_singles(above[place], below[place], size, category, column, of_runs)
+                check_differences(below[place], size, lambda method: rows["image_auroc", category, method, column])  # noqa: B023
+
+
+def order_of(size: str) -> list[str]:
+    """The methods of a size, by their quantile."""
+    return [f"dfsc-{size}-q{quantile}" for quantile in ("0.5", "0.9", "0.99")]
 
 
 def check_sweep(axis: Axes, size: str, row_of: Callable[[str], Row]) -> None:
-    """A panel: the quantiles in their order, the baseline's line, the intervals around DFSC, the declared ringed."""
-    order = [f"dfsc-{size}-q{quantile}" for quantile in ("0.5", "0.9", "0.99")]
+    """A panel: the quantiles in their order, the baseline's line, the declared ringed."""
     assert list(axis.get_xticks()) == [0, 1, 2]
     baseline, dfsc, *others = axis.get_lines()
-    ring = [line for line in others if line.get_markersize() == 9]
+    ring = [line for line in others if line.get_markersize() == 10]
     assert (baseline.get_label(), dfsc.get_label()) == (f"EfficientAD-{size}", f"DFSC-{size}") and len(ring) == 1
     assert set(np.ravel(baseline.get_ydata())) == {100 * row_of(f"efficientad-{size}")["value"]}
-    value = np.array([100 * row_of(method)["value"] for method in order])
+    value = np.array([100 * row_of(method)["value"] for method in order_of(size)])
     np.testing.assert_allclose(np.asarray(dfsc.get_xydata()), np.stack([[0, 1, 2], value], axis=1))
     np.testing.assert_allclose(np.asarray(ring[0].get_xydata()), [[1, value[1]]])
-    # The difference's interval, about the place where the difference starts.
-    start = value - [100 * row_of(method)["difference"] for method in order]
-    low, high = (start + [100 * row_of(method)[bound] for method in order] for bound in ("low", "high"))
-    bars, band = axis.collections
-    for place, path in enumerate(bars.get_paths()):
-        np.testing.assert_allclose(np.asarray(path.vertices), [[place, low[place]], [place, high[place]]])
-    corners = {tuple(corner) for corner in np.round(np.asarray(band.get_paths()[0].vertices), 6)}
-    assert corners == {tuple(np.round((place, end), 6)) for ends in (low, high) for place, end in enumerate(ends)}
     bottom, top = axis.get_ylim()
     assert bottom < min(value) and max(value) < top, "no value is cut off"
 
 
+def check_singles(above: Axes, below: Axes, size: str, category: str, column: str, of_runs: pd.DataFrame) -> None:
+    """A point per seed beside its quantile: its AUROC above, its difference from the baseline's of that seed below."""
+    metric = f"image_auroc.{column}"
+    chosen = of_runs if category == ALL else of_runs[of_runs["category"] == category]
+    mean = chosen.groupby(["method", "seed"])[metric].mean()
+    values = np.array([[100 * mean[method, seed] for seed in GRID.seeds] for method in order_of(size)])
+    baseline = np.array([100 * mean[f"efficientad-{size}", seed] for seed in GRID.seeds])
+    for axis, wanted in ((above, values), (below, values - baseline)):
+        (points,) = (line for line in axis.get_lines() if line.get_markersize() == 2.8)
+        np.testing.assert_allclose(np.ravel(points.get_ydata()), wanted.ravel())
+        assert np.round(np.ravel(points.get_xdata())).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def check_differences(axis: Axes, size: str, row_of: Callable[[str], Row]) -> None:
+    """The difference and its interval at each quantile; the axis is set by points, and holds them all."""
+    gain, low, high = (
+        np.array([100 * row_of(method)[name] for method in order_of(size)]) for name in ("difference", "low", "high")
+    )
+    (bars,) = axis.collections
+    for place, path in enumerate(bars.get_paths()):
+        np.testing.assert_allclose(np.asarray(path.vertices), [[place, low[place]], [place, high[place]]])
+    (means,) = (line for line in axis.get_lines() if line.get_markersize() == 5)
+    np.testing.assert_allclose(np.asarray(means.get_xydata()), np.stack([[0, 1, 2], gain], axis=1))
+    bottom, top = axis.get_ylim()
+    points = np.concatenate([np.ravel(line.get_ydata()) for line in axis.get_lines()])
+    assert bottom == -top and np.abs(points).max() < top
+
+
 def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_path: Path) -> None:
     rows = [row for row in comparison().values() if row["category"] == CATEGORIES[0] or row["method"] != "dfsc-S-q0.5"]
-    figure = draw_auroc_over_quantile(pd.DataFrame(rows), context(True), tmp_path / "sweep")["efficientad-S"]
-    for axis, places in zip(figure.axes[-3:], ([0, 1, 2], [1, 2], [1, 2]), strict=True):
-        assert [label.get_text() for label in axis.get_xticklabels()] == ["0.5", "0.9", "0.99"]
+    frame = runs(comparison())
+    frame = frame[(frame["category"] == CATEGORIES[0]) | (frame["method"] != "dfsc-S-q0.5")]
+    figure = draw_auroc_over_quantile(frame, pd.DataFrame(rows), context(True), tmp_path / "sweep")["efficientad-S"]
+    rows_of_axes = zip(figure.axes[-6:-3], figure.axes[-3:], ([0, 1, 2], [1, 2], [1, 2]), strict=True)
+    for axis, lowest, places in rows_of_axes:
+        assert [label.get_text() for label in lowest.get_xticklabels()] == ["0.5", "0.9", "0.99"]
         (dfsc,) = (line for line in axis.get_lines() if line.get_label() == "DFSC-S")
         assert np.asarray(dfsc.get_xdata()).tolist() == places
 
 
 def test_a_constraint_that_did_not_act_is_marked_where_its_numbers_stand(tmp_path: Path) -> None:
     marked = replace(context(), inactive=frozenset({("coin_tray", "dfsc-S-q0.9"), (ALL, "dfsc-S-q0.99")}))
-    figure = draw_auroc_over_quantile(pd.DataFrame(comparison().values()), marked, tmp_path / "sweep")["efficientad-S"]
-    for row in np.array(figure.axes).reshape(3, 3):
+    rows = comparison()
+    frame = pd.DataFrame(rows.values())
+    figure = draw_auroc_over_quantile(runs(rows), frame, marked, tmp_path / "sweep")["efficientad-S"]
+    for row in np.array(figure.axes).reshape(6, 3)[::2]:
         crosses = [
             [line.get_xdata() for line in axis.get_lines() if line.get_label() == "constraint inactive"] for axis in row
         ]

@@ -113,6 +113,7 @@ def test_an_interrupted_study_is_completed(store: tuple[str, Path], tmp_path: Pa
     write_study(GRID, parts["first"], kept, page)
     assert {cell.path for cell in missing_cells(GRID, kept)} == {cell.path for cell in lacking}
     assert f"INCOMPLETE: {len(CELLS) - 2} of {len(CELLS)} trainings" in page.read_text()
+    assert "Not chosen yet" in page.read_text() and "held out" not in page.read_text()
     write_study(GRID, parts["second"], kept, page)
     assert missing_cells(GRID, kept) == []
     whole = page.read_text()

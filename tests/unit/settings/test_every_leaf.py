@@ -25,11 +25,19 @@ SETTINGS: dict[type, dict[str, Any]] = {
     TrainingSettings: {
         **TRAINING, "steps": 4, "batch_size": 2, "learning_rate_drop_after": 0.5, "hard_quantile": 0.9,
         "penalty_grey_probability": 1.0, "dfsc": {**DFSC, "margin": 8.0, "novel_weight": 0.5},
+        "protocol": {"penalty": True, "checkpoints": 2},
     },
     TeacherSettings: {**TEACHER, "batch_size": 4, "grey_probability": 1.0},
-    ScoringSettings: {"padding": "zero", "precision": "float32"},
+    ScoringSettings: {"padding": "zero", "precision": "float32", "calibration_images": None, "best_on_test": False},
     SyntheticSettings: dict.fromkeys(GENERATED, 1),
 }  # fmt: skip
+# A model of which an earlier checkpoint is better than the last, by chance.
+SCORED = {
+    **SETTINGS[TrainingSettings],
+    "learning_rate": 1e-2,
+    "steps": 8,
+    "protocol": {"penalty": True, "checkpoints": 4},
+}
 ON_CUDA_ALONE = {"precision", "compiled"}  # a CPU computes the same, whatever they are
 ELSEWHERE = {
     (TrainingSettings, "size"): "refused beside a teacher of another size",
@@ -40,11 +48,12 @@ Run = Callable[[Prepared, Path, dict[str, Any]], bytes]
 
 
 def train(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
-    """The model's weights, as bytes; the file says its settings too."""
+    """The model's weights, as bytes, those of its checkpoints too; the file also says its settings."""
     outcome = dfsc(*prepared.train_arguments(output, **settings))
     assert outcome.code == 0, outcome.errors
-    weights = load_model(output / "model.pt").network.state_dict()
-    return b"".join(value.numpy().tobytes() for value in weights.values())
+    model = load_model(output / "model.pt")
+    states = [model.network.state_dict(), *(snapshot.weights for snapshot in model.snapshots)]
+    return b"".join(value.numpy().tobytes() for weights in states for value in weights.values())
 
 
 def pretrain(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
@@ -61,7 +70,7 @@ def score(prepared: Prepared, output: Path, settings: dict[str, Any]) -> bytes:
     """The image scores as written, by one model for all settings."""
     model = prepared.root / "scored/model.pt"
     if not model.exists():
-        train(prepared, model.parent, SETTINGS[TrainingSettings])
+        train(prepared, model.parent, SCORED)
     outcome = dfsc(
         *("score", "--model", model, "--settings", json.dumps(settings), "--dataset", prepared.dataset),
         *("--category", prepared.category, "--manifest", prepared.manifest(), "--device", "cpu"),

@@ -1,0 +1,235 @@
+"""What the page says and hands over, without a browser; tests/test_page.py opens it in one."""
+
+import base64
+import gzip
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dfsc.inference.maps import SmallMaps, write_maps
+from dfsc.report.compare import COMPARED
+from dfsc.report.page import ASSETS, TEMPLATES, drawn_with
+from dfsc.report.page.answer import answers, notes
+from dfsc.report.page.charts import forests
+from dfsc.report.page.data import as_script_text
+from dfsc.report.page.images import write_images
+from dfsc.report.page.maps import BLOCK, HIGHEST, LARGEST_SIDE, levels_of, packed_maps, reduced, scale_of
+from dfsc.report.tables import Context
+from dfsc.settings.grid import Grid
+from support.command_line import dfsc
+from support.page_grid import make_benchmark
+from support.small_sets import loco_category
+
+ALL, METHOD, BASELINE = "mean of categories", "dfsc-tiny-q0.9", "efficientad-tiny"
+GRID = Grid.from_config(
+    {
+        "benchmark": "said",
+        "dataset": {"source": "folder", "categories": ["bolts"]},
+        "training": {"sizes": ["tiny"], "seeds": [0, 1]},
+        "dfsc": {"quantiles": [0.9], "headline_quantile": 0.9, "ablations": []},
+    }
+)
+CONTEXT = Context(GRID, "generated (3 images)", False)
+
+
+def compared(low: float, high: float, kinds: tuple[str, ...] = ("logical_anomalies", "mean")) -> pd.DataFrame:
+    """A comparison of one method, whose interval is given."""
+    rows = [
+        {"metric": "image_auroc", "baseline": BASELINE, "category": category, "method": METHOD, "anomaly_type": kind}
+        | {"value": 0.9, "seeds": 2, "pairs": 2, "difference": (low + high) / 2, "low": low, "high": high}
+        | {"probability": 0.7}
+        for category in ("bolts", ALL)
+        for kind in kinds
+    ]
+    return pd.DataFrame(rows, columns=COMPARED)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "difference", "interval"),
+    [
+        (0.002, 0.012, "better", "+0.7", "[+0.2, +1.2]"),
+        (-0.03, -0.001, "worse", "−1.6", "[−3.0, −0.1]"),
+        (-0.004, 0.02, "not decided", "+0.8", "[−0.4, +2.0]"),
+        (0.0, 0.02, "not decided", "+1.0", "[+0.0, +2.0]"),
+    ],
+)
+def test_the_verdict_is_that_of_the_interval(
+    low: float, high: float, verdict: str, difference: str, interval: str
+) -> None:
+    (answer,) = answers(compared(low, high), CONTEXT)
+    assert (answer.verdict, answer.difference, answer.interval) == (verdict, difference, interval)
+    assert answer.comparison == "DFSC-tiny τ'=0.9 minus EfficientAD-tiny" and answer.chance == "0.70"
+    holds = "holds" if verdict == "not decided" else "leaves out"
+    assert answer.said == f"{verdict.capitalize()}: the 95 % interval {holds} 0. P(better) 0.70."
+    assert answer.basis == "points of image AUROC; logical anomalies; 1 category, 2 seeds"
+
+
+def test_what_was_not_measured_is_no_answer() -> None:
+    (answer,) = answers(compared(0.1, 0.2, kinds=()), CONTEXT)
+    assert (answer.verdict, answer.difference, answer.interval) == ("not decided", "not measured", "")
+    (lacking,) = answers(compared(float("nan"), float("nan")), CONTEXT)
+    assert lacking.difference == "not measured"
+
+
+def test_an_inactive_constraint_and_a_single_seed_are_said() -> None:
+    marked = replace(CONTEXT, inactive=frozenset({(ALL, METHOD)}), grid=replace(GRID, seeds=[0]))
+    (answer,) = answers(compared(0.1, 0.2), marked)
+    assert answer.comparison.startswith("DFSC-tiny τ'=0.9 (constraint inactive) minus")
+    said = " ".join(notes(compared(0.1, 0.2), marked))
+    assert "One seed" in said and "Constraint inactive" in said
+    assert not any("seed" in note for note in notes(compared(0.1, 0.2), CONTEXT))
+
+
+def test_the_forest_has_each_difference_with_its_interval() -> None:
+    forest = forests(compared(-0.01, 0.03), CONTEXT)[0]
+    logical, mean = forest["figure"]["data"]
+    assert (logical["name"], mean["name"]) == ("logical", "mean") and logical["meta"] == "logical_anomalies"
+    for trace in (logical, mean):
+        assert trace["x"] == [1.0, 1.0]
+        assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [2.0, 2.0]
+    assert logical["marker"]["symbol"] != mean["marker"]["symbol"], "told apart without colour"
+    assert forest["figure"]["layout"]["yaxis"]["ticktext"] == ["bolts", ALL]
+    assert "bolts, logical: +1.0 [−1.0, +3.0]" in forest["text"]
+
+
+def test_text_of_the_data_ends_no_script() -> None:
+    hostile = {"</script><script>alert(1)</script>": "<!-- \u2028 \u2029 &"}
+    text = as_script_text(hostile)
+    assert "<" not in text and "\u2028" not in text and "\u2029" not in text
+    assert json.loads(text) == hostile
+
+
+def test_maps_are_packed_in_blocks_on_one_scale(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    names = [f"test/good/{number:03}.png" for number in range(BLOCK + 3)]
+    maps = {name: random.normal(size=(5, 7)).astype(np.float32) for name in names}
+    write_maps(tmp_path / "one.npz", SmallMaps(maps, "none"))
+    write_maps(tmp_path / "two.npz", SmallMaps(maps, "zero"))
+    blocks = list(packed_maps({"0/1": tmp_path / "one.npz", "3/1": tmp_path / "two.npz"}, names))
+    assert len(blocks) == 2 and [len(block["shapes"]["0/1"]) for block in blocks] == [BLOCK, 3]
+    assert blocks[0]["shapes"]["3/1"][0] == [13, 15], "padded"
+    raw = np.frombuffer(gzip.decompress(base64.b64decode(blocks[1]["bytes"])), np.uint8)
+    wanted = [levels_of(maps[name], *scale_of(maps)).ravel() for name in names[BLOCK:]]
+    np.testing.assert_array_equal(raw[: 3 * 35], np.concatenate(wanted))
+    assert raw.size == 3 * (35 + 13 * 15) and raw.max() <= HIGHEST
+
+
+def test_a_scale_goes_from_the_middle_of_good_images_to_well_above_them() -> None:
+    good = np.arange(1001, dtype=np.float32).reshape(7, 143)
+    maps = {"test/good/a.png": good, "test/logical_anomalies/a.png": good + 1e6}
+    assert scale_of(maps) == pytest.approx((500, 500 + 3 * 499))
+    levels = levels_of(np.array([[400, 500, 500 + 1.5 * 499, 2000, 1e6]], np.float32), *scale_of(maps))
+    assert levels.tolist() == [[0, 0, 32, HIGHEST, HIGHEST]]
+    flat = np.zeros((4, 4), np.float32)
+    oracle = {"test/good/a.png": flat, "test/logical_anomalies/a.png": flat + 2}
+    assert scale_of(oracle) == (0, 2) and scale_of({"test/good/a.png": flat}) == (0, 1)
+
+
+def test_a_large_map_is_reduced_to_maxima() -> None:
+    large = np.zeros((200, 130), np.float32)
+    large[77, 129] = 5
+    small = reduced(large)
+    assert small.shape == (LARGEST_SIDE, LARGEST_SIDE) and small.max() == 5 and np.count_nonzero(small) == 1
+    assert reduced(large[:3, :4]).shape == (3, 4)
+
+
+def test_views_of_images(tmp_path: Path) -> None:
+    folder = loco_category(tmp_path / "bolts", good=2, anomalous=2)
+    wide = np.zeros((300, 1000, 3), np.uint8)
+    Image.fromarray(wide).save(folder / "test/good/000.png")
+    said = write_images(folder, tmp_path / "views", 1, lambda done, total: None)
+    assert [one["path"] for one in said] == sorted(one["path"] for one in said) and len(said) == 6
+    assert said[0] == {
+        "path": "test/good/000.png",
+        "folder": "good",
+        "size": [1000, 300],
+        "defects": [],
+        "masks": False,
+    }
+    for ending, size in (("webp", (320, 96)), ("large.webp", (800, 240))):
+        with Image.open(tmp_path / f"views/0.{ending}") as view:
+            assert view.size == size
+    place = next(number for number, one in enumerate(said) if one["defects"] == ["missing"])
+    with Image.open(tmp_path / f"views/{place}.truth.png") as truth:
+        opacity = np.asarray(truth.convert("RGBA"))[..., 3]
+    assert opacity[20:40, 20:40].min() > 0 and opacity[30, 30] < opacity[20, 20] and opacity[:18].max() == 0
+    assert not (tmp_path / "views/0.truth.png").exists()
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    loco_category(tmp_path / "data/bolts", good=2, anomalous=2)
+    make_benchmark(tmp_path / "data", tmp_path / "results", GRID)
+    arguments = ("page", "--results", tmp_path / "results", "--dataset")
+    outcome = dfsc(*arguments, tmp_path / "none")
+    assert outcome.code == 2 and "bolts: is not there; the page shows its images" in outcome.errors
+    assert dfsc(*arguments, tmp_path / "data").code == 0
+    index = tmp_path / "results/page/index.html"
+    before = index.read_bytes()
+    maps = tmp_path / f"results/bolts/{METHOD}/seed1/maps.npz"
+    maps.write_bytes(maps.read_bytes()[:100])
+    outcome = dfsc(*arguments, tmp_path / "data")
+    assert outcome.code == 2 and str(maps) in outcome.errors and index.read_bytes() == before
+    maps.unlink()
+    runs = tmp_path / "results/tables/runs.csv"
+    assert "PARTIAL" not in index.read_text()
+    pd.read_csv(runs).assign(status="PARTIAL").to_csv(runs, index=False)
+    assert dfsc(*arguments, tmp_path / "data").code == 0, "a run without maps has none to show"
+    assert "PARTIAL: runs of the grid are missing" in index.read_text()
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.tex").touch()
+    outcome = dfsc(*arguments, tmp_path / "data", "--output", other)
+    assert outcome.code == 2 and "was not made by dfsc" in outcome.errors and (other / "thesis.tex").exists()
+
+
+def test_the_same_page_twice_has_the_same_bytes(tmp_path: Path) -> None:
+    loco_category(tmp_path / "data/bolts", good=2, anomalous=2)
+    make_benchmark(tmp_path / "data", tmp_path / "results", GRID)
+    for name in ("one", "two"):
+        arguments = ("--results", tmp_path / "results", "--dataset", tmp_path / "data")
+        assert dfsc("page", *arguments, "--output", tmp_path / name).code == 0
+    files = [{str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("*")
+              if path.is_file()} for name in ("one", "two")]  # fmt: skip
+    assert files[0] == files[1] and len(files[0]) > 20
+
+
+def test_templates_and_scripts_are_part_of_what_the_page_is_drawn_with() -> None:
+    assert {file.name for file in TEMPLATES.iterdir()} >= {"index.html", "answer.html"}
+    assert {file.name for file in ASSETS.iterdir()} >= {"page.css", "core.js"} and len(drawn_with()) == 64
+    for file in [*TEMPLATES.iterdir(), *ASSETS.iterdir()]:
+        text = file.read_text()
+        assert not re.search(r"https?://|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text), file.name
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of '#rrggbb' (WCAG 2.2)."""
+    colour = "#" + "".join(2 * digit for digit in colour[1:]) if len(colour) == 4 else colour
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_texts_have_contrast(scheme: int) -> None:
+    style = (ASSETS / "page.css").read_text()
+    block = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})", block))
+    for ground in ("ground", "panel", "soft"):
+        for text in ("text", "muted", "accent"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    pairs = [("right", "right-ground"), ("wrong", "wrong-ground"), ("on-accent", "accent")]
+    assert all(contrast(colours[one], colours[other]) >= 4.5 for one, other in pairs)
+    for kind in ("logical_anomalies", "structural_anomalies", "untyped_anomalies", "mean"):
+        assert contrast(colours[kind], colours["panel"]) >= 3, "a mark in a chart"
