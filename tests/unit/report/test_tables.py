@@ -139,6 +139,22 @@ def test_the_latex_compiles(folder: Path) -> None:
     assert "Overfull" not in run.stdout
 
 
+def test_without_anomalous_images_the_false_alarms_are_shown(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    tables = Path(shutil.copytree(folder, tmp_path / "tables"))
+    heading = (tables / "comparison.csv").read_text().splitlines()[0]
+    (tables / "comparison.csv").write_text(f"{heading}\n")  # as it is where no metric compares anything
+    print_tables(tables)
+    printed = capsys.readouterr().out
+    assert "No image is anomalous" in printed and "false alarms" in printed and "AUROC in per cent" not in printed
+    # What is said of a table is as broad as a page, however broad the table or the terminal.
+    assert max(len(line.rstrip()) for line in printed.splitlines() if "promises a false-alarm" in line) > 60
+    print_tables(folder)
+    assert "No image is anomalous" not in capsys.readouterr().out
+
+
 def test_a_narrow_terminal_shows_pairs_and_tables_whole(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
