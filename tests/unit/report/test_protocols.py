@@ -231,6 +231,12 @@ def test_runs_that_deviate_must_agree_in_the_rest() -> None:
     place = [run["run_id"] for run in runs].index(same.path)
     with pytest.raises(UserError, match="differ in penalty_digest"):
         runs_frame([*runs[:place], told_run(same, penalty_digest="others"), *runs[place + 1 :]], GRID)
+    others = [
+        told_run(cell, penalty_digest="others") if cell.method == same.method else told_run(cell)
+        for cell in GRID.cells()
+    ]
+    with pytest.raises(UserError, match="differ in penalty_digest"):
+        runs_frame(others, GRID)
     steps = told_run(same) | {"parameters": {"steps": "4", "protocol.penalty": "False"}}
     with pytest.raises(UserError, match="differ in setting steps"):
         runs_frame([*runs[:place], steps, *runs[place + 1 :]], GRID)
