@@ -101,12 +101,12 @@ def said_of_seeds(rates: list[float], count: int, rate: float) -> str:
     """The mean rate with its interval over seeds, Student's t, against the promise."""
     mean, error = np.mean(rates), np.std(rates, ddof=1) / np.sqrt(len(rates))
     low, high = (100 * (mean + side * stats.t.ppf(0.975, len(rates) - 1) * error) for side in (-1, 1))
-    kept = "kept" if low <= 100 * rate else "BROKEN"
+    said = "does not contradict" if low <= 100 * rate else "CONTRADICTS"
     shares = ", ".join(f"{100 * value:g}" for value in sorted(rates))
     return (
         f"{len(rates)} seeds, each with other images and another model; {count} validation images promise "
         f"{100 * rate:g} %. Of {OF_SEEDS['test_good']} other good images each rejects {100 * mean:.2f} % in the mean, "
-        f"95 % interval {low:.2f} to {high:.2f} %: the promise is {kept}. The seeds, in %: {shares}."
+        f"95 % interval {low:.2f} to {high:.2f} %, which {said} the promise. The seeds, in %: {shares}."
     )
 
 
