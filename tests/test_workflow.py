@@ -154,7 +154,7 @@ def own(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Own:
 def test_images_are_checked_before_the_first_training(own: Own) -> None:
     jobs = re.findall(r"^Job \d+: .*", own.first_run, re.MULTILINE)
     checks = [number for number, line in enumerate(jobs) if ": check every file" in line or ": list the" in line]
-    assert checks == [0, 1, 2, 3] and "pretrain teacher" in jobs[4]
+    assert checks == [0, 1, 2, 3] and any("pretrain teacher" in job for job in jobs[4:])
 
 
 JUDGED = {"evaluate": 2, "track": 2, "pair": 1, "tables": 1, "draw_model_heatmaps": 2, "page": 1}
@@ -299,16 +299,16 @@ def test_images_that_were_deleted_come_back_where_a_job_reads_them(checkout: Che
     assert not {"train", "pretrain_teacher", "manifest"} & checkout.planned().keys()
 
 
-def test_everything_again_gives_the_same_bits(checkout: Checkout) -> None:
+def test_everything_again_gives_the_same_bits(own_checkout: Checkout) -> None:
     kept = ("metrics.json", "scores.csv", "model.pt", "training_curve.csv", "maps.npz")
-    before = {method: [(checkout.model(method) / name).read_bytes() for name in kept] for method in METHODS}
-    shutil.rmtree(checkout.root / "results")
-    shutil.rmtree(checkout.root / "mlartifacts")
-    (checkout.root / "mlflow.db").unlink()
-    run = checkout.smallest(
-        "--", *(str(checkout.model(name).relative_to(checkout.root) / "run.json") for name in METHODS)
+    before = {method: [(own_checkout.model(method) / name).read_bytes() for name in kept] for method in METHODS}
+    shutil.rmtree(own_checkout.root / "results")
+    shutil.rmtree(own_checkout.root / "mlartifacts")
+    (own_checkout.root / "mlflow.db").unlink()
+    run = own_checkout.smallest(
+        "--", *(str(own_checkout.model(name).relative_to(own_checkout.root) / "run.json") for name in METHODS)
     )
     assert run.returncode == 0, run.stdout
     for method in METHODS:
         for name, content in zip(kept, before[method], strict=True):
-            assert (checkout.model(method) / name).read_bytes() == content, f"{method}: {name}"
+            assert (own_checkout.model(method) / name).read_bytes() == content, f"{method}: {name}"

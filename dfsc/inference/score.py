@@ -99,8 +99,11 @@ def run_scoring(
     """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
 
     The validation images' scores, which the model file has, are written too. `validation`: the manifest of these
-    images, for `settings.calibration_images`, which scores them anew.
+    images, for `settings.calibration_images`, which scores them anew. Raises UserError naming a file, and for a
+    `validation` that the settings do not ask for.
     """
+    if validation is not None and settings.calibration_images is None:
+        raise UserError(f"--validation {validation}: is read for calibration_images alone; leave it out")
     records = [record for record in read_manifest(manifest) if record.path.startswith("test/")]
     if not records:
         raise UserError(f"{manifest}: lists no test image")
