@@ -25,7 +25,7 @@ def make_control(name: str, category_folder: Path, manifest: Path, seed: str, fi
     with measured() as cost:
         if name == "random":
             number = 0 if seed == NO_SEED else int(seed)
-            maps = {record.path: _random_map(record.path, number) for record in records}
+            maps = {record.path: _random_map(f"{category_folder.name}/{record.path}", number) for record in records}
         else:
             labelled = {image.path: image for image in list_test_images(category_folder)}
             marked = any(image.has_masks for image in labelled.values())
@@ -35,8 +35,9 @@ def make_control(name: str, category_folder: Path, manifest: Path, seed: str, fi
     write_cell(files, records, maps, None, seed, made | cost)
 
 
-def _random_map(path: str, seed: int) -> NDArray[np.float32]:
-    return np.random.default_rng([seed, crc32(path.encode())]).random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
+def _random_map(name: str, seed: int) -> NDArray[np.float32]:
+    """Noise of an image's own. `name`: with its category, or images of one name would have the same noise in each."""
+    return np.random.default_rng([seed, crc32(name.encode())]).random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
 
 
 def _oracle_map(category_folder: Path, image: LabelledImage, defects: Mapping[int, Defect]) -> NDArray[np.float32]:

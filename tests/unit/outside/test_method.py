@@ -278,6 +278,18 @@ def test_random_is_noise_of_its_seed(prepared: Prepared, tmp_path: Path) -> None
     assert (tmp_path / "again/scores.csv").read_bytes() == before != (tmp_path / "4/scores.csv").read_bytes()
 
 
+def test_images_of_one_name_have_other_noise_in_another_category(
+    prepared: Prepared, category_copy: Callable[[], Path], tmp_path: Path
+) -> None:
+    folder = category_copy()
+    other = folder.rename(folder.with_name("another"))
+    control("random", 0, prepared, tmp_path / "first")
+    place = ("--dataset", other.parent, "--category", other.name, "--manifest", prepared.manifest())
+    outcome = dfsc("method", "control", "random", *place, "--seed", 0, *cell_files(tmp_path / "second"))
+    assert outcome.code == 0, outcome.errors
+    assert (tmp_path / "first/scores.csv").read_bytes() != (tmp_path / "second/scores.csv").read_bytes()
+
+
 def test_a_cells_files_have_the_names_that_the_grid_gives(prepared: Prepared, tmp_path: Path) -> None:
     control("random", 0, prepared, tmp_path)
     for rule in ("run_method", "score", "evaluate"):
