@@ -140,7 +140,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(disturbed: ClusterRun)
 
 
 def test_a_training_asks_for_what_the_profile_says(disturbed: ClusterRun) -> None:
-    asked = ("TresPerJob=gres:gpu:1", "cpu=4", "mem=8000M", "TimeLimit=12:00:00", "Requeue=1", "Partition=everyone")
+    asked = ("TresPerJob=gres:gpu:1", "cpu=4", "mem=8000M", "TimeLimit=1-00:00:00", "Requeue=1", "Partition=everyone")
     for request in asked:
         assert request in disturbed.job
 
