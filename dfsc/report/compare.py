@@ -107,8 +107,14 @@ def _settings(parameters: Mapping[str, str]) -> str:
 
 
 def cells_of(frame: pd.DataFrame) -> list[Cell]:
-    """The cell of each row of `runs_frame`."""
+    """The cell of each row of `runs_frame`, or of another frame with KEYS."""
     return [Cell(*cell) for cell in frame[KEYS].itertuples(index=False, name=None)]
+
+
+def scores_by_cell(scores: pd.DataFrame) -> dict[Cell, dict[str, float]]:
+    """Of image scores as `dfsc.report.paper.read_image_scores` gives them, those of each cell: path -> score."""
+    groups = (group for _, group in scores.groupby(KEYS, sort=False))
+    return {cells_of(of[:1])[0]: dict(zip(of["path"], of["image_score"].tolist(), strict=True)) for of in groups}
 
 
 def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from dfsc.errors import UserError
-from dfsc.report.compare import KEYS, SETTINGS, check_runs
+from dfsc.report.compare import SETTINGS, cells_of, check_runs, scores_by_cell
 from dfsc.report.paper import read_image_scores, read_paper_tables, write_compared
-from dfsc.settings.grid import Cell, Grid
+from dfsc.settings.grid import Grid
 
 
 def merge_tables(folders: Sequence[Path], output: Path, partial: bool = False, reference: Path | None = None) -> None:
@@ -35,11 +35,9 @@ def merge_tables(folders: Sequence[Path], output: Path, partial: bool = False, r
 
 def _scores_of(folder: Path, runs: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Run id -> path -> image score, of the runs in a folder of tables."""
-    run_ids = dict(zip(map(Cell, *(runs[key] for key in KEYS)), runs["run_id"], strict=True))
-    found: dict[str, dict[str, float]] = {run_id: {} for run_id in run_ids.values()}
-    for *cell, path, score in read_image_scores(folder).itertuples(index=False, name=None):
-        found[run_ids[Cell(*cell)]][path] = score
-    return found
+    run_ids = dict(zip(cells_of(runs), runs["run_id"], strict=True))
+    found = {run_ids[cell]: of_cell for cell, of_cell in scores_by_cell(read_image_scores(folder)).items()}
+    return {run_id: found.get(run_id, {}) for run_id in run_ids.values()}
 
 
 def _joined(grids: Sequence[tuple[Path, Grid]]) -> Grid:

@@ -5,7 +5,7 @@ Half of the categories choose a reading, by the rule that the page states; the o
 
 import gzip
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from dfsc.data.layout import LOCO_TYPES
 from dfsc.errors import UserError
 from dfsc.files import read_lines, reading, write_text, written_whole
 from dfsc.metrics.summary import HEADLINE_METRICS
-from dfsc.report.compare import ALL, KEYS, SAME, SETTINGS, Scores, compare, refuse_unlike
+from dfsc.report.compare import ALL, KEYS, SAME, SETTINGS, Scores, compare, refuse_unlike, scores_by_cell
 from dfsc.report.frames import read_table
 from dfsc.report.paper import read_image_scores
 from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, INSIDE, gain, inactive_in, per_cent, probability, share
@@ -94,11 +94,8 @@ def _cells(frame: pd.DataFrame) -> list[Cell]:
 
 
 def _by_run(runs: pd.DataFrame, scores: pd.DataFrame) -> Scores:
-    groups: Mapping[Any, pd.DataFrame] = dict(list(scores.groupby(KEYS, sort=False)))
-    return {
-        run_id: dict(zip((of := groups[cell.category, cell.method, cell.seed])["path"], of["image_score"], strict=True))
-        for cell, run_id in zip(_cells(runs), runs["run_id"], strict=True)
-    }
+    by_cell = scores_by_cell(scores)
+    return {run_id: by_cell[cell] for cell, run_id in zip(_cells(runs), runs["run_id"], strict=True)}
 
 
 def _compared(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import base64
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,19 @@ class Browser:
 
     def wait_for(self, *words: str, seconds: float = 60) -> str:
         """Wait until all `words` are seen; return the text. Raises AssertionError with what is seen instead."""
-        end = time.monotonic() + seconds
-        while not all(word in (text := self.text()) for word in words):
-            assert time.monotonic() < end, f"{words} not seen in: {text[:3000]}"
-            time.sleep(0.3)
-        return text
+        return self._wait(words, all, seconds)
 
     def wait_for_one(self, *words: str, seconds: float = 60) -> str:
         """Wait until one of `words` is seen; return it. Raises AssertionError with what is seen instead."""
+        text = self._wait(words, any, seconds)
+        return next(word for word in words if word in text)
+
+    def _wait(self, words: tuple[str, ...], enough: Callable[[Iterable[bool]], bool], seconds: float) -> str:
         end = time.monotonic() + seconds
-        while not (seen := [word for word in words if word in self.text()]):
-            assert time.monotonic() < end, f"none of {words} seen in: {self.text()[:3000]}"
+        while not enough(word in (text := self.text()) for word in words):
+            assert time.monotonic() < end, f"{enough.__name__} of {words} not seen in: {text[:3000]}"
             time.sleep(0.3)
-        return seen[0]
+        return text
 
     def click(self, path: str, seconds: float = 30) -> None:
         """Click on what an XPath finds, once it is there and rests: on a page that still moves, the click misses."""

@@ -15,14 +15,15 @@ from dfsc.errors import UserError
 from dfsc.inference.image_scores import of_split
 from dfsc.inference.maps import read_maps
 from dfsc.inference.overlay import overlay
-from dfsc.inference.threshold import images_needed, threshold_of
+from dfsc.inference.threshold import promised_thresholds
 from dfsc.metrics.operating_point import HEADLINE_RATE, rejected
 from dfsc.model.maps import pad_map, resize_map
+from dfsc.report.compare import scores_by_cell
 from dfsc.report.figures.heatmaps import show_ground_truth
 from dfsc.report.figures.plotting import save_figure
 from dfsc.report.page.maps import scale_of
 from dfsc.report.tables import Context
-from dfsc.settings.grid import Cell, Method
+from dfsc.settings.grid import Method
 
 SHOWN = 3  # images each way
 RULE = f"{100 * HEADLINE_RATE:g} % false alarms promised"
@@ -45,13 +46,9 @@ def changed_images(scores: pd.DataFrame, context: Context, category: str, name: 
     """
     grid = context.grid
     baseline, method = grid.pair(name)
-    of_category = scores[scores["category"] == category]
-    by_run = {
-        Cell(category, str(key[0]), key[1]): dict(zip(group["path"], group["image_score"], strict=True))
-        for key, group in of_category.groupby(["method", "seed"])
-    }
+    by_cell = scores_by_cell(scores[scores["category"] == category])
     pairs = [[grid.cell(category, one, seed) for one in (method, baseline)] for seed in grid.seeds]
-    found = [[_found(by_run[cell]) for cell in pair] for pair in pairs if all(cell in by_run for cell in pair)]
+    found = [[_found(by_cell[cell]) for cell in pair] for pair in pairs if all(cell in by_cell for cell in pair)]
     if not found or not all(verdicts for pair in found for verdicts in pair):
         return []
     counts = [
@@ -64,10 +61,9 @@ def changed_images(scores: pd.DataFrame, context: Context, category: str, name: 
 
 def _found(scores: Mapping[str, float]) -> dict[str, bool]:
     """Anomalous test image -> whether it is rejected; empty where the validation images promise no such rate."""
-    validation = [*of_split(scores, "validation").values()]
-    if len(validation) < images_needed(HEADLINE_RATE):
+    threshold = promised_thresholds([*of_split(scores, "validation").values()]).get(HEADLINE_RATE)
+    if threshold is None:
         return {}
-    threshold = threshold_of(validation, HEADLINE_RATE)
     tested = {path: score for path, score in of_split(scores, "test").items() if not path.startswith("test/good/")}
     return {path: bool(rejected(score, threshold)) for path, score in sorted(tested.items())}
 

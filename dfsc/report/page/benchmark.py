@@ -1,7 +1,7 @@
 """What the page is made from: the tables of a benchmark, its cells' files, and its images."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 
 from dfsc.errors import UserError
 from dfsc.files import MADE_ANEW, read_json
-from dfsc.report.compare import KEYS, cells_of
+from dfsc.report.compare import cells_of, scores_by_cell
 from dfsc.report.paper import read_image_scores, read_paper_tables
 from dfsc.report.tables import Context
 from dfsc.settings.grid import CELL_FILES, Cell, Grid
@@ -32,7 +32,7 @@ class Benchmark:
     def read(cls, results: Path, dataset: Path, reference: Path | None = None) -> "Benchmark":
         """Read its tables. Raises UserError as `read_paper_tables`, and if the images are not there."""
         runs, comparison, context = read_paper_tables(results / "tables")
-        context = Context(context.grid, context.pretraining_images, context.partial, reference, context.inactive)
+        context = replace(context, reference=reference)
         for category in context.grid.categories:
             if not (dataset / category).is_dir():
                 raise UserError(f"{dataset / category}: is not there; the page shows its images: see --dataset")
@@ -68,19 +68,10 @@ class Benchmark:
     @cached_property
     def scores(self) -> Mapping[Cell, Mapping[str, float]]:
         """The image scores of each cell that has a run: path -> score, of test and validation images."""
-        frame = read_image_scores(self.tables)
-        return {
-            Cell(*map(_plain, key)): dict(zip(group["path"], group["image_score"].tolist(), strict=True))
-            for key, group in frame.groupby(KEYS, sort=False)
-        }
+        return scores_by_cell(read_image_scores(self.tables))
 
     @cached_property
     def records(self) -> dict[Cell, dict[str, Any]]:
         """What each cell's record of its training, or of its run, says; of cells whose record is there."""
         found = {cell: [path for name in RECORDS if (path := self.file(cell, name)).exists()] for cell in self.cells}
         return {cell: read_json(paths[0], "a record", MADE_ANEW) for cell, paths in found.items() if paths}
-
-
-def _plain(value: Any) -> Any:
-    """A number of pandas as Python's own."""
-    return value.item() if hasattr(value, "item") else value

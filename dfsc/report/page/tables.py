@@ -247,9 +247,8 @@ def _protocol_table(benchmark: Benchmark) -> PageTable:
             where, cells = "" if category == ALL else category, []
             for metric, kind in shown:
                 of_metric = of_method[of_method["metric"] == metric].set_index("anomaly_type")
-                known = (
-                    method.name in benchmark.grid.names
-                )  # pooled types have no runs of their own, nor values by type
+                # Pooled types have no runs of their own, nor values by type.
+                known = method.name in benchmark.grid.names
                 link = runs_link(where, method, f"{metric}.{kind}") if known else ""
                 cells.append(_value(of_metric, kind, link) if known or kind in of_metric.index else Shown(""))
             lines.append(Line([Shown(category), Shown(method.label), *cells], category, method.name, method.size))
