@@ -52,7 +52,8 @@ def reduced(anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
 def scale_of(maps: Mapping[str, NDArray[np.float32]]) -> tuple[float, float]:
     """The scale of all maps of a run: from the middle of those of its good test images to well above nearly all.
 
-    As in the figures of heatmaps. Of maps that are flat there (an oracle's), to the highest value of any map.
+    The figures of heatmaps begin there, too, and end at 3 times the quantile itself. Of maps that are flat there (an
+    oracle's), to the highest value of any map.
     """
     good = np.concatenate([one.ravel() for path, one in maps.items() if path.startswith("test/good/")])
     low, nearly_all = (float(value) for value in np.quantile(good, [0.5, TOP_QUANTILE]))
