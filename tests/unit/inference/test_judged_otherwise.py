@@ -32,9 +32,10 @@ def model(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def score(prepared: Prepared, model: Path, output: Path, **settings: object) -> Outcome:
     """Score the test images."""
     given = json.dumps({"padding": "zero", "precision": "float32", **settings})
+    validation = ("--validation", prepared.manifest()) if "calibration_images" in settings else ()
     return dfsc(
         *("score", "--model", model, "--settings", given, "--dataset", prepared.dataset, "--device", "cpu"),
-        *("--category", prepared.category, "--manifest", prepared.manifest(), "--validation", prepared.manifest()),
+        *("--category", prepared.category, "--manifest", prepared.manifest(), *validation),
         *("--scores", output / "scores.csv", "--maps", output / "maps.npz"),
     )
 
