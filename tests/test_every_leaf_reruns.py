@@ -8,7 +8,7 @@ from dfsc.settings.configuration import Configuration
 from dfsc.settings.reading import check, read_configuration
 from support.checkout import CHECKOUT, Checkout
 from support.leaves import another, leaves, value_at, with_value
-from support.plans import Job, plans
+from support.plans import Job, planning
 
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
 PER_MODEL = ("train", "score", "evaluate", "draw_model_heatmaps", "track")
@@ -145,8 +145,8 @@ def planned(checkout: Checkout) -> dict[str, list[Job]]:
     overlays |= {name: overlay for name, (overlay, *_) in CELLS.items()}
     for name in ALONE:
         overlays[name] = with_value({}, name, value_at(another(base, name, ALL[name], check), name))
-    found = plans(checkout, ["tests/smallest.yaml"], [{}, *overlays.values()])
-    return dict(zip(["", *overlays], found, strict=True))
+    with planning(checkout) as planner:
+        return {name: planner.jobs("tests/smallest.yaml", **overlay) for name, overlay in [("", {}), *overlays.items()]}
 
 
 def test_nothing_changed_reruns_nothing(planned: dict[str, list[Job]]) -> None:

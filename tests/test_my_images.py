@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from PIL import Image
 from dfsc.data.arranging import split_of
 from dfsc.report.tables import NOT_MEASURED
 from dfsc.settings.own_images import SplitSettings
-from support.checkout import Checkout, job_counts
+from support.checkout import Checkout
 from support.command_line import dfsc
 from support.figures import check_figure
+from support.plans import Planner, planning
 from support.small_sets import picture
 
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
@@ -33,8 +35,8 @@ MEASURED = {
 class Photos:
     """A checkout beside photographs of three parts, and the configuration that says where they are."""
 
-    def __init__(self, root: Path) -> None:
-        self.checkout = Checkout.new(root / "checkout")
+    def __init__(self, root: Path, checkout: Checkout, planner: Planner) -> None:
+        self.checkout, self.planner = checkout, planner
         self.folder, self.random = root / "photos", np.random.default_rng(0)
         good = {part: self.photographs(f"{part}/good", 14) for part in MEASURED}
         bad: dict[str, dict[str, Any]] = {
@@ -82,8 +84,8 @@ class Photos:
         (self.checkout.root / "own.yaml").write_text(yaml.safe_dump(self.settings))
 
     def planned(self) -> dict[str, int]:
-        """What would run now."""
-        return job_counts(self.checkout.snakemake("--configfile", "own.yaml", "--dry-run"))
+        """What would run now: rule -> jobs."""
+        return self.planner.counts("own.yaml")
 
     @property
     def results(self) -> Path:
@@ -92,11 +94,14 @@ class Photos:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
-    photos = Photos(tmp_path_factory.mktemp("own"))
-    run = photos.checkout.snakemake("--configfile", "own.yaml")
-    assert run.returncode == 0, run.stdout
-    return photos
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Photos]:
+    root = tmp_path_factory.mktemp("own")
+    checkout = Checkout.new(root / "checkout")
+    with planning(checkout) as planner:
+        photos = Photos(root, checkout, planner)
+        run = checkout.snakemake("--configfile", "own.yaml")
+        assert run.returncode == 0, run.stdout
+        yield photos
 
 
 def test_what_can_be_measured_is(photos: Photos) -> None:

@@ -10,6 +10,7 @@ import yaml
 from support.checkout import Checkout, job_counts
 from support.figures import check_figure
 from support.outside_methods import IN_AWK, in_python, write_method
+from support.plans import planning
 
 AWK = {"label": "In awk", "command": "methods/awk/run", "seeds": False}
 OVERLAY: dict[str, Any] = {"methods": {"awk": AWK}, "controls": ["random", "oracle"]}
@@ -21,10 +22,10 @@ WRONG = {
 CELLS = ("awk/seednone", "random/seed0", "oracle/seednone")
 
 
-def run(checkout: Checkout, overlay: dict[str, Any], *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(checkout: Checkout, overlay: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
     """Run the smallest configuration with this laid over it."""
     (checkout.root / "outside.yaml").write_text(yaml.safe_dump(overlay))
-    return checkout.snakemake("--configfile", "tests/smallest.yaml", "outside.yaml", *arguments)
+    return checkout.snakemake("--configfile", "tests/smallest.yaml", "outside.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,6 @@ def test_mlflow_holds_them_with_the_same_metrics(outside: Checkout) -> None:
     ids=lambda value: value[0],
 )
 def test_commands_show_them(outside: Checkout, command: list[str], words: list[str]) -> None:
-    run(outside, OVERLAY, "--dry-run")
     shown = subprocess.run(
         ["dfsc", *command], cwd=outside.root, env=outside.environment, capture_output=True, text=True, check=True
     ).stdout
@@ -103,14 +103,17 @@ def test_commands_show_them(outside: Checkout, command: list[str], words: list[s
 
 
 def test_an_edit_runs_this_method_again_and_no_other(outside: Checkout) -> None:
-    assert job_counts(run(outside, OVERLAY, "--dry-run")) == {}
-    other = {"label": "Other", "command": "methods/crash/run"}
-    added = job_counts(run(outside, {**OVERLAY, "methods": {"awk": AWK, "other": other}}, "--dry-run"))
-    assert added["run_method"] == added["evaluate"] == 1
-    needs = {**AWK, "mem_mb": 123, "runtime": 2, "gpu": 1}
-    assert job_counts(run(outside, {**OVERLAY, "methods": {"awk": needs}}, "--dry-run")) == {}
-    command = outside.root / "methods/awk/run"
-    command.write_text(command.read_text() + "# more\n")
-    edited = job_counts(run(outside, OVERLAY, "--dry-run"))
+    with planning(outside) as planner:
+
+        def planned(**methods: dict[str, Any]) -> dict[str, int]:
+            return planner.counts("tests/smallest.yaml", **{**OVERLAY, "methods": methods})
+
+        assert planned(awk=AWK) == {}
+        added = planned(awk=AWK, other={"label": "Other", "command": "methods/crash/run"})
+        assert added["run_method"] == added["evaluate"] == 1
+        assert planned(awk={**AWK, "mem_mb": 123, "runtime": 2, "gpu": 1}) == {}
+        command = outside.root / "methods/awk/run"
+        command.write_text(command.read_text() + "# more\n")
+        edited = planned(awk=AWK)
     assert edited["run_method"] == edited["evaluate"] == edited["track"] == 1
     assert not {"train", "score", "make_control", "manifest"} & edited.keys()

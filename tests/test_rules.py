@@ -9,7 +9,7 @@ import pytest
 
 from support.checkout import Checkout
 from support.outside_methods import write_method
-from support.plans import Job, plans
+from support.plans import Job, planning
 
 TEACHER = {
     "backbone": "resnet18", "backbone_weights": "random", "steps": 5, "batch_size": 3, "learning_rate": 2e-4,
@@ -386,8 +386,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
     (checkout.root / "given").mkdir()
     (checkout.root / "given/small.pth").touch()
     write_method(checkout.root / "methods/my method", "#!/bin/sh")
-    overlays = [{"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()]
-    return dict(zip(CONFIGURATIONS, plans(checkout, ["config/config.yaml"], overlays), strict=True))
+    with planning(checkout) as planner:
+        return {name: planner.jobs(**{"benchmark": name, **overlay}) for name, overlay in CONFIGURATIONS.items()}
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda key: "-".join([*key[:2], *(value for _, value in key[2])]))

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +16,21 @@ from dfsc.data.synthetic import synthesize
 from dfsc.settings.synthetic import SyntheticSettings
 from support.checkout import Checkout, job_counts
 from support.figures import check_figure
+from support.plans import Planner, planning
 
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
+SMALLEST = "tests/smallest.yaml"
 
 
-def test_the_papers_grid_is_one_training_per_category_method_and_seed(checkout: Checkout) -> None:
-    counts = job_counts(checkout.snakemake("--dry-run"))
+@pytest.fixture(scope="module")
+def planner(checkout: Checkout) -> Iterator[Planner]:
+    """What would run in the checkout that tests leave as it is."""
+    with planning(checkout) as planner:
+        yield planner
+
+
+def test_the_papers_grid_is_one_training_per_category_method_and_seed(planner: Planner) -> None:
+    counts = planner.counts()
     assert counts["train"] == counts["score"] == counts["evaluate"] == counts["track"] == 5 * (2 * 7) * 3
     assert (counts["pretrain_teacher"], counts["tables"]) == (2, 1)
     assert counts["manifest"] == 5 * 3
@@ -103,14 +113,14 @@ def test_a_second_run_executes_nothing(checkout: Checkout) -> None:
     ],
 )
 def test_an_edit_of_code_reruns_the_results_it_shapes(
-    checkout: Checkout, module: str, old: str, new: str, rerun: set[str]
+    checkout: Checkout, planner: Planner, module: str, old: str, new: str, rerun: set[str]
 ) -> None:
     file = checkout.root / f"dfsc/{module}.py"
     before = file.read_text()
     assert old in before
     try:
         file.write_text(before.replace(old, new, 1))
-        planned = checkout.planned()
+        planned = planner.counts(SMALLEST)
     finally:
         file.write_text(before)
     assert rerun <= planned.keys() if rerun else planned == {}
@@ -123,9 +133,9 @@ class Own:
     NAME = "it's {mine} & *ö"
     first_run = ""
 
-    def __init__(self, checkout: Checkout, disk: Path) -> None:
-        self.checkout = checkout
-        self.settings = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
+    def __init__(self, checkout: Checkout, planner: Planner, disk: Path) -> None:
+        self.checkout, self.planner = checkout, planner
+        self.settings = yaml.safe_load((checkout.root / SMALLEST).read_text())
         generated = self.settings["dataset"]["generated"]
         self.settings["benchmark"] = "own"
         self.lie_in(disk / self.NAME)
@@ -138,13 +148,17 @@ class Own:
         self.settings["pretraining"] = {"images": "other", "folder": str(folder / "pretraining")}
         (self.checkout.root / "own.yaml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
 
+    def planned(self) -> dict[str, int]:
+        """What would run now: rule -> jobs."""
+        return self.planner.counts("own.yaml")
+
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return self.checkout.snakemake("--configfile", "own.yaml", *arguments)
 
 
 @pytest.fixture(scope="module")
-def own(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Own:
-    own = Own(checkout, tmp_path_factory.mktemp("disk"))
+def own(checkout: Checkout, planner: Planner, tmp_path_factory: pytest.TempPathFactory) -> Own:
+    own = Own(checkout, planner, tmp_path_factory.mktemp("disk"))
     run = own.run()
     assert run.returncode == 0, run.stdout
     own.first_run = run.stdout
@@ -180,7 +194,7 @@ def test_a_changed_byte_reruns_what_reads_it(own: Own, changed: str, rerun: dict
     middle = len(before) // 2
     file.write_bytes(before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :])
     try:
-        planned = job_counts(own.run("--dry-run"))
+        planned = own.planned()
     finally:
         file.write_bytes(before)
     assert rerun.items() <= planned.items()
@@ -202,7 +216,7 @@ def test_an_added_image_is_noticed(own: Own, name: str, rerun: dict[str, int], k
     try:
         added.parent.mkdir(exist_ok=True)
         shutil.copy(own.folder / "coin_tray/train/good/000.png", added)
-        planned = job_counts(own.run("--dry-run"))
+        planned = own.planned()
     finally:
         added.unlink()
     assert rerun.items() <= planned.items() if rerun else planned == {}
@@ -212,11 +226,11 @@ def test_an_added_image_is_noticed(own: Own, name: str, rerun: dict[str, int], k
 def test_equal_content_reruns_nothing(own: Own, tmp_path: Path) -> None:
     for file in own.folder.rglob("*"):
         file.touch()
-    assert job_counts(own.run("--dry-run")) == {}
+    assert own.planned() == {}
     before = own.folder
     try:
         own.lie_in(Path(shutil.copytree(before, tmp_path / "another {disk}")))  # all times are new
-        assert job_counts(own.run("--dry-run")) == {}
+        assert own.planned() == {}
     finally:
         own.lie_in(before)
 
@@ -240,13 +254,13 @@ def test_a_redrawn_mask_is_judged_anew(own: Own) -> None:
     with Image.open(mask) as image:
         redrawn = image.transpose(Image.Transpose.ROTATE_180)
     redrawn.save(mask)
-    run = own.run()
+    run = own.run("--", "results/own/tables/runs.csv")
     assert run.returncode == 0, run.stdout
     after = {name: (model / name).stat().st_mtime_ns for name in before}
     assert [name for name in before if before[name] != after[name]] == ["metrics.json"]
     now = pd.read_csv(model.parents[2] / "tables/runs.csv")["data_digest"].unique()
     assert len(digest) == len(now) == 1 and digest != now
-    assert job_counts(own.run("--dry-run")) == {}
+    assert not {"manifest", "evaluate", "track", "pair", "tables"} & own.planned().keys()
 
 
 def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named_first(
@@ -286,27 +300,25 @@ def test_a_wrong_configuration_is_one_line(checkout: Checkout, text: str, named:
     assert len(complaints) == 1 and named in complaints[0], run.stdout
 
 
-def test_images_that_were_deleted_come_back_where_a_job_reads_them(checkout: Checkout) -> None:
+def test_images_that_were_deleted_come_back_where_a_job_reads_them(checkout: Checkout, planner: Planner) -> None:
     data, maps = checkout.root / "data/smallest", checkout.model(METHODS[0]) / "maps.npz"
     before = maps.read_bytes(), checkout.model(METHODS[1]).joinpath("model.pt").stat().st_mtime_ns
     shutil.rmtree(data)
-    assert checkout.planned() == {}
+    assert planner.counts(SMALLEST) == {}
     maps.unlink()
     run = checkout.smallest("--", str(maps.relative_to(checkout.root)))
     assert run.returncode == 0, run.stdout
     assert maps.read_bytes() == before[0]
     assert checkout.model(METHODS[1]).joinpath("model.pt").stat().st_mtime_ns == before[1]
-    assert not {"train", "pretrain_teacher", "manifest"} & checkout.planned().keys()
+    assert not {"train", "pretrain_teacher", "manifest"} & planner.counts(SMALLEST).keys()
 
 
 def test_everything_again_gives_the_same_bits(own_checkout: Checkout) -> None:
     kept = ("metrics.json", "scores.csv", "model.pt", "training_curve.csv", "maps.npz")
     before = {method: [(own_checkout.model(method) / name).read_bytes() for name in kept] for method in METHODS}
     shutil.rmtree(own_checkout.root / "results")
-    shutil.rmtree(own_checkout.root / "mlartifacts")
-    (own_checkout.root / "mlflow.db").unlink()
     run = own_checkout.smallest(
-        "--", *(str(own_checkout.model(name).relative_to(own_checkout.root) / "run.json") for name in METHODS)
+        "--", *(str(own_checkout.model(name).relative_to(own_checkout.root) / "metrics.json") for name in METHODS)
     )
     assert run.returncode == 0, run.stdout
     for method in METHODS:
