@@ -22,6 +22,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/changes.smk"
 include: "workflow/rules/data.smk"
@@ -33,6 +34,8 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/novelty.smk"
+include: "workflow/rules/page.smk"
 
 
 localrules:

@@ -1,5 +1,5 @@
-# Reads:  small maps, models, and the images of the data set.
-# Writes: figures that show images (PDF, PNG): chosen by name, the worst, and what the constraint acts on; and the page.
+# Reads:  small maps, and the images of the data set.
+# Writes: figures that show images (PDF, PNG): chosen by name, the worst, what a method changes; and those of each model.
 
 
 rule draw_heatmaps:
@@ -58,64 +58,6 @@ rule draw_what_changed:
         "--method {wildcards.declared} --output {params.stem} > {log} 2>&1"
 
 
-rule draw_novelty:
-    input:
-        models=of_pair("model"),
-        curves=of_pair("curve"),
-        images=[TRAINING, TEST],
-        ground_truth=GROUND_TRUTH,
-    output:
-        f"{RESULTS}/figures/novelty_{{declared}}_{{category}}.pdf",
-        report(
-            f"{RESULTS}/figures/novelty_{{declared}}_{{category}}.png",
-            caption="../report/novelty.rst",
-            category="Figures",
-            labels={"figure": "novelty", "method": "{declared}", "category": "{category}"},
-        ),
-    log:
-        f"{LOGS}/{{category}}/{{declared}}/draw_novelty.log",
-    params:
-        stem=f"{RESULTS}/figures/novelty_{{declared}}_{{category}}",
-        labels=labels,
-        curves=lambda wildcards, input: [f"--curve={path}" for path in input.curves],
-        quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
-        source=config["pretraining"]["images"],
-        code=code_digest("novelty"),
-    message:
-        "draw what the constraint acts on, {wildcards.category}, {wildcards.declared}"
-    shell:
-        "dfsc novelty {input.models} {params.labels:q} {params.curves} --dataset {DATASET:q} --category {wildcards.category} "
-        "--quantiles {params.quantiles} --source {params.source} --output {params.stem} > {log} 2>&1"
-
-
-rule draw_novelty_over_training:
-    input:
-        distances=of_pair("distances"),
-        curves=of_pair("curve"),
-    output:
-        f"{RESULTS}/figures/novelty_over_training_{{declared}}_{{category}}.pdf",
-        report(
-            f"{RESULTS}/figures/novelty_over_training_{{declared}}_{{category}}.png",
-            caption="../report/novelty_over_training.rst",
-            category="Figures",
-            labels={"figure": "novelty over training", "method": "{declared}", "category": "{category}"},
-        ),
-    log:
-        f"{LOGS}/{{category}}/{{declared}}/draw_novelty_over_training.log",
-    params:
-        stem=f"{RESULTS}/figures/novelty_over_training_{{declared}}_{{category}}",
-        labels=labels,
-        curves=lambda wildcards, input: [f"--curve={path}" for path in input.curves],
-        quantiles=",".join(map(str, config["dfsc"]["quantiles"])),
-        source=config["pretraining"]["images"],
-        code=code_digest("novelty-over-training"),
-    message:
-        "draw what the constraint acts on over training, {wildcards.category}, {wildcards.declared}"
-    shell:
-        "dfsc novelty-over-training {input.distances} {params.labels:q} {params.curves} --quantiles {params.quantiles} --output {params.stem} "
-        "--title '{wildcards.category} (pretraining images: {params.source})' > {log} 2>&1"
-
-
 rule draw_model_heatmaps:
     input:
         maps=FILES["maps"],
@@ -135,27 +77,3 @@ rule draw_model_heatmaps:
     shell:
         "dfsc heatmaps {input.maps} --label {params.label:q} --dataset {DATASET:q} --category {wildcards.category} "
         "{params.source} --output {params.stem} > {log} 2>&1"
-
-
-rule page:
-    input:
-        receipts,
-        figures(),
-        rules.tables.output,
-        cells=[FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")],
-        ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
-        reference="config/reference_results.csv",
-    output:
-        f"{RESULTS}/page/index.html",
-    log:
-        f"{LOGS}/page.log",
-    threads: 4
-    params:
-        folder=f"{RESULTS}/page",
-        drawn_with=drawn_with(),
-        code=code_digest("page"),
-    message:
-        "write the page: {output}"
-    shell:
-        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} --reference {input.reference} "
-        "--workers {threads} > {log} 2>&1"

@@ -1,0 +1,26 @@
+# Reads:  tables, figures, scores, small maps, and the images of the data set.
+# Writes: the page, which is looked at without anything else.
+
+
+rule page:
+    input:
+        receipts,
+        figures(),
+        rules.tables.output,
+        cells=[FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")],
+        ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
+        reference="config/reference_results.csv",
+    output:
+        f"{RESULTS}/page/index.html",
+    log:
+        f"{LOGS}/page.log",
+    threads: 4
+    params:
+        folder=f"{RESULTS}/page",
+        drawn_with=drawn_with(),
+        code=code_digest("page"),
+    message:
+        "write the page: {output}"
+    shell:
+        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} --reference {input.reference} "
+        "--workers {threads} > {log} 2>&1"
