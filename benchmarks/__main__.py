@@ -7,7 +7,7 @@ import argparse
 
 import torch
 
-from benchmarks import inference, spro, startup, teacher_target, training_step
+from benchmarks import inference, penalty_images, spro, startup, teacher_target, training_step
 from benchmarks.results import RESULTS, keep
 from benchmarks.timing import CPU, Row, circumstances, table
 from dfsc.training.device import choose_device
@@ -36,7 +36,8 @@ def main() -> None:
     device = choose_device(chosen.device, torch.get_num_threads())
     rows = networks(device)
     if device.type == "cpu":
-        rows += startup.measure(5) + spro.measure(spro.MEMORY_MAPS, spro.NATIVE_MAPS, workers=2, repeats=3)
+        rows += penalty_images.measure(256, 5) + startup.measure(5)
+        rows += spro.measure(spro.MEMORY_MAPS, spro.NATIVE_MAPS, workers=2, repeats=3)
     text = f"{circumstances(device)}\n\n{table(rows)}\n"
     print(text)
     if chosen.write:

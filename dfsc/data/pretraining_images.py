@@ -109,12 +109,25 @@ class PretrainingImages:
         """Image resized to 2 `size` square, its central `size` square, uint8 [size, size, 3] (Batzner et al. 2024)."""
         crop = self._cache.get((number, size))
         if crop is None:
-            resized = self.image(number).resize((2 * size, 2 * size), Image.Resampling.BILINEAR)
-            edge = size // 2
-            crop = np.asarray(resized.crop((edge, edge, edge + size, edge + size)))
+            crop = np.asarray(central_half(self.image(number), size))
             if len(self) * crop.nbytes <= CACHE_BYTES:
                 self._cache[number, size] = crop
         return to_grey(crop) if grey else crop
+
+
+def central_half(image: Image.Image, size: int) -> Image.Image:
+    """The central `size` square of `image` resized to 2 `size` square, bilinearly with antialiasing.
+
+    Bit for bit what Pillow 13 gives for the whole, and a crop of it, at a quarter of the work: each of its two passes
+    rounds, and it begins with the rows where the height shrinks by more than twice what the width does.
+    """
+    width, height = image.size
+    columns, rows = (width / 4, 3 * width / 4), (height / 4, 3 * height / 4)
+    if height - 2 * size > max(2 * (width - 2 * size), 0):
+        image = image.resize((width, size), Image.Resampling.BILINEAR, (0, rows[0], width, rows[1]))
+        return image.resize((size, size), Image.Resampling.BILINEAR, (columns[0], 0, columns[1], size))
+    image = image.resize((size, height), Image.Resampling.BILINEAR, (columns[0], 0, columns[1], height))
+    return image.resize((size, size), Image.Resampling.BILINEAR, (0, rows[0], size, rows[1]))
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from dfsc.data.pretraining_images import PretrainingImages, write_index
+from dfsc.data.pretraining_images import PretrainingImages, central_half, write_index
 from dfsc.errors import UserError
 from support.command_line import dfsc
 from support.small_sets import save_as_it_is
@@ -72,6 +73,21 @@ def test_what_cannot_be_listed_is_named_in_one_line(folder: Path, tmp_path: Path
 def test_two_links_to_one_folder_are_no_loop(folder: Path, tmp_path: Path) -> None:
     (folder / "again").symlink_to("n01")
     assert write_index(folder, "other", tmp_path / "index").images == 8
+
+
+SIZES = [(500, 375), (375, 500), (333, 500), (600, 900), (700, 100), (100, 700), (1700, 1000), (50, 40), (40, 50)]
+# On both sides of where Pillow begins with the rows, for 64: 128 pixels wide, or wider, and as tall.
+SIZES += [(100, 128), (100, 129), (128, 128), (128, 129), (130, 132), (130, 133), (191, 254), (191, 255)]
+
+
+@pytest.mark.parametrize("size", [64, 96, 256])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_central_half_is_that_of_the_whole_bit_for_bit(width: int, height: int, size: int) -> None:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    whole = Image.fromarray(pixels).resize((2 * size, 2 * size), Image.Resampling.BILINEAR)
+    edge = size // 2
+    wanted = np.asarray(whole.crop((edge, edge, edge + size, edge + size)))
+    assert np.array_equal(np.asarray(central_half(Image.fromarray(pixels), size)), wanted)
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
