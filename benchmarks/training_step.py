@@ -53,14 +53,15 @@ def learner_of(
     precision: TrainingPrecision = "float32",
     compiled: bool = False,
     device: torch.device = CPU,
+    learning_rate: float = 1e-4,
 ) -> ModelLearner:
     """A learner with a random teacher."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
-    listed.paths *= LISTED // len(listed)
+    listed.paths *= -(-LISTED // len(listed))
     settings = TrainingSettings(
-        size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,
+        size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=learning_rate, weight_decay=1e-5,
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
         penalty_grey_probability=0.3, precision=precision, compiled=compiled, seed=0, dfsc=None,
     )  # fmt: skip
