@@ -66,10 +66,11 @@ format: $(BIN)/dfsc
 lock:
 	scripts/lock
 
+# Not compiled: pip would compile every module of all packages, on one core; Python compiles those that it imports.
 $(BIN)/dfsc: pyproject.toml requirements.lock dfsc/__init__.py
 	python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and "python3 is %d.%d; 3.11 to 3.13 is needed" % v)'
 	python3 -m venv .venv
 	@echo "installing about 260 packages (5 GB) into .venv; this takes a few minutes"
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --require-hashes --no-compile --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
