@@ -46,6 +46,7 @@ PASSED_TO = {
     "dfsc.split_unit": OF_DFSC,
     "dfsc.distance": OF_DFSC,
     "dfsc.autoencoder_loss_over": OF_DFSC,
+    "dfsc.novel_loss_over": OF_DFSC,
     "inference.": ["score", "measure_speed"],
     "tracking.": ["track", "track_teacher", "pair", "tables"],
 }
@@ -86,7 +87,7 @@ CELLS: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
         OF_TABLES - {"draw_what_changed"},
     ),
     "dfsc.ablations": (
-        {"dfsc": {"ablations": [{"margin": 2.0}]}}, {"dfsc-tiny-q0.9-margin_2.0"}, OF_TABLES,
+        {"dfsc": {"ablations": [{"margin": 3.0}]}}, {"dfsc-tiny-q0.9-margin_3.0"}, OF_TABLES,
     ),
     "methods": (
         {"methods": {"theirs": {"label": "Theirs", "maps": "maps"}}}, {"theirs"}, OF_TABLES,

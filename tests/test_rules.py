@@ -23,7 +23,7 @@ TRAINING = {
     "penalty_grey_probability": 0.35, "precision": "bfloat16", "compiled": False,
 }  # fmt: skip
 READING = {"margin": 1.5, "margin_unit": "threshold", "novel_weight": 0.7, "split_unit": "position", "distance": "root",
-           "autoencoder_loss_over": "all"}  # fmt: skip
+           "autoencoder_loss_over": "all", "novel_loss_over": "all"}  # fmt: skip
 GRID: dict[str, Any] = {
     "teacher": {**TEACHER, "published": {"S": "given/small.pth"}},
     "training": {**TRAINING, "sizes": ["S", "tiny"], "seeds": [3, 7]},

@@ -36,7 +36,8 @@ def autoencoder_loss(settings: DfscSettings | None) -> AutoencoderLoss:
         margin = settings.margin * (threshold if settings.margin_unit == "threshold" else 1)
         hinge = (margin - distance).relu()
         watched = {INSIDE_MARGIN: masked_mean((hinge.detach() > 0).float(), novel), NOVEL_THRESHOLD: threshold}
-        return loss + settings.novel_weight * masked_mean(hinge, novel), watched
+        pushed = masked_mean(hinge, novel) if settings.novel_loss_over == "novel" else (hinge * novel).mean()
+        return loss + settings.novel_weight * pushed, watched
 
     return efficientad if settings is None else dfsc
 

@@ -19,7 +19,20 @@ from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL, KEYS, SAME, SETTINGS, Scores, compare, refuse_unlike, scores_by_cell
 from dfsc.report.frames import read_table
 from dfsc.report.paper import read_image_scores
-from dfsc.report.tables import CONSTRAINT_INACTIVE, HEADINGS, INSIDE, gain, inactive_in, per_cent, probability, share
+from dfsc.report.tables import (
+    BETTER,
+    CONSTRAINT_INACTIVE,
+    HEADINGS,
+    INSIDE,
+    OPEN,
+    WORSE,
+    gain,
+    inactive_in,
+    per_cent,
+    probability,
+    share,
+    verdict,
+)
 from dfsc.settings.constraint import acting
 from dfsc.settings.grid import Cell, Grid, Method
 
@@ -39,6 +52,7 @@ def write_study(grid: Grid, tables: Path, kept: Path, page: Path) -> None:
     parts = {
         "state": _state(runs, grid),
         "against_baseline": _table(runs, scores, grid),
+        "told_apart": _told_apart(runs, scores, grid),
         "against_trimming": _table(runs, scores, against_trimming(grid)),
         "choice": _choice(runs, scores, grid),
         "made_from": _made_from(runs),
@@ -131,6 +145,24 @@ def _table(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
     if not rows:
         return "Not measured yet: no reading has a run in every category."
     return str(pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True))
+
+
+def _told_apart(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
+    """Which readings are better or worse than their baseline by their 95 % intervals: a line per anomaly type."""
+    comparison = _compared(runs, scores, grid)
+    measured = comparison[comparison["category"] == ALL].dropna(subset=["low", "high"])
+    lines = []
+    for kind, of_type in measured.groupby("anomaly_type", sort=False):
+        verdicts = of_type.apply(verdict, axis=1)
+        found = [f"*{word}*: {_labels(of_type[verdicts == word], grid)}" for word in (BETTER, WORSE)]
+        lines.append(
+            f"- {HEADINGS[str(kind)]}: {'. '.join(found)}. *{OPEN}*: {(verdicts == OPEN).sum()} of {len(verdicts)}."
+        )
+    return "\n".join(lines)
+
+
+def _labels(rows: pd.DataFrame, grid: Grid) -> str:
+    return "; ".join(grid.method(name).label for name in rows["method"]) or "none"
 
 
 def _row(method: Method, of_method: pd.DataFrame, inactive: bool) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dfsc.settings.training import INACTIVE_BELOW
 TITLES = dict(zip(HEADLINE_METRICS, ("Image AUROC", f"AU-sPRO up to FPR {HEADLINE_LIMIT}"), strict=True))
 CHANCE = "P(better)"  # heading of `probability`
 HEADINGS = dict(zip(COLUMNS, ("logical", "structural", "untyped", "mean"), strict=True))
+BETTER, WORSE, OPEN = "better", "worse", "not decided"
 NOT_MEASURED = "not measured"
 REFERENCE_HEADINGS = ("logical", "structural", "mean")  # of others' results, all on MVTec LOCO AD
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
@@ -86,6 +87,11 @@ def probability(row: pd.Series) -> str:
     if value is None or pd.isna(value):
         return ""
     return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
+
+
+def verdict(row: pd.Series) -> str:
+    """BETTER or WORSE than the baseline where the whole 95 % interval of the difference is; else OPEN."""
+    return BETTER if row["low"] > 0 else WORSE if row["high"] < 0 else OPEN
 
 
 def share(value: float) -> str:

@@ -19,7 +19,7 @@ def acting(dfsc: Mapping[str, Any] | None) -> dict[str, Any]:
     if off and found["autoencoder_loss_over"] == "all":
         return BASELINE
     if off:
-        for key in ("novel_weight", "margin", "margin_unit", "distance"):
+        for key in ("novel_weight", "novel_loss_over", "margin", "margin_unit", "distance"):
             del found[key]
     return found
 

@@ -35,6 +35,7 @@ class DfscReading(Leaves):
     split_unit: Literal["element", "position"]  # position: the mean over channels is split
     distance: Literal["squared", "root", "norm"]  # compared with the margin; norm: L2 over a position's channels
     autoencoder_loss_over: Literal["similar", "all"]  # the elements that L_AE averages
+    novel_loss_over: Literal["novel", "all"]  # the elements that L_novel averages; it is 0 at the similar ones
 
     def __post_init__(self) -> None:
         if self.distance == "norm" and self.split_unit != "position":

@@ -30,6 +30,7 @@ DFSC = {
     "split_unit": "element",
     "distance": "squared",
     "autoencoder_loss_over": "similar",
+    "novel_loss_over": "novel",
 }
 TRAINING = {
     "size": "tiny",

@@ -215,7 +215,9 @@ class Reading:
         distance = (factor * squared[novel]) ** power
         margin = dfsc["margin"] * (distance.min().detach() if dfsc["margin_unit"] == "threshold" else 1)
         self.inside_margin.append(float((distance < margin).float().mean()))
-        loss: Tensor = kept.mean() + dfsc["novel_weight"] * F.relu(margin - distance).mean()
+        hinges = F.relu(margin - distance)
+        count = squared.numel() if dfsc["novel_loss_over"] == "all" else hinges.numel()
+        loss: Tensor = kept.mean() + dfsc["novel_weight"] * hinges.sum() / count
         return loss
 
     @torch.no_grad()

@@ -9,19 +9,22 @@ from dfsc.metrics.summary import HEADLINE_METRICS
 from dfsc.report.compare import ALL
 from dfsc.report.page.benchmark import Benchmark
 from dfsc.report.tables import (
+    BETTER,
     HEADINGS,
     NOT_MEASURED,
+    OPEN,
     TITLES,
+    WORSE,
     Context,
     from_outside,
     inactive_note,
     not_measured,
     points,
     probability,
+    verdict,
 )
 from dfsc.settings.grid import Method
 
-BETTER, WORSE, OPEN = "better", "worse", "not decided"
 SEVERAL = 2  # seeds
 
 
@@ -70,8 +73,7 @@ def _answer(comparison: pd.DataFrame, context: Context, baseline: Method, method
     basis = f"points of image AUROC; {over}; {_counted(len(grid.categories), 'category', 'categories')}, {pairs}"
     known = not pd.isna(row["low"])
     interval = f"[{points(row['low'])}, {points(row['high'])}]" if known else ""
-    verdict = BETTER if row["low"] > 0 else WORSE if row["high"] < 0 else OPEN
-    return Answer(question, label, points(row["difference"]), interval, verdict, basis, probability(row))
+    return Answer(question, label, points(row["difference"]), interval, verdict(row), basis, probability(row))
 
 
 def notes(comparison: pd.DataFrame, context: Context) -> list[str]:

@@ -1,7 +1,7 @@
 """The losses, by hand and against their plain definition."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def settings(**changes: Any) -> DfscSettings:
     """DFSC at its default reading, with changes."""
     default = DfscSettings(
         quantile=0.5, margin=1.0, margin_unit="absolute", novel_weight=1.0, split_unit="element", distance="squared",
-        autoencoder_loss_over="similar",
+        autoencoder_loss_over="similar", novel_loss_over="novel",
     )  # fmt: skip
     return replace(default, **changes)
 
@@ -61,6 +61,7 @@ def test_baseline_averages_all() -> None:
         ({"novel_weight": 0.5}, 0.005 + 0.5 * 0.48),
         ({"novel_weight": 0.0}, 0.005),
         ({"autoencoder_loss_over": "all"}, 4.05 / 4 + 0.48),
+        ({"novel_loss_over": "all"}, 0.005 + 0.96 / 4),  # two of the four elements are novel
         ({"distance": "root"}, 0.005 + (0.8 + 0) / 2),
         ({"quantile": 0.9}, 0.05 / 3 + 0),
         ({"margin_unit": "threshold"}, 0.005),  # the novel set begins at 0.04: no element of it is below
@@ -92,6 +93,21 @@ def test_the_norm_over_channels_by_hand(
     loss, watched = autoencoder_loss(reading)(POSITIONS, torch.zeros(1, 2, 1, 2))
     assert loss == pytest.approx(expected, abs=1e-5)
     assert watched == {INSIDE_MARGIN: inside, NOVEL_THRESHOLD: pytest.approx(threshold)}
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.75, 0.9])
+def test_over_all_elements_a_novel_one_is_pushed_alike_at_each_quantile(quantile: float) -> None:
+    """A weight of half halves the pull of L_AE on what is novel and inside the margin, however few these are."""
+    teacher, autoencoder = random_features(4)
+    autoencoder.requires_grad_()
+    reading = {"margin": 99.0, "autoencoder_loss_over": "all", "novel_loss_over": "all", "quantile": quantile}
+    pulls = [
+        torch.autograd.grad(autoencoder_loss(chosen)(teacher, autoencoder)[0], autoencoder)[0]
+        for chosen in (None, settings(**reading, novel_weight=0.5))
+    ]
+    squared = (teacher - autoencoder).square()
+    novel = squared >= squared.quantile(quantile)
+    assert torch.allclose(pulls[1], torch.where(novel, 0.5, 1.0) * pulls[0], rtol=1e-12)
 
 
 def test_split_by_position_averages_channels_first() -> None:
@@ -137,11 +153,12 @@ def test_weight_zero_is_trimming_alone(changes: dict[str, Any]) -> None:
     assert loss == pytest.approx(float(trimmed), rel=1e-12)
 
 
-@pytest.mark.parametrize("over", ["similar", "all"])
+@pytest.mark.parametrize("over", [("similar", "novel"), ("all", "novel"), ("all", "all")])
 @pytest.mark.parametrize("changes", UNITS)
-def test_the_gradient_is_that_of_finite_differences(changes: dict[str, Any], over: Literal["similar", "all"]) -> None:
+def test_the_gradient_is_that_of_finite_differences(changes: dict[str, Any], over: tuple[str, str]) -> None:
     teacher, autoencoder = random_features(3)
-    chosen = autoencoder_loss(settings(**changes, quantile=0.7, autoencoder_loss_over=over))
+    averaged: dict[str, Any] = dict(zip(("autoencoder_loss_over", "novel_loss_over"), over, strict=True))
+    chosen = autoencoder_loss(settings(**changes, **averaged, quantile=0.7))
     autoencoder.requires_grad_()
     loss, watched = chosen(teacher, autoencoder)
     assert watched[INSIDE_MARGIN] > 0.2, "the constraint must act, else its gradient is not seen"
@@ -153,7 +170,7 @@ def test_the_gradient_is_that_of_finite_differences(changes: dict[str, Any], ove
         for step in (1e-6, -1e-6):
             nearby = autoencoder.detach().clone()
             nearby.flatten()[place] += step
-            moved.append(autoencoder_loss(replace(fixed, autoencoder_loss_over=over))(teacher, nearby)[0])
+            moved.append(autoencoder_loss(replace(fixed, **averaged))(teacher, nearby)[0])
         slope = float(moved[0] - moved[1]) / 2e-6
         assert float(autoencoder.grad.flatten()[place]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
 

@@ -1,6 +1,7 @@
 """The study of readings: with what each is paired, which one the rule chooses, and how its runs are kept."""
 
 import gzip
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ def study_grid() -> Grid:
     """Two sizes, one quantile, trimming alone of both units, and what can only equal the baseline."""
     dfsc = {
         "margin": 1.0, "margin_unit": "absolute", "novel_weight": 1.0, "split_unit": "element", "distance": "squared",
-        "autoencoder_loss_over": "similar", "quantiles": [0.9], "headline_quantile": 0.9, "ablations": READINGS,
+        "autoencoder_loss_over": "similar", "novel_loss_over": "novel",
+        "quantiles": [0.9], "headline_quantile": 0.9, "ablations": READINGS,
     }  # fmt: skip
     return Grid.from_config(
         {
@@ -134,6 +136,18 @@ def test_an_interrupted_study_is_completed(store: tuple[str, Path], tmp_path: Pa
             gain = number_of(row[place + 3].partition(" ")[0])
             assert gain == pytest.approx(100 * sum(gains) / 3, abs=0.0501), method.name
     assert f"Chosen on {CATEGORIES[0]}: **" in whole and f"held out ({CATEGORIES[1]}):" in whole
+
+    readings = {method.label for method in GRID.methods if not method.is_baseline}
+    for heading, told in re.findall(r"^- (\w+): (.*)\.$", whole.partition("## Against trimming")[0], re.MULTILINE):
+        *named, counted = told.split(". ")
+        better, worse = (set(part.partition(": ")[2].split("; ")) - {"none"} for part in named)
+        neither = readings - better - worse
+        assert counted == f"*not decided*: {len(neither)} of {len(readings)}", heading
+        place = {"logical": 5, "structural": 6, "mean": 7}[heading]
+        for label in readings:
+            row = next(row for name, row in first.items() if name.partition(" (")[0] == label)
+            low, high = map(number_of, re.findall(r"\[(.*), (.*)\]", row[place])[0])
+            assert (label in better, label in worse) == (low > 0, high < 0), (label, heading)
 
     text = (kept / "runs.csv").read_text()
     (kept / "runs.csv").write_text(text.replace("code-of-all", "code-of-another", 1))

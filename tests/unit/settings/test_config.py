@@ -44,9 +44,17 @@ def merged(name: str) -> dict[str, Any]:
     return config
 
 
+def demo() -> dict[str, Any]:
+    """The demo's configuration at the reading that these tests count on; another one may become the default."""
+    config = merged("demo.yaml")
+    config["dfsc"] |= {**DFSC, "headline_quantile": 0.99}
+    del config["dfsc"]["quantile"]
+    return config
+
+
 def changed(key: str, value: object) -> dict[str, Any]:
-    """The demo's configuration with one key, named as 'section.key', set."""
-    config = copy.deepcopy(merged("demo.yaml"))
+    """That configuration with one key, named as 'section.key', set."""
+    config = copy.deepcopy(demo())
     *sections, last = key.split(".")
     place = config
     for section in sections:
@@ -86,7 +94,7 @@ def test_the_papers_grid_is_of_the_published_categories_and_varies_one_thing_at_
         assert config["dataset"]["categories"] == [row["category"] for row in csv.DictReader(stream)]
     grid = Grid.from_config(config)
     assert [[method.name for method in pair] for pair in grid.pairs] == [
-        [f"efficientad-{size}", f"dfsc-{size}-q0.99"] for size in ("S", "M")
+        [f"efficientad-{size}", f"dfsc-{size}-q0.9"] for size in ("S", "M")
     ]
     assert [method for pair in grid.pairs for method in grid.paired_with(pair[0].name)] == grid.methods
     for (baseline, *variants), seed in product((grid.paired_with(pair[0].name) for pair in grid.pairs), grid.seeds):
@@ -242,7 +250,7 @@ DISAGREEMENTS = [
 
 @pytest.mark.parametrize(("changes", "named"), DISAGREEMENTS, ids=lambda entry: str(entry)[:60])
 def test_values_that_do_not_fit_together_are_named(changes: dict[str, object], named: tuple[str, ...]) -> None:
-    config = merged("demo.yaml")
+    config = demo()
     for key, value in changes.items():
         section, name = key.split(".")
         config[section][name] = value
@@ -328,7 +336,7 @@ BOTH = {"training.sizes": ["S", "tiny"], "dfsc.ablations": [{"margin": 0.5, "dis
 
 def both_sizes() -> dict[str, Any]:
     """The demo's configuration in two sizes, with an ablation."""
-    config = merged("demo.yaml")
+    config = demo()
     for key, value in BOTH.items():
         section, name = key.split(".")
         config[section][name] = value
@@ -454,7 +462,7 @@ def test_models_that_can_only_be_equal_are_named(changes: list[dict[str, Any]], 
 
 def test_the_baseline_does_not_depend_on_what_only_dfsc_reads() -> None:
     before, after = merged("config.yaml"), merged("config.yaml")
-    after["dfsc"]["margin"] = 2.0
+    after["dfsc"]["margin"] = 3.0
     baselines, variants = zip(
         *((training_settings(config, method, 0) for method in Grid.from_config(config).methods[:2])
           for config in (before, after)),

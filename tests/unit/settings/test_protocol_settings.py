@@ -42,7 +42,7 @@ def test_each_deviation_is_a_method_paired_with_its_baseline() -> None:
         (f"{start}-padding_replicate", f"{label}padding: replicate", REJUDGED, start, {"padding": "replicate"}),
     ]  # fmt: skip
     assert all(one.pairs_with == start and not one.is_outside for one in grid.methods)
-    assert grid.headlines == ["dfsc-tiny-q0.99"] and not list(equal_models(grid))
+    assert grid.headlines == ["dfsc-tiny-q0.9"] and not list(equal_models(grid))
     assert Grid.from_text(grid.as_text()) == grid
 
 

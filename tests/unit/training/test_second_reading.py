@@ -55,6 +55,7 @@ RELATIVE = {"margin_unit": "threshold", "novel_weight": 0.7}
 READINGS += [
     {**DFSC, **RELATIVE, "margin": 1.5},
     {**DFSC, **RELATIVE, "margin": 1.1, "split_unit": "position", "distance": "norm", "autoencoder_loss_over": "all"},
+    {**DFSC, **RELATIVE, "margin": 2.0, "autoencoder_loss_over": "all", "novel_loss_over": "all"},
     {**DFSC, "margin": 14.0, "split_unit": "position", "distance": "norm"},
 ]
 
