@@ -7,10 +7,13 @@ The share of peak is of what a large matrix product reaches on the same device i
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +56,9 @@ def learner_of(
     precision: TrainingPrecision = "float32",
     compiled: bool = False,
     device: torch.device = CPU,
+    **changes: Any,
 ) -> ModelLearner:
-    """A learner with a random teacher."""
+    """A learner with a random teacher; `changes`: of its settings."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
@@ -64,9 +68,10 @@ def learner_of(
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
         penalty_grey_probability=0.3, precision=precision, compiled=compiled, seed=0, dfsc=None,
     )  # fmt: skip
+    settings = replace(settings, **changes)
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
-    decoded = load_images(images, image_size)
+    decoded = load_images(images, image_size, os.cpu_count() or 1)
     return ModelLearner(settings, decoded, listed, teacher, device)
 
 
@@ -111,21 +116,20 @@ def peak_flops(device: torch.device, precision: TrainingPrecision) -> float:
 def measure(
     size: Size, image_size: int, precision: TrainingPrecision, device: torch.device, repeats: int, workers: int
 ) -> list[Row]:
-    """Blocks of steps in turn: one step a block on a CPU, fifty on CUDA."""
-    block = 50 if device.type == "cuda" else 1
+    """Blocks of steps in turn: one step a block on a CPU, a hundred on CUDA."""
+    block = 100 if device.type == "cuda" else 1
     with tempfile.TemporaryDirectory() as folder:
         images, penalty = write_images(Path(folder))
-        plain = Apart(plain_steps, size, images, penalty, image_size, workers, precision, device)
-        ours = learner_of(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
-        stepping = our_steps(ours, 1_000_000, workers)
-        plain.seconds(2)
-        drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, and graphs recorded
-        pairs = [
-            (plain.seconds(block), seconds(lambda: [next(stepping) for _ in range(block)], device))
-            for _ in range(repeats)
-        ]
-        plain.end()
-        stepping.close()
+        with Apart(plain_steps, size, images, penalty, image_size, workers, precision, device) as plain:
+            ours = learner_of(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
+            stepping = our_steps(ours, 1_000_000, workers)
+            plain.seconds(2)
+            drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, graphs recorded
+            pairs = [
+                (plain.seconds(block), seconds(lambda: [next(stepping) for _ in range(block)], device))
+                for _ in range(repeats)
+            ]
+            stepping.close()
         with FlopCounterMode(display=False) as counter:
             sum(ours.losses(*ours.views(drawn))[0].values(), torch.zeros((), device=device)).backward()
     theirs, mine = ([time / block for time in each] for each in zip(*pairs, strict=True))
