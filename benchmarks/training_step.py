@@ -108,7 +108,8 @@ def plain_steps(
 def peak_flops(device: torch.device, precision: TrainingPrecision) -> float:
     """Floating point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
-    matrix = torch.randn(side, side, device=device)
+    half = precision == "bfloat16" and device.type == "cuda"  # at once, or each product would first convert it
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16 if half else torch.float32)
     with computing(device, precision):
         return 2 * side**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(5))
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
+from benchmarks.gpu.scale import forget_compiled
 from benchmarks.timing import Row, table
 
 Write = Callable[[str], None]  # takes all that is known so far, as Markdown
@@ -25,12 +26,12 @@ class Figure(NamedTuple):
 
 def at_most(what: str, value: float, bound: float, unit: str = "", goal: bool = False) -> Figure:
     """A figure that should not be larger than `bound`; NaN is."""
-    return Figure(what, f"{value:.3g}{unit}", f"at most {bound:g}{unit}", value <= bound, goal)
+    return Figure(what, f"{value:.4g}{unit}", f"at most {bound:g}{unit}", value <= bound, goal)
 
 
 def at_least(what: str, value: float, bound: float, unit: str = "") -> Figure:
     """A goal that a figure should reach."""
-    return Figure(what, f"{value:.3g}{unit}", f"at least {bound:g}{unit}", value >= bound, True)
+    return Figure(what, f"{value:.4g}{unit}", f"at least {bound:g}{unit}", value >= bound, True)
 
 
 class Part(NamedTuple):
@@ -97,6 +98,7 @@ def run_parts(parts: Sequence[Part], budget: float, report: Report) -> None:
             )
             continue
         began = time.monotonic()
+        forget_compiled()
         try:
             with stopped_after(min(LONGER * part.share, left)):
                 for found in part.run():

@@ -1,5 +1,6 @@
 """How large everything is that is run: on a GPU as published, on a CPU so small that a test can run it."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,9 @@ def on_cpu(folder: Path, generated: Path) -> Scale:
         scored_in="float32", repeats=1, repeats_of_scoring=1, steps=6, study_steps=3, seeds=(0, 1), images=few,
         started_with=IMAGES, backbone="resnet18", teacher_batch=2, teacher_steps=3,
     )  # fmt: skip
+
+
+def forget_compiled() -> None:
+    """Forget all that was compiled, and graphs that no learner has any more: torch compiles a function a few times."""
+    gc.collect()
+    torch.compiler.reset()

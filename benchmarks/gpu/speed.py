@@ -34,7 +34,7 @@ def step(scale: Scale, size: Size, precision: TrainingPrecision) -> Iterator[Fig
         yield row
         what, took = f"training step of {size} in {precision}", 1000 * statistics.median(row.ours)
         goal = STEP_MS.get((size, precision))
-        yield at_most(what, took, goal, " ms", goal=True) if goal else Figure(what, f"{took:.3g} ms")
+        yield at_most(what, took, goal, " ms", goal=True) if goal else Figure(what, f"{took:.4g} ms")
         yield at_least(f"{what}, against the plain loop", statistics.median(row.ratios), TIMES_THE_PLAIN_LOOP, " times")
 
 
@@ -47,11 +47,11 @@ def scoring(scale: Scale, size: Size) -> Iterator[Figure | Row]:
         goal = LATENCY_MS.get(size)
         if batch > 1:
             published = f" (published: {PUBLISHED})" if size == "S" else ""
-            yield Figure(f"images a second, {what}{published}", f"{batch / took:.0f}")
+            yield Figure(f"images a second, {what}{published}", f"{batch / took:.4g}")
         elif goal:
             yield at_most(f"latency, {what}", 1000 * took, goal, " ms", goal=True)
         else:
-            yield Figure(f"latency, {what}", f"{1000 * took:.3g} ms")
+            yield Figure(f"latency, {what}", f"{1000 * took:.4g} ms")
 
 
 def pretraining(scale: Scale) -> Iterator[Figure | Row]:
@@ -74,7 +74,7 @@ def pretraining(scale: Scale) -> Iterator[Figure | Row]:
         counted = at[int(WARM_UP * len(at)) :]
         pace = scale.teacher_batch * (len(counted) - 1) / (counted[-1] - counted[0])
         what = f"images a second, pretraining {scale.size} on {scale.backbone}, batch {scale.teacher_batch}"
-        yield Figure(f"{what}, {precision}", f"{pace:.0f}")
+        yield Figure(f"{what}, {precision}", f"{pace:.4g}")
 
 
 def cold_start(scale: Scale) -> Iterator[Figure]:

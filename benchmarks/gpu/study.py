@@ -42,7 +42,9 @@ def precisions(scale: Scale) -> Iterator[Figure]:
             pairs = zip(found[precision], found["float32"], strict=True)
             apart = abs(statistics.mean(own - other for own, other in pairs))
             noise = statistics.stdev(found["float32"])
-            yield at_most(f"difference of {precision} and float32, against the deviation over seeds", apart, noise)
+            yield at_most(
+                f"difference of {precision} and float32, against the deviation over seeds", apart, noise, " points"
+            )
 
 
 def _auroc(scale: Scale, records: list[FileRecord], precision: TrainingPrecision, seed: int) -> float:
