@@ -1,9 +1,13 @@
 """Check and measure everything on a GPU, in one call: `python -m benchmarks.gpu --write`.
 
-On a machine from which only one folder comes back: `python -m benchmarks.gpu --output $OUT/gpu.md` there, and then
-here, at the same commit, `python -m benchmarks.gpu --keep gpu.md`. The parts run in the order of their importance, and
-what each finds is written at once. Without a GPU, all of it runs on the CPU, at a size of seconds: no figure of it
-counts, but it shows that the program works.
+The parts run in the order of their importance, and what each finds is written at once. For a machine with few packages,
+from which only one folder comes back, three calls at the same commit:
+
+    python -m benchmarks.gpu --prepare                  # here: generated images, data/gpu, which go there as well
+    python -m benchmarks.gpu --output folder/gpu.md     # there
+    python -m benchmarks.gpu --keep gpu.md              # here
+
+Without a GPU, all of it runs on the CPU, at a size of seconds: no figure of it counts, but it shows that all works.
 """
 
 import argparse
@@ -17,7 +21,7 @@ import torch
 
 from benchmarks.gpu import agreement, speed, study
 from benchmarks.gpu.report import Part, Report, run_parts
-from benchmarks.gpu.scale import Scale, on_cpu
+from benchmarks.gpu.scale import STUDIED, Scale, on_cpu
 from benchmarks.results import RESULTS, keep
 from benchmarks.timing import circumstances
 from dfsc.files import write_text
@@ -55,12 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"replace the part of {RESULTS.name}, as figures come")
     parser.add_argument("--output", type=Path, help="a file to write the same to")
     parser.add_argument("--keep", type=Path, help=f"measure nothing; put such a file into {RESULTS.name}")
-    parser.add_argument("--generated", type=Path, default=GENERATED, help="the generated data set, made if missing")
+    parser.add_argument("--prepare", action="store_true", help="measure nothing; make the generated images")
+    parser.add_argument("--generated", type=Path, help=f"their folder, {GENERATED} for a GPU; made if missing")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds for all parts; their shares follow")
     chosen = parser.parse_args(arguments)
     if chosen.keep:
         keep("cuda", chosen.keep.read_text(encoding="utf-8"))
-        return 0
+    elif chosen.prepare:
+        study.generate(chosen.generated or GENERATED, STUDIED)
+    else:
+        return measured(chosen, parser)
+    return 0
+
+
+def measured(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run all parts."""
     device = choose_device("auto", torch.get_num_threads())
     if chosen.write and device.type != "cuda":
         parser.error(f"--write: there is no GPU here, and {RESULTS.name} has no place for such figures")
@@ -72,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep("cuda", text)
 
     with TemporaryDirectory() as folder:
-        made = (Path(folder), chosen.generated)
-        scale = Scale(device, *made, WORKERS) if device.type == "cuda" else on_cpu(*made)
+        on_gpu, temporary = device.type == "cuda", Path(folder)
+        generated = chosen.generated or (GENERATED if on_gpu else temporary / "generated")
+        scale = Scale(device, temporary, generated, WORKERS) if on_gpu else on_cpu(temporary, generated)
         report = Report(circumstances(device), write)
         parts = [part._replace(share=part.share * chosen.budget / BUDGET) for part in parts_of(scale)]
         run_parts(parts, chosen.budget, report)

@@ -16,7 +16,7 @@ from dfsc.inference.score import score_images
 from dfsc.metrics.auroc import auroc
 from dfsc.settings.leaves import TrainingPrecision
 from dfsc.settings.scoring import ScoringSettings
-from dfsc.settings.synthetic import PRETRAINING
+from dfsc.settings.synthetic import PRETRAINING, SyntheticSettings
 from dfsc.training.calibration import calibrate
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.loop import LoopOptions, run_steps
@@ -25,11 +25,16 @@ CATEGORY = "coin_tray"
 LEARNING_RATE = 1e-3  # the demo's, for trainings of few steps
 
 
+def generate(folder: Path, images: SyntheticSettings) -> None:
+    """Make the generated images if they are not there. Their photographs come with scikit-image and scikit-learn."""
+    for part in (CATEGORY, PRETRAINING):
+        if not (folder / part).exists():
+            synthesize(folder, images, (part,))
+
+
 def precisions(scale: Scale) -> Iterator[Figure]:
     """For each precision the mean AUROC over seeds; and its difference from float32's, of the same seeds."""
-    for part in (CATEGORY, PRETRAINING):
-        if not (scale.generated / part).exists():
-            synthesize(scale.generated, scale.images, (part,))
+    generate(scale.generated, scale.images)
     records = scan_category(scale.generated / CATEGORY, workers=scale.workers)
     found: dict[str, list[float]] = {}
     for precision in dict.fromkeys(("float32", *scale.precisions)):
