@@ -20,7 +20,7 @@ Fault = Callable[[ModelLearner], None]
 
 
 class Faulty(Scale):
-    """A scale whose learners have a fault, except those that they are compared with: the CPU's, and those as written."""
+    """A scale whose learners have a fault, except what they are held against: the CPU's, and those as written."""
 
     fault: Fault
 
