@@ -28,7 +28,7 @@ LOSSES, GRADIENTS = 1e-4, 1e-3
 # Of what a few dozen steps changed of the weights. Adam divides by a gradient's size, so that rounding moves weights
 # whose gradient is nearly 0; a fault moves most of them.
 WEIGHTS = 0.1
-LARGER = 10  # times the difference of two equal trainings
+LARGER, ROUNDING = 10, 1e-3  # times the difference of two equal trainings; and what is allowed to compiled code anyway
 COMPARED = 6  # steps, among them those that replay graphs: these are recorded in the first ones
 READINGS: dict[str, DfscSettings | None] = {"EfficientAD": None, "DFSC": READING}
 
@@ -150,7 +150,8 @@ def resumed(scale: Scale, compiled: bool) -> Iterator[Figure]:
     noise, found = (difference(other, first, first - began) for other in (second, third))
     how = f"{'compiled' if compiled else 'as written'}, {scale.precisions[0]}"
     yield Figure(f"weights of an equal training, {how}", f"{noise:.3g}")
-    yield at_most(f"weights of a resumed training, {how}", found, min(LARGER * noise, WEIGHTS))
+    bound = max(LARGER * noise, ROUNDING if compiled else 0.0)
+    yield at_most(f"weights of a resumed training, {how}", found, bound)
 
 
 def _stop(at: int | None, step: int, steps: int, losses: object) -> None:
