@@ -25,11 +25,12 @@ from benchmarks.gpu.scale import STUDIED, Scale, on_cpu
 from benchmarks.results import RESULTS, keep
 from benchmarks.timing import circumstances
 from dfsc.files import write_text
+from dfsc.settings.leaves import Size
 from dfsc.training.device import choose_device
 
 BUDGET = 520.0  # seconds, so that all of it ends within nine minutes
 WORKERS = 6
-LAST = "M"  # its steps are measured if time is left
+LAST: Size = "M"  # its steps are measured if time is left
 GENERATED = Path("data/gpu")
 
 

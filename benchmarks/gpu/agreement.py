@@ -27,7 +27,7 @@ from dfsc.training.student import ModelLearner
 LOSSES, GRADIENTS = 1e-4, 1e-3
 # Of what a few dozen steps changed of the weights. Adam divides by a gradient's size, so that rounding moves weights
 # whose gradient is nearly 0; a fault moves most of them.
-WEIGHTS = 0.1
+WEIGHTS = 0.01
 LARGER, ROUNDING = 10, 1e-3  # times the difference of two equal trainings; and what is allowed to compiled code anyway
 COMPARED = 6  # steps, among them those that replay graphs: these are recorded in the first ones
 READINGS: dict[str, DfscSettings | None] = {"EfficientAD": None, "DFSC": READING}

@@ -35,7 +35,7 @@ def wrong_weights(learner: ModelLearner) -> None:
     """Every weight of the student is one per cent too large."""
     with torch.no_grad():
         for weight in learner.model.student.parameters():
-            weight *= 1.01
+            weight.mul_(1.01)
 
 
 def same_dropout(learner: ModelLearner) -> None:
@@ -47,7 +47,7 @@ def same_dropout(learner: ModelLearner) -> None:
 
 def forgetful(learner: ModelLearner) -> None:
     """The optimiser's state is not resumed."""
-    learner.optimizer.load_state_dict = lambda state: None  # type: ignore[assignment, misc]
+    learner.optimizer.load_state_dict = lambda state: None  # type: ignore[assignment]
 
 
 def scale_with(folder: Path, fault: Fault) -> Scale:
