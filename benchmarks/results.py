@@ -6,10 +6,10 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
-Written by `make benchmark`, Slurm's part by `python -m benchmarks.slurm_overhead --write`, the mutants' by
-`make mutants`; those of the page, of ONNX and of false alarms by `python -m benchmarks.page --write`, `python -m
-benchmarks.onnx_check --write` and `python -m benchmarks.false_alarms --write`. Medians; the two of a line ran in turn,
-so that ratios hold on other machines, seconds not.
+Written by `make benchmark`, CUDA's part by `python -m benchmarks.gpu --write`, Slurm's by `python -m
+benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX and of false alarms by
+`python -m benchmarks.page --write`, `python -m benchmarks.onnx_check --write` and `python -m benchmarks.false_alarms
+--write`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
 """
 
 

@@ -6,6 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -28,9 +29,14 @@ class Row(NamedTuple):
     ours: list[float]  # seconds, taken in turn with theirs
     note: str = ""
 
+    @property
+    def ratios(self) -> list[float]:
+        """How many times as long theirs takes, turn by turn."""
+        return [other / own for other, own in zip(self.theirs, self.ours, strict=True)]
+
     def cells(self) -> list[str]:
         """The line's cells: medians, and the ratio with its least and most."""
-        ratios = [other / own for other, own in zip(self.theirs, self.ours, strict=True)]
+        ratios = self.ratios
         spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
         times = [f"{statistics.median(values):.4g} s" for values in (self.theirs, self.ours)]
         return [self.what, self.against, *times, f"**{statistics.median(ratios):.2f}**{spread}", self.note]
@@ -70,9 +76,13 @@ class Apart:
         taken: float = self._pipe.recv()
         return taken
 
-    def end(self) -> None:
-        """End the process."""
-        self._pipe.send(0)
+    def __enter__(self) -> "Apart":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the process, which may have died already."""
+        with suppress(BrokenPipeError):
+            self._pipe.send(0)
         self._process.join()
 
 

@@ -7,10 +7,13 @@ The share of peak is of what a large matrix product reaches on the same device i
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,21 +56,22 @@ def learner_of(
     precision: TrainingPrecision = "float32",
     compiled: bool = False,
     device: torch.device = CPU,
-    learning_rate: float = 1e-4,
+    **changes: Any,
 ) -> ModelLearner:
-    """A learner with a random teacher."""
+    """A learner with a random teacher; `changes`: of its settings."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
     listed.paths *= -(-LISTED // len(listed))
     settings = TrainingSettings(
-        size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=learning_rate, weight_decay=1e-5,
+        size=size, image_size=image_size, steps=70000, batch_size=1, learning_rate=1e-4, weight_decay=1e-5,
         learning_rate_drop_after=0.95, learning_rate_drop_factor=0.1, hard_quantile=0.999, jitter=0.2,
         penalty_grey_probability=0.3, precision=precision, compiled=compiled, seed=0, dfsc=None,
     )  # fmt: skip
+    settings = replace(settings, **changes)
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
-    decoded = load_images(images, image_size)
+    decoded = load_images(images, image_size, os.cpu_count() or 1)
     return ModelLearner(settings, decoded, listed, teacher, device)
 
 
@@ -104,7 +108,8 @@ def plain_steps(
 def peak_flops(device: torch.device, precision: TrainingPrecision) -> float:
     """Floating point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
-    matrix = torch.randn(side, side, device=device)
+    half = precision == "bfloat16" and device.type == "cuda"  # at once, or each product would first convert it
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16 if half else torch.float32)
     with computing(device, precision):
         return 2 * side**3 / min(seconds(lambda: matrix @ matrix, device) for _ in range(5))
 
@@ -112,21 +117,20 @@ def peak_flops(device: torch.device, precision: TrainingPrecision) -> float:
 def measure(
     size: Size, image_size: int, precision: TrainingPrecision, device: torch.device, repeats: int, workers: int
 ) -> list[Row]:
-    """Blocks of steps in turn: one step a block on a CPU, fifty on CUDA."""
-    block = 50 if device.type == "cuda" else 1
+    """Blocks of steps in turn: one step a block on a CPU, a hundred on CUDA."""
+    block = 100 if device.type == "cuda" else 1
     with tempfile.TemporaryDirectory() as folder:
         images, penalty = write_images(Path(folder))
-        plain = Apart(plain_steps, size, images, penalty, image_size, workers, precision, device)
-        ours = learner_of(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
-        stepping = our_steps(ours, 1_000_000, workers)
-        plain.seconds(2)
-        drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, and graphs recorded
-        pairs = [
-            (plain.seconds(block), seconds(lambda: [next(stepping) for _ in range(block)], device))
-            for _ in range(repeats)
-        ]
-        plain.end()
-        stepping.close()
+        with Apart(plain_steps, size, images, penalty, image_size, workers, precision, device) as plain:
+            ours = learner_of(size, images, penalty, image_size, precision=precision, compiled=True, device=device)
+            stepping = our_steps(ours, 1_000_000, workers)
+            plain.seconds(2)
+            drawn = [next(stepping) for _ in range(max(block, IMAGES))][-1]  # until features are kept, graphs recorded
+            pairs = [
+                (plain.seconds(block), seconds(lambda: [next(stepping) for _ in range(block)], device))
+                for _ in range(repeats)
+            ]
+            stepping.close()
         with FlopCounterMode(display=False) as counter:
             sum(ours.losses(*ours.views(drawn))[0].values(), torch.zeros((), device=device)).backward()
     theirs, mine = ([time / block for time in each] for each in zip(*pairs, strict=True))

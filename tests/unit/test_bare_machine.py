@@ -1,9 +1,14 @@
 """A GPU machine with torch and little else trains, scores and evaluates, and runs the benchmarks."""
 
 import json
+import os
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support.checkout import CHECKOUT
 from support.command_line import dfsc
@@ -14,7 +19,7 @@ ABSENT = (
     *("typer", "rich", "click", "mlflow", "snakemake", "dvc", "yaml", "jsonschema", "requests"),
     *("matplotlib", "skimage", "tqdm", "psycopg2", "boto3", "sqlalchemy", "pytest", "hypothesis"),
 )
-BARE = f"""
+BARE = """
 import sys
 
 class Present:
@@ -22,7 +27,7 @@ class Present:
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in {ABSENT!r} else self.finder.find_spec(name, path, target)
+        return None if name.split(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
 
     def __getattr__(self, name):
         return getattr(self.finder, name)
@@ -63,7 +68,7 @@ print(found.metrics["classification"]["auc_roc"]["mean"])
 
 def run_bare(program: str, *arguments: object) -> str:
     """Run a program where the absent packages cannot be imported; returns what it printed."""
-    command = [sys.executable, "-c", BARE + program, *map(str, arguments)]
+    command = [sys.executable, "-c", f"ABSENT = {ABSENT}\n{BARE}{program}", *map(str, arguments)]
     run = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -95,3 +100,37 @@ def test_training_scoring_and_evaluation_give_what_they_give_where_all_is_instal
 def test_benchmarks_import() -> None:
     names = ("training_step", "inference", "teacher_target", "spro", "startup")
     run_bare(f"from benchmarks import {', '.join(names)}")
+
+
+# All that the benchmark of a GPU may need, beside what these need themselves.
+LISTED = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow", "scikit-learn")
+
+
+def unlisted() -> list[str]:
+    """Every module that is installed here, but of a package that is not listed, nor needed by one that is."""
+    needed, waiting = set[str](), [*LISTED]
+    while waiting:
+        if (name := canonicalize_name(waiting.pop())) not in needed:
+            needed.add(name)
+            asked = map(Requirement, requires(name) or [])
+            waiting += [one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
+    owners = packages_distributions().items()
+    return [module for module, names in owners if not {*map(canonicalize_name, names)} & {*needed, "dfsc"}]
+
+
+def test_the_benchmark_of_a_gpu_needs_what_it_says_and_runs_whole_on_a_cpu(prepared: Prepared, tmp_path: Path) -> None:
+    absent = unlisted()
+    assert {"pydantic", "annotated_types", "skimage", "tqdm", "typer", "timm", "matplotlib"} <= {*absent}
+    # Python runs it at each start: in the processes that the benchmark starts, too.
+    (tmp_path / "sitecustomize.py").write_text(f"ABSENT = {absent}\n{BARE}")
+    found = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}", "CUDA_VISIBLE_DEVICES": ""}
+    options = ("--output", tmp_path / "found.md", "--generated", prepared.dataset, "--budget", "52000")
+    command = [sys.executable, "-m", "benchmarks.gpu", *map(str, options)]
+    run = subprocess.run(
+        command, cwd=CHECKOUT, env={**os.environ, **found}, capture_output=True, text=True, check=False
+    )
+    text = (tmp_path / "found.md").read_text()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Not measured" not in text
+    for name in ("losses of DFSC", "of a resumed training", "training step of", "latency", "pretraining", "first step"):
+        assert name in text, name

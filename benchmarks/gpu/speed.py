@@ -1,0 +1,97 @@
+"""How fast: a training step, a teacher's images, scoring, a training's start; beside each figure its goal."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import inference, teacher_target, training_step
+from benchmarks.gpu.report import Figure, at_least, at_most
+from benchmarks.gpu.scale import Scale
+from benchmarks.timing import Row
+from dfsc.data.pretraining_images import PretrainingImages, write_index
+from dfsc.model.backbone import load_backbone
+from dfsc.settings.leaves import Size, TrainingPrecision
+from dfsc.settings.teacher import TeacherSettings
+from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.loop import LoopOptions
+from dfsc.training.teacher import pretrain_teacher
+
+STEP_MS = {("S", "tf32"): 3.4, ("S", "bfloat16"): 1.5}  # goals, on a card of an H100's class
+TIMES_THE_PLAIN_LOOP = 6
+LATENCY_MS = {"S": 1.0}
+PUBLISHED = "2.2 ms and 614 images/s on an RTX A6000"  # of S in half precision (Batzner et al. 2024)
+WARM_UP = 0.3  # share of a teacher's steps that are not counted
+
+
+def step(scale: Scale, size: Size, precision: TrainingPrecision) -> Iterator[Figure | Row]:
+    """A training step, its images included, against the plain loop with its loader."""
+    for row in training_step.measure(size, scale.image_size, precision, scale.device, scale.repeats, scale.workers):
+        yield row
+        what, took = f"training step of {size} in {precision}", 1000 * statistics.median(row.ours)
+        goal = STEP_MS.get((size, precision))
+        yield at_most(what, took, goal, " ms", goal=True) if goal else Figure(what, f"{took:.4g} ms")
+        yield at_least(f"{what}, against the plain loop", statistics.median(row.ratios), TIMES_THE_PLAIN_LOOP, " times")
+
+
+def scoring(scale: Scale, size: Size) -> Iterator[Figure | Row]:
+    """Scoring of one image, and of batches."""
+    rows = inference.measure(size, scale.scored_in, scale.device, scale.repeats_of_scoring)
+    for batch, row in zip(inference.BATCHES, rows, strict=True):
+        yield row
+        what, took = f"{size} in {scale.scored_in}, batch {batch}", statistics.median(row.ours)
+        goal = LATENCY_MS.get(size)
+        if batch > 1:
+            published = f" (published: {PUBLISHED})" if size == "S" else ""
+            yield Figure(f"images a second, {what}{published}", f"{batch / took:.4g}")
+        elif goal:
+            yield at_most(f"latency, {what}", 1000 * took, goal, " ms", goal=True)
+        else:
+            yield Figure(f"latency, {what}", f"{1000 * took:.4g} ms")
+
+
+def pretraining(scale: Scale) -> Iterator[Figure | Row]:
+    """The target against patches unfolded; images a second of a pretraining, decoding and backbone included."""
+    yield from teacher_target.measure(scale.teacher_batch, scale.device, scale.repeats)
+    _, pictures = scale.pictures()
+    backbone, _ = load_backbone(scale.backbone, None, seed=0)
+    for precision in scale.precisions:
+        with TemporaryDirectory(dir=scale.folder) as folder:
+            write_index(pictures[0].parent, "random", Path(folder, "index"))
+            images = PretrainingImages(Path(folder, "index"), pictures[0].parent)
+            settings = TeacherSettings(
+                size=scale.size, image_size=scale.image_size, backbone=scale.backbone, backbone_weights="random",
+                steps=scale.teacher_steps, batch_size=scale.teacher_batch, learning_rate=1e-4, weight_decay=1e-5,
+                grey_probability=0.1, normalisation_images=2 * scale.teacher_batch, precision=precision, seed=0,
+            )  # fmt: skip
+            at: list[float] = []  # when each step was done: so few are all reported
+            options = LoopOptions(scale.workers, progress=lambda *told, at=at: at.append(time.monotonic()))
+            pretrain_teacher(settings, images, backbone, scale.device, Checkpoint(Path(folder), "teacher"), options)
+        counted = at[int(WARM_UP * len(at)) :]
+        pace = scale.teacher_batch * (len(counted) - 1) / (counted[-1] - counted[0])
+        what = f"images a second, pretraining {scale.size} on {scale.backbone}, batch {scale.teacher_batch}"
+        yield Figure(f"{what}, {precision}", f"{pace:.4g}")
+
+
+def cold_start(scale: Scale) -> Iterator[Figure]:
+    """Seconds from a training's start to its first step: as written, and on a GPU compiled, and compiled once more."""
+    scale.pictures()
+    ways = ["as written", "compiled, nothing cached", "compiled, cached by another process"]
+    with TemporaryDirectory(dir=scale.folder) as cache:
+        for how in ways if scale.device.type == "cuda" else ways[:1]:
+            command = ["-m", "benchmarks.gpu.first_step", *map(str, _arguments(scale, how != ways[0]))]
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache})
+            what = f"start to first step, {scale.started_with} images, {scale.precisions[0]}, {how}"
+            yield Figure(what, f"{time.perf_counter() - began:.1f} s")
+
+
+def _arguments(scale: Scale, compiled: bool) -> tuple[object, ...]:
+    return (
+        *(scale.folder / "pictures", scale.size, scale.image_size, scale.precisions[0]),
+        *(int(compiled), scale.device, scale.started_with),
+    )
