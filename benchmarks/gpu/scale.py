@@ -15,7 +15,7 @@ from dfsc.training.student import ModelLearner
 
 READING = DfscSettings(
     margin=2.0, margin_unit="threshold", novel_weight=1.0, split_unit="element", distance="squared",
-    autoencoder_loss_over="similar", quantile=0.9,
+    autoencoder_loss_over="similar", novel_loss_over="novel", quantile=0.9,
 )  # fmt: skip
 STUDIED = SyntheticSettings(seed=0, train=60, validation=20, test_good=40, logical=40, structural=40, pretraining=64)
 
