@@ -82,7 +82,7 @@ def test_who_stops_it_is_told_that_nothing_is_kept() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             return super().update(step, drawn)
 
-    with pytest.raises(Interrupted, match="^stopped as asked; nothing is kept of what was measured$"):
+    with pytest.raises(Interrupted, match=r"^stopped as asked; nothing is kept of what was measured$"):
         measured(Stopped(0.01, 0.01), Budget(200, 60, 0))
 
 
