@@ -118,8 +118,9 @@ def require_space(output: Path, needed: int) -> None:
 
 
 def nearest_folder(place: Path) -> Path:
-    """The first folder above a place that exists, on whose disk the place is or will be; links are followed."""
-    return next(folder for folder in Path(os.path.realpath(place)).parents if folder.is_dir())
+    """The folder that a place is, or the first above it that exists, on whose disk it will be. Links are followed."""
+    real = Path(os.path.realpath(place))
+    return next(folder for folder in (real, *real.parents) if folder.is_dir())
 
 
 def progress_bar(name: str, total: int | None, done: int = 0) -> "tqdm[Any]":

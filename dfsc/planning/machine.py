@@ -43,12 +43,12 @@ def machine_findings(
 ) -> Iterator[Finding]:
     """Of what machines give. `to_fetch`: place -> bytes that are fetched to it."""
     if profile.get("executor") == "slurm":
-        yield found("Slurm", partial(_slurm, profile))
+        yield found("Slurm", partial(slurm_found, profile))
     elif device != "cpu":
         yield found("GPU", _gpu)
     for needed in _by_disk({**to_fetch, **results_needed(config)}):
         yield found("disk", partial(_disk, needed))
-    yield found("tracking", partial(_tracking, config["tracking"]["uri"]))
+    yield found("tracking", partial(store_found, config["tracking"]["uri"]))
 
 
 def _gpu() -> str:
@@ -63,7 +63,8 @@ def _gpu() -> str:
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
 
 
-def _slurm(profile: Mapping[str, Any]) -> str:
+def slurm_found(profile: Mapping[str, Any]) -> str:
+    """What Slurm says of a training as the profile asks for it. Raises UserError if it does not answer, or refuses."""
     check_reachable()
     options = sbatch_options(profile)
     check_accepted(*options)
@@ -107,7 +108,8 @@ def _disk(needed: Mapping[Path, int]) -> str:
     return f"{names}: {sum(needed.values()) / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free"
 
 
-def _tracking(uri: str) -> str:
+def store_found(uri: str) -> str:
+    """What is there of a tracking store. Raises UserError, without passwords, if it cannot be used for tracking."""
     database = database_of(uri)
     if database is not None and not database.exists():
         if not os.access(nearest_folder(database), os.W_OK):
@@ -116,8 +118,8 @@ def _tracking(uri: str) -> str:
     try:
         with tracking_client(uri) as client:
             client.search_experiments(max_results=1)
-    except UserError as fault:
-        raise UserError(f"{str(fault).removesuffix(f'; {LATER}')}; {_remedy(uri)}") from fault
+    except UserError as fault:  # of which only the general one says no more than to run again later
+        raise UserError(str(fault).replace(LATER, _remedy(uri))) from fault
     if not is_writable(uri):
         raise UserError(f"tracking store {uri}: is read only; allow writing, or name another tracking.uri")
     return f"{masked(uri)}: answers"
@@ -131,4 +133,4 @@ def _remedy(uri: str) -> str:
         )
     if database_of(uri) is None:
         return "see that the database runs, and that PGPASSFILE or PGPASSWORD has its password"
-    return "move it away for a new one, or name another tracking.uri"
+    return "to begin a new one, move it away; or name another tracking.uri"

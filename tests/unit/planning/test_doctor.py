@@ -17,7 +17,7 @@ from dfsc.model.networks import SIZES, pdn
 from dfsc.planning.doctor import diagnosed
 from dfsc.planning.findings import Finding
 from dfsc.planning.machine import read_profile, sbatch_options
-from dfsc.report.store import tracking_client
+from dfsc.report.store import LATER, tracking_client
 from dfsc.settings.leaves import DeviceName
 from dfsc.settings.reading import read_configuration
 from support.checkout import CHECKOUT
@@ -49,17 +49,21 @@ class Project:
         Path("own.yaml").write_text(yaml.safe_dump(self.config))
         return Path("own.yaml")
 
-    def found(self, profile: Path | None = None, device: DeviceName = "cpu") -> dict[str, Finding]:
-        """The findings, by what they are of."""
+    def findings(self, profile: Path | None = None, device: DeviceName = "cpu") -> list[Finding]:
+        """All findings, a line each."""
         findings = diagnosed(read_configuration([self.write()]), profile, device)
         assert all("\n" not in finding.words for finding in findings)
-        return {finding.what: finding for finding in findings}
+        return findings
+
+    def found(self, profile: Path | None = None, device: DeviceName = "cpu") -> dict[str, Finding]:
+        """The findings, by what they are of."""
+        return {finding.what: finding for finding in self.findings(profile, device)}
 
     def only_missing(self, what: str, device: DeviceName = "cpu") -> str:
         """The words of the one thing that is missing."""
-        found = self.found(device=device)
-        assert [name for name, finding in found.items() if finding.state == "missing"] == [what], found
-        return found[what].words
+        missing = [finding for finding in self.findings(device=device) if finding.state == "missing"]
+        assert [finding.what for finding in missing] == [what], missing
+        return missing[0].words
 
     def list_source(self, name: str, **changes: object) -> None:
         """Let config/sources.yaml list a source otherwise."""
@@ -240,8 +244,16 @@ def test_a_disk_holds_what_is_fetched_beside_the_models(project: Project, server
 
 
 def newer(database: Path) -> None:
+    of_revision(database, "ffff0000ffff")
+
+
+def older(database: Path) -> None:
+    of_revision(database, "0a8213491aaa")  # of one of MLflow's first migrations
+
+
+def of_revision(database: Path, revision: str) -> None:
     connection = sqlite3.connect(database)
-    connection.execute("UPDATE alembic_version SET version_num = 'ffff0000ffff'")
+    connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
     connection.commit()
     connection.close()
 
@@ -250,19 +262,22 @@ def damaged(database: Path) -> None:
     database.write_bytes(b"no database" * 999)
 
 
-@pytest.mark.parametrize(("damage", "words"), [(newer, "newer MLflow"), (damaged, "not a database")])
+@pytest.mark.parametrize(
+    ("damage", "words"), [(newer, "newer MLflow"), (older, "mlflow db upgrade"), (damaged, "not a database")]
+)
 def test_a_store_that_cannot_be_used_is_named(
     project: Project, store: Path, damage: Callable[[Path], None], words: str
 ) -> None:
     damage(Path(shutil.copy(store, "mlflow.db")))
     found = project.only_missing("tracking")
-    assert words in found and STORE in found
+    assert words in found and "mlflow.db: " in found and LATER not in found
 
 
 def test_a_server_that_is_down_is_named(project: Project) -> None:
     project.config["tracking"]["uri"] = uri = f"http://127.0.0.1:{free_port()}"
     found = project.only_missing("tracking")
     assert uri in found and "make tracking-server" in found and "MLFLOW_TRACKING_PASSWORD" in found
+    assert LATER not in found
 
 
 @pytest.mark.skipif(Path("/etc/slurm/slurm.conf").exists(), reason="this machine has a Slurm")
