@@ -109,7 +109,10 @@ def _circumstances(config: Mapping[str, Any], estimate: Estimate) -> Iterator[st
     on_gpu = estimate.device.type == "cuda"
     precision = config["training"]["precision"] if on_gpu else "float32"
     yield f"measured on: {describe_device(estimate.device) if on_gpu else processor()}, {precision}"
-    yield "hours are of one training after the other: divide them by the number of trainings that run at once"
+    yield (
+        "hours are of one training after the other: divide them by the number of trainings that run at once; decoding, "
+        "scoring, evaluation and figures come on top"
+    )
     if not on_gpu:
         threads = f"a model computes with one thread, a teacher with {TEACHER_THREADS}"
         yield f"without a GPU ({threads}): for the hours of a GPU, measure on the machine that will train"

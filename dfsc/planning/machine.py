@@ -56,8 +56,8 @@ def _gpu() -> str:
 
     if not torch.cuda.is_available():
         raise UserError(
-            "torch sees no GPU here; see whether `nvidia-smi` does. To train on a CPU: `dfsc estimate` tells how long, "
-            "and `dfsc doctor --device cpu` asks for no GPU"
+            "torch sees no GPU here; see whether `nvidia-smi` does, or on a cluster's login node give --profile slurm; to "
+            "train on a CPU, see how long it takes with `dfsc estimate`, and give --device cpu"
         )
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
@@ -115,13 +115,13 @@ def store_found(uri: str) -> str:
         if not os.access(nearest_folder(database), os.W_OK):
             raise UserError(f"tracking store {uri}: {database.parent} cannot be written; name another tracking.uri")
         return Brought(f"{uri}: the workflow makes this store")
+    if not is_writable(uri):
+        raise UserError(f"tracking store {uri}: is read only; allow writing, or name another tracking.uri")
     try:
         with tracking_client(uri) as client:
             client.search_experiments(max_results=1)
     except UserError as fault:  # of which only the general one says no more than to run again later
         raise UserError(str(fault).replace(LATER, _remedy(uri))) from fault
-    if not is_writable(uri):
-        raise UserError(f"tracking store {uri}: is read only; allow writing, or name another tracking.uri")
     return f"{masked(uri)}: answers"
 
 

@@ -41,6 +41,7 @@ def test_the_computed_size_is_that_of_a_real_training(config: dict[str, Any], pr
     # It was tracked nowhere, so it is not measured.
     filled = filled_by(config, "tiny")
     assert not filled.measured and filled.results == pytest.approx(sum(files.values()), rel=0.05)
+    assert filled.results - model_bytes("tiny", 64) == pytest.approx(files["distances"], rel=0.3)
     assert filled.store == model_bytes("tiny", 64)
 
 

@@ -1,8 +1,10 @@
 """The doctor: each thing that is missing is named in a line of its own, beside what is there."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -226,10 +228,11 @@ def test_a_full_disk_is_named_with_what_is_needed(project: Project, tmp_path: Pa
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
-        words = project.only_missing("disk")
+        full, other = (finding for finding in project.findings() if finding.what == "disk")
     finally:
         subprocess.run(["umount", tmp_path / "results"], check=True)
-    assert words.startswith("results/own: needs ") and "but 1.0 MB are free; make room" in words
+    assert full.state == "missing" and other.state == "ok", "the tracking store is on another disk"
+    assert full.words.startswith("results/own: needs ") and "but 1.0 MB are free; make room" in full.words
 
 
 def test_a_disk_holds_what_is_fetched_beside_the_models(project: Project, server: Server) -> None:
@@ -271,6 +274,25 @@ def test_a_store_that_cannot_be_used_is_named(
     damage(Path(shutil.copy(store, "mlflow.db")))
     found = project.only_missing("tracking")
     assert words in found and "mlflow.db: " in found and LATER not in found
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_store_that_cannot_be_written_is_named(project: Project, store: Path, tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    if there:
+        shutil.copy(store, folder / "mlflow.db")
+    project.config["tracking"]["uri"] = "sqlite:///shared/mlflow.db"
+    folder.chmod(0o555)
+    command = [sys.executable, "-m", "dfsc.cli", "doctor", "--configfile", project.write(), "--device", "cpu"]
+    if os.getuid() == 0:  # who may do anything, unless this is taken away
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
+    run = subprocess.run(command, capture_output=True, text=True)
+    folder.chmod(0o755)
+    assert run.returncode == 1 and run.stderr == "" and run.stdout.endswith("\n1 missing\n")
+    assert (
+        f"missing  tracking       tracking store sqlite:///shared/mlflow.db: {'is read' if there else ''}" in run.stdout
+    )
 
 
 def test_a_server_that_is_down_is_named(project: Project) -> None:
