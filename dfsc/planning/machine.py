@@ -56,8 +56,8 @@ def _gpu() -> str:
 
     if not torch.cuda.is_available():
         raise UserError(
-            "torch sees no GPU here; see whether `nvidia-smi` does, or on a cluster's login node give --profile slurm; to "
-            "train on a CPU, see how long it takes with `dfsc estimate`, and give --device cpu"
+            "torch sees no GPU here; see whether `nvidia-smi` does, or on a cluster's login node give --profile slurm; "
+            "to train on a CPU, see how long it takes with `dfsc estimate`, and give --device cpu"
         )
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
