@@ -72,13 +72,20 @@ def slurm_found(profile: Mapping[str, Any]) -> str:
 
 
 def sbatch_options(profile: Mapping[str, Any]) -> list[str]:
-    """What a training asks of Slurm, as far as the profile says it: options of sbatch's."""
-    defaults, of_rules = profile.get("default-resources"), profile.get("set-resources") or {}
-    asked = {**(defaults if isinstance(defaults, Mapping) else {}), **(of_rules.get("train") or {})}
-    asked = {name: str(value).strip("'") for name, value in asked.items() if value}
-    threads = (profile.get("set-threads") or {}).get("train", 1)
+    """What a training asks of Slurm, as far as mappings in the profile say it: options of sbatch's."""
+    of_all, of_training = _mapping(profile, "default-resources"), _mapping(profile, "set-resources", "train")
+    asked = {name: str(value).strip("'") for name, value in {**of_all, **of_training}.items() if value}
+    threads = _mapping(profile, "set-threads").get("train", 1)
     options = [f"{option}={asked[name]}" for name, option in ASKED_OF_SLURM.items() if name in asked]
     return [*options, f"--cpus-per-task={threads}"]
+
+
+def _mapping(profile: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """What stands below these keys; nothing, where it is absent or no mapping."""
+    found: Any = profile
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def results_needed(config: Mapping[str, Any]) -> dict[Path, int]:
