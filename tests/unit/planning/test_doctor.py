@@ -319,6 +319,7 @@ def test_slurm_is_asked_for_what_the_profile_says(tmp_path: Path) -> None:
     profile["default-resources"] |= {"slurm_account": "lab", "slurm_partition": "long"}
     of_train |= {"gpu": 0, "gres": "'shard:1'"}
     assert sbatch_options(profile)[:3] == ["--account=lab", "--partition=long", "--gres=shard:1"]
+    assert sbatch_options({"default-resources": ["mem_mb=4000"], "set-resources": None}) == ["--cpus-per-task=1"]
     with pytest.raises(UserError, match="a profile of Snakemake is missing"):
         read_profile(tmp_path)
 
