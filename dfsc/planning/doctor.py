@@ -16,8 +16,8 @@ def diagnosed(config: Mapping[str, Any], profile: Path | None, device: DeviceNam
     """What is found of everything that a configuration needs.
 
     profile: the folder of a profile of Snakemake's, in which a GPU may be asked of Slurm; None: there is none.
-    device: 'cpu' needs no GPU. Raises UserError for a profile that cannot be read, or a damaged
-    receipt of a model that is there.
+    device: 'cpu' needs no GPU. Raises UserError for a profile that cannot be read, or a damaged receipt of a model that
+    is there.
     """
     asked, inputs = read_profile(profile), Inputs(config)
     looked_at = list(inputs.findings())  # first: what is to be fetched needs disk
