@@ -224,7 +224,7 @@ def test_methods_from_outside_are_looked_at(project: Project) -> None:
 
 def test_a_full_disk_is_named_with_what_is_needed(project: Project, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path / "results"]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "results")]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
@@ -284,7 +284,7 @@ def test_a_store_that_cannot_be_written_is_named(project: Project, store: Path, 
         shutil.copy(store, folder / "mlflow.db")
     project.config["tracking"]["uri"] = "sqlite:///shared/mlflow.db"
     folder.chmod(0o555)
-    command = [sys.executable, "-m", "dfsc.cli", "doctor", "--configfile", project.write(), "--device", "cpu"]
+    command = [sys.executable, "-m", "dfsc.cli", "doctor", "--configfile", str(project.write()), "--device", "cpu"]
     if os.getuid() == 0:  # who may do anything, unless this is taken away
         command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
     run = subprocess.run(command, capture_output=True, text=True)
