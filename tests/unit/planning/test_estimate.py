@@ -96,7 +96,7 @@ def test_every_training_of_the_grid_is_of_one_kind(overlay: list[str], monkeypat
     grid = Grid.from_config(read_configuration(list(map(Path, overlay))))
     trained = sum(grid.method(cell.method).origin == TRAINED for cell in grid.cells())
     found = {method.family: trainings for method, trainings in kinds_of_models(grid)}
-    assert sum(found.values()) == trained
+    assert sum(found.values()) == trained and all(found.values()), "nothing else is measured"
     if not overlay:
         assert found == {"EfficientAD-S": 15, "DFSC-S": 90, "EfficientAD-M": 15, "DFSC-M": 90}
 
