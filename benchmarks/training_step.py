@@ -15,9 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PenaltyImages, TrainingImages, endless, plain_losses
@@ -25,27 +23,19 @@ from benchmarks.timing import CPU, Apart, Row, circumstances, seconds, table
 from dfsc.data.images import load_images
 from dfsc.data.pretraining_images import PretrainingImages, prefetched, write_index
 from dfsc.model.networks import SIZES, EfficientAD, pdn
+from dfsc.planning.stand_ins import IMAGENET_SIZE, IMAGES, PICTURES, write_pictures
 from dfsc.settings.leaves import Size, TrainingPrecision
 from dfsc.settings.training import TrainingSettings
 from dfsc.training.device import choose_device, computing, placed
 from dfsc.training.student import Draw, ModelLearner
 
-IMAGES = 4
 LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet
 
 
 def write_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """Smooth random pictures: training images, PNG, and penalty images, JPEG."""
-    random = np.random.default_rng(0)
-    made: dict[str, list[Path]] = {"png": [], "jpg": []}
-    for ending, number, size in (("png", IMAGES, (1700, 1000)), ("jpg", 32, (500, 375))):
-        for index in range(number):
-            coarse = Image.fromarray(random.integers(0, 256, (40, 60, 3), np.uint8))
-            path = folder / ending / f"{index:03d}.{ending}"
-            path.parent.mkdir(exist_ok=True)
-            coarse.resize(size, Image.Resampling.BICUBIC).save(path)
-            made[ending].append(path)
-    return made["png"], made["jpg"]
+    training = write_pictures(folder / "png", "png", IMAGES, (1700, 1000))
+    return training, write_pictures(folder / "jpg", "jpg", PICTURES, IMAGENET_SIZE)
 
 
 def learner_of(

@@ -9,7 +9,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from dfsc.commands import data, methods, models, results
+from dfsc.commands import data, methods, models, planning, results
 from dfsc.environment import settle_environment
 from dfsc.errors import Interrupted, RunFailed, UserError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="DFSC against EfficientAD on MVTec LOCO AD: the steps of the benchmark, one command each.",
 )
-for group in (data, models, methods, results):
+for group in (data, models, methods, planning, results):
     app.add_typer(group.app)
 
 

@@ -20,7 +20,10 @@ RECORDED_VERSIONS = (
 )
 # Modules whose definitions serve several subcommands. Of these, a digest covers what its subcommand reaches, or an
 # edited loss would pretrain the teacher anew; of every other module, all.
-SHARED = ("commands.data", "commands.methods", "commands.models", "commands.results", "settings.grid")
+SHARED = (
+    *("commands.data", "commands.methods", "commands.models", "commands.planning", "commands.results"),
+    "settings.grid",
+)
 # In no digest: the version, what a person types and sees, and what is recorded beside a result.
 SHAPING_NOTHING = ("", "commands", "commands.options", "training.progress", "provenance")
 Part = tuple[str, str]  # a module of this package, and a definition in it; '' for the whole module

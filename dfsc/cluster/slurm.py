@@ -22,6 +22,12 @@ def check_reachable() -> None:
     _answer_of("squeue", "--me")
 
 
+def check_accepted(*options: str) -> None:
+    """Raise UserError if Slurm would refuse a job with these options of sbatch's; none is submitted."""
+    fault, remedy = f"takes no job with {' '.join(options)}", "correct what the profile asks for"
+    _answer_of("sbatch", "--test-only", *options, "--wrap=true", fault=fault, remedy=remedy)
+
+
 def cancel_leftovers(outputs: Set[str]) -> int:
     """Cancel the Slurm jobs of dead Snakemakes that made some of `outputs`, and wait until they end; returns how many.
 
@@ -74,8 +80,8 @@ def _jobs_of(driver: Driver) -> set[str]:
     return set(_answer_of("squeue", "--me", "--noheader", "--format=%i", f"--name={driver.jobs}").split())
 
 
-def _answer_of(*command: str) -> str:
-    """What a command of Slurm's prints. Raises UserError if Slurm does not answer."""
+def _answer_of(*command: str, fault: str = "does not answer", remedy: str = "run again once `squeue` does") -> str:
+    """What a command of Slurm's prints. Raises UserError, which names `fault` and `remedy`, if the command fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=True).stdout
     except FileNotFoundError as error:
@@ -85,6 +91,6 @@ def _answer_of(*command: str) -> str:
         ) from error
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip() or f"{command[0]} failed").splitlines()[-1]
-        raise UserError(f"Slurm does not answer ({reason}); run again once `squeue` does") from error
+        raise UserError(f"Slurm {fault} ({reason}); {remedy}") from error
     except subprocess.TimeoutExpired as error:
         raise UserError("Slurm does not answer within a minute; run again once `squeue` does") from error

@@ -22,6 +22,19 @@ def adopt(folder: Path, published: Path | None) -> None:
 
     Raises UserError naming the first folder or file that differs from the table, or that there is no table.
     """
+    check_published(folder, published)
+    receipt = folder.with_name(f"{folder.name}.adopted.json")
+    if not os.access(folder.parent, os.W_OK):
+        receipt = Path("data", receipt.name)
+    if not receipt.exists():
+        files = digests_of(folder)
+        made = {"folder": str(folder.resolve()), "checked_against": str(published)}
+        write_json(receipt, {**made, "sha256": digest_of(files), "files": files})
+    print(f"dfsc: {folder}: was not fetched, but fits {published}; it is adopted as it is", file=sys.stderr)
+
+
+def check_published(folder: Path, published: Path | None) -> None:
+    """Check a folder against its published table, as `adopt` does, which raises the same; write nothing."""
     if published is None:
         raise UserError(f"{folder}: was not fetched, and no published table is known that it could be checked against")
     with reading(published, "a table of published numbers of images"), published.open(encoding="utf-8") as stream:
@@ -31,14 +44,6 @@ def adopt(folder: Path, published: Path | None) -> None:
         _check_categories(folder, [row["category"] for row in rows], published)
     else:
         _check_folders(folder, rows)
-    receipt = folder.with_name(f"{folder.name}.adopted.json")
-    if not os.access(folder.parent, os.W_OK):
-        receipt = Path("data", receipt.name)
-    if not receipt.exists():
-        files = digests_of(folder)
-        made = {"folder": str(folder.resolve()), "checked_against": str(published)}
-        write_json(receipt, {**made, "sha256": digest_of(files), "files": files})
-    print(f"dfsc: {folder}: was not fetched, but fits {published}; it is adopted as it is", file=sys.stderr)
 
 
 def _check_categories(folder: Path, names: list[str], published: Path) -> None:

@@ -74,6 +74,26 @@ def verified(path: Path, sha256: str, advice: str) -> str:
     return digest
 
 
+def size_of(address: str, timeout: float = 30.0) -> int | None:
+    """Bytes of the file at an address, none of which is brought here; None if the server does not say.
+
+    Raises UserError for a wrong address, and if the server does not answer within `timeout` seconds.
+    """
+    import requests
+
+    if local := local_path(address):
+        return local.stat().st_size
+    try:
+        with requests.get(address, headers={"Accept-Encoding": "identity"}, stream=True, timeout=timeout) as answer:
+            if not answer.ok:
+                raise UserError(f"{address}: the server answered {answer.status_code} {answer.reason}; check it")
+            length = answer.headers.get("Content-Length")
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        raise UserError(f"{address}: cannot be reached from here ({reason}); check the network") from error
+    return None if length is None else int(length)
+
+
 def local_path(address: str) -> Path | None:
     """The file that a path or a file:// address names; None for http(s).
 
@@ -92,9 +112,15 @@ def local_path(address: str) -> Path | None:
 
 def require_space(output: Path, needed: int) -> None:
     """Raise UserError if the disk that is to hold `output` has fewer than `needed` bytes free."""
-    free = shutil.disk_usage(output.parent).free
+    free = shutil.disk_usage(nearest_folder(output)).free
     if free < needed:
         raise UserError(f"{output}: needs {needed / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free; make room")
+
+
+def nearest_folder(place: Path) -> Path:
+    """The folder that a place is, or the first above it that exists, on whose disk it will be. Links are followed."""
+    real = Path(os.path.realpath(place))
+    return next(folder for folder in (real, *real.parents) if folder.is_dir())
 
 
 def progress_bar(name: str, total: int | None, done: int = 0) -> "tqdm[Any]":

@@ -58,6 +58,7 @@ def test_a_secured_server_takes_runs_from_its_users_alone(
     secured_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dfsc.errors import UserError
+    from dfsc.planning.machine import store_found
     from dfsc.report.tracking import TrackedRun, track_run
 
     run = TrackedRun("run", "key", tags={}, parameters={}, curve=[], metrics={"score": 0.5}, artifacts={})
@@ -67,12 +68,15 @@ def test_a_secured_server_takes_runs_from_its_users_alone(
         track_run(secured_server.uri, "secured", run)
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(secured_server.trusted))
     track_run(secured_server.uri, "secured", run)
+    assert store_found(secured_server.uri) == f"{secured_server.uri}: answers"
     (tracked,) = runs_of(secured_server.uri, "secured")
     assert tracked.info.status == "FINISHED" and tracked.data.metrics == {"score": 0.5}
     assert (secured_server.folder / "basic_auth.db").stat().st_mode & 0o077 == 0
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
     with pytest.raises(UserError, match="not authenticated"):
         track_run(secured_server.uri, "secured", run)
+    with pytest.raises(UserError, match=r"not authenticated.*; see .* MLFLOW_TRACKING_PASSWORD are right"):
+        store_found(secured_server.uri)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from dfsc.data import changes
 from dfsc.data.sources import place_of, read_source
-from dfsc.model.packaged_weights import PACKAGED
+from dfsc.planning.fetched import IMAGES as FETCHED_IMAGES
+from dfsc.planning.fetched import SOURCES, fetched_teachers, fetches_backbone
 from dfsc.settings.agreement import ARRANGED
 from dfsc.settings.synthetic import PRETRAINING
-from dfsc.settings.teacher import FETCH, PUBLISHED_SOURCES
-
-SOURCES = Path("config/sources.yaml")
 
 SOURCE = config["dataset"]["source"]
 ORIGINAL = config["dataset"].get("original")  # of a public data set in a layout of its own
@@ -28,12 +26,12 @@ MASK_THRESHOLD = config["dataset"].get("mask_threshold")
 MASKS_ARE_READ = f"--mask-threshold {MASK_THRESHOLD} {LARGE_MASKS}" if MASK_THRESHOLD else LARGE_MASKS
 # The backbone's ImageNet weights, unless they come with a package: an entry of the backbone's name in SOURCES.
 BACKBONE = config["teacher"]["backbone"]
-FETCHES_BACKBONE = config["teacher"]["backbone_weights"] == "imagenet" and BACKBONE not in PACKAGED
+FETCHES_BACKBONE = fetches_backbone(config)
 # Published teachers, by size: each is a file of the user's, or to be fetched.
 PUBLISHED = config["teacher"]["published"]
-FETCHED_TEACHERS = {size: PUBLISHED_SOURCES[size] for size, file in PUBLISHED.items() if file == FETCH}
+FETCHED_TEACHERS = fetched_teachers(config)
 # Sources that DVC fetches, by the key that asks for them; anything else is a folder of the user's.
-FETCHED = ["mvtec_loco", "imagenette", *([BACKBONE] if FETCHES_BACKBONE else []), *FETCHED_TEACHERS.values()]
+FETCHED = [*FETCHED_IMAGES, *([BACKBONE] if FETCHES_BACKBONE else []), *FETCHED_TEACHERS.values()]
 
 
 def marker_of(source, category="{category}", part="{part}"):

@@ -124,6 +124,10 @@ class Made:
             "method control": {**cell, **place, "name": "oracle"},
             "show": {"results": tables.parent},
             "status": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"]},
+            "estimate": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"],
+                         "steps": 1, "seconds": 0, "device": "cpu"},
+            "doctor": {"configfile": [self.root / "grid.yaml"], "more": [self.root / "grid.yaml"],
+                       "profile": CHECKOUT / "profiles/workstation", "device": "cpu"},
         }  # fmt: skip
         return of_each[command]
 
