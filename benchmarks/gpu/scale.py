@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.training_step import IMAGES, learner_of, write_images
+from benchmarks.training_step import learner_of, write_images
+from dfsc.planning.stand_ins import IMAGES
 from dfsc.settings.leaves import Precision, Size, TrainingPrecision
 from dfsc.settings.synthetic import SyntheticSettings
 from dfsc.settings.training import DfscSettings
