@@ -15,8 +15,8 @@ from dfsc.settings.training import DfscSettings
 from dfsc.training.student import ModelLearner
 
 READING = DfscSettings(
-    margin=2.0, margin_unit="threshold", novel_weight=0.5, split_unit="element", distance="squared",
-    autoencoder_loss_over="all", novel_loss_over="all", quantile=0.9,
+    margin=2.0, margin_unit="threshold", novel_weight=1.0, split_unit="element", distance="squared",
+    autoencoder_loss_over="similar", novel_loss_over="novel", quantile=0.9,
 )  # fmt: skip
 STUDIED = SyntheticSettings(seed=0, train=60, validation=20, test_good=40, logical=40, structural=40, pretraining=64)
 
