@@ -147,7 +147,7 @@ def planned(checkout: Checkout) -> dict[str, list[Job]]:
     for name in ALONE:
         overlays[name] = with_value({}, name, value_at(another(base, name, ALL[name], check), name))
     with planning(checkout) as planner:
-        return {name: planner.jobs("tests/smallest.yaml", **overlay) for name, overlay in [("", {}), *overlays.items()]}
+        return planner.each(["tests/smallest.yaml"], {"": {}, **overlays})
 
 
 def test_nothing_changed_reruns_nothing(planned: dict[str, list[Job]]) -> None:

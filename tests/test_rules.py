@@ -387,7 +387,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
     (checkout.root / "given/small.pth").touch()
     write_method(checkout.root / "methods/my method", "#!/bin/sh")
     with planning(checkout) as planner:
-        return {name: planner.jobs(**{"benchmark": name, **overlay}) for name, overlay in CONFIGURATIONS.items()}
+        return planner.each([], {name: {"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()})
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda key: "-".join([*key[:2], *(value for _, value in key[2])]))
