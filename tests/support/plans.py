@@ -1,7 +1,7 @@
 """What Snakemake would run: every job of a dry run, with its rule, wildcards, command and reason.
 
 A start of Snakemake takes 4 s. Here one process imports it, and plans through its own API in a fork of itself for each
-question, in half a second; a fork imports this project's code anew. Many configurations of one question take 0.2 s each.
+question, in half a second; a fork imports this project's code anew. More configurations in one question: 0.2 s each.
 """
 
 import json
