@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -59,13 +59,14 @@ def run_command(
     than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
     """
     require_executable(Path(str(command[0])))
-    with _ending_on_sigterm():  # before the command starts, or it would outlive a job that ends at once
+    with _ending_on_sigterm() as known:  # before the command starts, or it would outlive a job that ends at once
         process = _started(command, folder, environment)
         said, fault = _Said(), ""
         assert process.stdout is not None
         reader = Thread(target=said.listen, args=(process.stdout,), daemon=True)
         reader.start()
         try:
+            known()
             fault = _watch(process, folder, seconds, reserve)
         finally:
             with suppress(ProcessLookupError):
@@ -131,14 +132,27 @@ class _Said:
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, with which Slurm and Snakemake end a job, end the command too."""
+def _ending_on_sigterm() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM, with which Slurm and Snakemake end a job, end the command too.
+
+    A signal that comes before the yielded function is called waits for it: until then, nobody knows whom to end.
+    """
+    came = known = False
+
+    def end() -> None:
+        nonlocal known
+        known = True
+        if came:
+            raise Interrupted("stopped by SIGTERM; the command was stopped, and nothing is kept of its run")
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped by SIGTERM; the command was stopped, and nothing is kept of its run")
+        nonlocal came
+        came = True
+        if known:
+            end()
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield end
     finally:
         signal.signal(signal.SIGTERM, before)

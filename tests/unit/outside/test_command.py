@@ -1,14 +1,17 @@
 """A command is stopped with all that it started, and quoted when it fails; its folder's digest is of its code."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dfsc.errors import RunFailed, UserError
+from dfsc.errors import Interrupted, RunFailed, UserError
+from dfsc.outside import command as command_module
 from dfsc.outside.command import folder_digest, run_command
 from support.checkout import CHECKOUT
 from support.outside_methods import write_method
@@ -75,6 +78,23 @@ def test_sigterm_ends_the_command_too(tmp_path: Path) -> None:
     _, errors = job.communicate(timeout=60)
     assert "Interrupted: stopped by SIGTERM" in errors
     assert is_gone((tmp_path / "started").read_text())
+
+
+def test_sigterm_while_the_command_starts_ends_it_once_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, processes = command_module._started, []
+
+    def signalled(*arguments: Any) -> "subprocess.Popen[bytes]":
+        processes.append(started(*arguments))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return processes[0]
+
+    monkeypatch.setattr(command_module, "_started", signalled)
+    command = write_method(tmp_path / "method", "#!/bin/sh\nsleep 987654\n")
+    with pytest.raises(Interrupted):
+        run_command([command], tmp_path, 600, {}, 0)
+    assert is_gone(str(processes[0].pid))
 
 
 @pytest.mark.parametrize(
