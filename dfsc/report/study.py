@@ -48,12 +48,13 @@ def write_study(grid: Grid, tables: Path, kept: Path, page: Path) -> None:
     Raises UserError naming runs of other data, teacher, code or images than the rest, or a file.
     """
     runs, scores = _joined(grid, tables, kept)
+    against_baseline, trimming = _compared(runs, scores, grid), against_trimming(grid)
     template = kept / TEMPLATE
     parts = {
         "state": _state(runs, grid),
-        "against_baseline": _table(runs, scores, grid),
-        "told_apart": _told_apart(runs, scores, grid),
-        "against_trimming": _table(runs, scores, against_trimming(grid)),
+        "against_baseline": _table(against_baseline, grid),
+        "told_apart": _told_apart(against_baseline, grid),
+        "against_trimming": _table(_compared(runs, scores, trimming), trimming),
         "choice": _choice(runs, scores, grid),
         "made_from": _made_from(runs),
     }
@@ -133,9 +134,8 @@ def against_trimming(grid: Grid) -> Grid:
     return replace(grid, methods=paired)
 
 
-def _table(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
+def _table(comparison: pd.DataFrame, grid: Grid) -> str:
     """A row per method: AUROC by type, the difference of each from its pair, and the share inside the margin."""
-    comparison = _compared(runs, scores, grid)
     everywhere = comparison[comparison["category"] == ALL]
     rows = []
     for method in grid.methods:
@@ -147,9 +147,8 @@ def _table(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
     return str(pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True))
 
 
-def _told_apart(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
+def _told_apart(comparison: pd.DataFrame, grid: Grid) -> str:
     """Which readings are better or worse than their baseline by their 95 % intervals: a line per anomaly type."""
-    comparison = _compared(runs, scores, grid)
     measured = comparison[comparison["category"] == ALL].dropna(subset=["low", "high"])
     lines = []
     for kind, of_type in measured.groupby("anomaly_type", sort=False):
@@ -204,7 +203,8 @@ def _choice(runs: pd.DataFrame, scores: pd.DataFrame, grid: Grid) -> str:
     lines = [f"Chosen on {' and '.join(choosing.categories)}: **{chosen.label}**.", ""]
     for title, half in (("categories that chose", choosing), ("categories held out", reported)):
         shown = replace(half, methods=[*grid.pair(chosen.name)])
-        lines += [f"On the {title} ({', '.join(half.categories)}):", "", _table(runs, scores, shown), ""]
+        table = _table(_compared(runs, scores, shown), shown)
+        lines += [f"On the {title} ({', '.join(half.categories)}):", "", table, ""]
     return "\n".join(lines).strip()
 
 

@@ -53,10 +53,6 @@ class Checkout:
         """Run the smallest configuration."""
         return self.snakemake("--configfile", "tests/smallest.yaml", *arguments)
 
-    def planned(self, *arguments: str) -> dict[str, int]:
-        """What a dry run of the smallest configuration would execute: rule -> jobs."""
-        return job_counts(self.smallest("--dry-run", *arguments))
-
     def model(self, method: str) -> Path:
         """Folder of a model's results."""
         return self.root / "results/smallest/coin_tray" / method / "seed0"

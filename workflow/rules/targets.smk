@@ -1,5 +1,7 @@
 # The final files: tables, figures, and what stands behind them.
 
+from dfsc.planning.fetched import pretrained_sizes
+
 TABLES = [
     "table1_image_auroc",
     "table2_au_spro",
@@ -57,7 +59,7 @@ def receipts(wildcards):
 
 def teacher_receipts():
     """One receipt per teacher that is pretrained here."""
-    return [f"{TEACHER}/run.json".format(size=size) for size in SIZES if size not in config["teacher"]["published"]]
+    return [f"{TEACHER}/run.json".format(size=size) for size in pretrained_sizes(config)]
 
 
 def speeds():
