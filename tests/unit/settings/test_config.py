@@ -446,6 +446,8 @@ def test_a_name_that_is_no_methods_is_refused_with_those_that_there_are(name: st
         ([{"margin": 0.5}, {"novel_weight": 0.0}, {"distance": "root"}], []),
         ([{"novel_weight": 0.0}, {"novel_weight": 0.0, "margin": 2.0}],
          [("novel_weight_0.0", "novel_weight_0.0-margin_2.0")]),
+        ([{"novel_weight": 0.0}, {"novel_weight": 0.0, "novel_loss_over": "all"}],
+         [("novel_weight_0.0", "novel_weight_0.0-novel_loss_over_all")]),
         ([{"novel_weight": 0.0, "autoencoder_loss_over": "all"}],
          [("efficientad-tiny", "novel_weight_0.0-autoencoder_loss_over_all")]),
         ([{"margin_unit": "threshold"}, {"novel_weight": 0.0, "distance": "root"}],
