@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PenaltyImages, TrainingImages, endless, plain_losses
@@ -26,6 +28,7 @@ from dfsc.model.networks import SIZES, EfficientAD, pdn
 from dfsc.planning.stand_ins import IMAGENET_SIZE, IMAGES, PICTURES, write_pictures
 from dfsc.settings.leaves import Size, TrainingPrecision
 from dfsc.settings.training import TrainingSettings
+from dfsc.training.compiled_code import CompiledCode
 from dfsc.training.device import choose_device, computing, placed
 from dfsc.training.student import Draw, ModelLearner
 
@@ -48,7 +51,23 @@ def learner_of(
     device: torch.device = CPU,
     **changes: Any,
 ) -> ModelLearner:
-    """A learner with a random teacher; `changes`: of its settings."""
+    """A learner with a random teacher, and images that it decodes; `changes`: of its settings."""
+    decoded = load_images(images, image_size, os.cpu_count() or 1)
+    return learner_on(decoded, size, penalty, image_size, precision, compiled, device, **changes)
+
+
+def learner_on(
+    images: NDArray[np.uint8],
+    size: Size,
+    penalty: list[Path],
+    image_size: int,
+    precision: TrainingPrecision,
+    compiled: bool,
+    device: torch.device,
+    code: CompiledCode | None = None,
+    **changes: Any,
+) -> ModelLearner:
+    """A learner with a random teacher, and `images`, uint8 [n, image_size, image_size, 3]; `code`: as the learner's."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
@@ -61,8 +80,7 @@ def learner_of(
     settings = replace(settings, **changes)
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
-    decoded = load_images(images, image_size, os.cpu_count() or 1)
-    return ModelLearner(settings, decoded, listed, teacher, device)
+    return ModelLearner(settings, images, listed, teacher, device, code)
 
 
 def our_steps(ours: ModelLearner, steps: int, workers: int) -> Generator[Draw, None, None]:

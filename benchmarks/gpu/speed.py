@@ -1,15 +1,13 @@
 """How fast: a training step, a teacher's images, scoring, a training's start; beside each figure its goal."""
 
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import inference, teacher_target, training_step
+from benchmarks.cold_start import Starts
 from benchmarks.gpu.report import Figure, at_least, at_most
 from benchmarks.gpu.scale import Scale
 from benchmarks.timing import Row
@@ -78,20 +76,16 @@ def pretraining(scale: Scale) -> Iterator[Figure | Row]:
 
 
 def cold_start(scale: Scale) -> Iterator[Figure]:
-    """Seconds from a training's start to its first step: as written, and on a GPU compiled, and compiled once more."""
-    scale.pictures()
-    ways = ["as written", "compiled, nothing cached", "compiled, cached by another process"]
-    with TemporaryDirectory(dir=scale.folder) as cache:
-        for how in ways if scale.device.type == "cuda" else ways[:1]:
-            command = ["-m", "benchmarks.gpu.first_step", *map(str, _arguments(scale, how != ways[0]))]
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache})
-            what = f"start to first step, {scale.started_with} images, {scale.precisions[0]}, {how}"
-            yield Figure(what, f"{time.perf_counter() - began:.1f} s")
-
-
-def _arguments(scale: Scale, compiled: bool) -> tuple[object, ...]:
-    return (
-        *(scale.folder / "pictures", scale.size, scale.image_size, scale.precisions[0]),
-        *(int(compiled), scale.device, scale.started_with),
-    )
+    """Seconds from a training's start to its first step: as written, and on a GPU compiled, and with what that kept."""
+    ways = {"as written": (False, False)}
+    if scale.device.type == "cuda":
+        ways |= {"compiled, nothing kept": (True, False), "compiled, keeping its code": (True, True)}
+    ways["images and code kept"] = (scale.device.type == "cuda", True)
+    precision = scale.precisions[0]
+    with TemporaryDirectory(dir=scale.folder) as folder:
+        starts = Starts(Path(folder), scale.started_with, scale.size, scale.image_size, precision, scale.device)
+        for how, (compiled, kept) in ways.items():
+            start = starts.one(compiled, kept)
+            parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.seconds.items())
+            what = f"start to first step, {scale.started_with} images, {precision}, {how}"
+            yield Figure(what, f"{start.total:.1f} s ({parts})")

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.gpu.report import Figure, at_most
 from benchmarks.gpu.scale import Scale
 from benchmarks.training_step import learner_of
+from dfsc.data.decoded import CategoryImages
 from dfsc.data.images import load_images
 from dfsc.data.layout import LOCO_TYPES, FileRecord, images_of
 from dfsc.data.manifest import scan_category
@@ -65,10 +66,10 @@ def _auroc(scale: Scale, records: list[FileRecord], precision: TrainingPrecision
     validation = [folder / record.path for record in images_of(records, "validation/good")]
     calibrate(learner.model, load_images(validation, scale.image_size, scale.workers), scale.device)
     tested = [record for record in records if record.path.startswith("test/")]
+    images = CategoryImages(folder, scale.image_size, scale.workers)
     _, scores = score_images(
-        learner.model, folder, tested, ScoringSettings("zero", "float32"), scale.device, scale.workers,
-        lambda done, total: None,
-    )  # fmt: skip
+        learner.model, images, tested, ScoringSettings("zero", "float32"), scale.device, lambda done, total: None
+    )
     good, *anomalous = (
         [scores[record.path] for record in images_of(records, f"test/{kind}")] for kind in ("good", *LOCO_TYPES)
     )

@@ -28,6 +28,9 @@ from dfsc.settings.teacher import PublishedSize
 
 Curve = Annotated[Path, typer.Option(help="Training curve to write, CSV.")]
 Record = Annotated[Path, typer.Option(help="What it was made from to write, JSON.")]
+Decoded = Annotated[
+    Path | None, typer.Option(help="Of the category's images, written by `dfsc decode`; saves time alone.")
+]
 PretrainingFolder = Annotated[Path, typer.Option(help="Where the images of the index lie.")]
 NOT_ALL_ACCEPTED = 3  # of `dfsc predict`; not 1, with which a crash ends
 app = typer.Typer()
@@ -119,6 +122,10 @@ def train(
     workers: Workers = 0,
     checkpoint_seconds: Seconds = 60,
     progress: ProgressTo = None,
+    decoded: Decoded = None,
+    compiled_code: Annotated[
+        Path | None, typer.Option(help="Folder of compiled code, which trainings on a GPU share; saves time alone.")
+    ] = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC."""
     from dfsc.settings.building import read_settings
@@ -142,6 +149,8 @@ def train(
             checkpoints,
             choose_device(device, threads),
             LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(label))),
+            decoded,
+            compiled_code,
         )
 
 
@@ -161,6 +170,7 @@ def score(
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 1,
+    decoded: Decoded = None,
 ) -> None:
     """Score the test images of a category with a trained model."""
     from dfsc.inference.score import run_scoring
@@ -180,6 +190,7 @@ def score(
         max(1, workers),
         progress_bar("images scored"),
         validation,
+        decoded,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dfsc.data.images import load_images
+from dfsc.data.decoded import CategoryImages
 from dfsc.data.layout import FileRecord, images_of, read_manifest
 from dfsc.errors import UserError
 from dfsc.files import written_whole
@@ -42,14 +42,13 @@ def anomaly_maps(
 
 def score_images(
     model: EfficientAD,
-    folder: Path,
+    images: CategoryImages,
     records: list[FileRecord],
     settings: ScoringSettings,
     device: torch.device,
-    workers: int,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
-    """Small anomaly maps and image scores of `records` below `folder`, keyed by path.
+    """Small anomaly maps and image scores of `records`, which are among `images`, keyed by path.
 
     The image score is the maximum of the padded map at the image's own size. Raises UserError naming an image whose map
     holds NaN or infinite values.
@@ -58,8 +57,8 @@ def score_images(
     scores: dict[str, float] = {}
     for start in range(0, len(records), BATCH):
         batch = records[start : start + BATCH]
-        images = load_images([folder / record.path for record in batch], model.image_size, workers)
-        for record, small in zip(batch, anomaly_maps(model, images, device, settings.precision), strict=True):
+        found = anomaly_maps(model, images.of(batch), device, settings.precision)
+        for record, small in zip(batch, found, strict=True):
             if not np.isfinite(small).all():
                 raise UserError(
                     f"{record.path}: its anomaly map holds NaN or infinite values; check the images that the model was "
@@ -95,12 +94,14 @@ def run_scoring(
     workers: int,
     progress: Callable[[int, int], None],
     validation: Path | None = None,
+    decoded: Path | None = None,
 ) -> None:
     """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
 
     The validation images' scores, which the model file has, are written too. `validation`: the manifest of these
-    images, for `settings.calibration_images`, which scores them anew. Raises UserError naming a file, and for a
-    `validation` that the settings do not ask for.
+    images, for `settings.calibration_images`, which scores them anew. `decoded`: what `dfsc decode` wrote of the test
+    images, which saves time alone. Raises UserError naming a file, and for a `validation` that the settings do not ask
+    for.
     """
     if validation is not None and settings.calibration_images is None:
         raise UserError(f"--validation {validation}: is read for calibration_images alone; leave it out")
@@ -108,14 +109,18 @@ def run_scoring(
     if not records:
         raise UserError(f"{manifest}: lists no test image")
     model, good = load_model(model_path), dict[str, float]()
+    images = CategoryImages(folder, model.network.image_size, workers)
+    if decoded is not None:
+        images.take_from(decoded, manifest)
 
     def judge(one: TrainedModel) -> Judged:
-        return Judged(one, *score_images(one.network, folder, records, settings, device, workers, progress))
+        return Judged(one, *score_images(one.network, images, records, settings, device, progress))
 
     if settings.calibration_images is not None:
         listed = images_of(read_manifest(validation or manifest), "validation/good")
         recalibrate(model.network, folder, listed, settings.calibration_images, device)
-        _, good = score_images(model.network, folder, listed, settings, device, workers, progress)
+        others = CategoryImages(folder, images.image_size, workers)
+        _, good = score_images(model.network, others, listed, settings, device, progress)
     judged = best_on_test(model, judge) if settings.best_on_test else judge(model)
     if full_size_maps is not None:
         write_full_size_maps(full_size_maps, folder.name, records, judged.maps, settings.padding)

@@ -16,7 +16,7 @@ import torchvision.transforms.functional as image_operations
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dfsc.data.images import load_images
+from dfsc.data.decoded import CategoryImages
 from dfsc.data.layout import images_of, read_manifest
 from dfsc.data.pretraining_images import PretrainingImages
 from dfsc.errors import UserError
@@ -36,6 +36,7 @@ from dfsc.provenance import code_digest, provenance
 from dfsc.settings.training import TrainingProtocol, TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores
 from dfsc.training.checkpoint import Checkpoint
+from dfsc.training.compiled_code import CompiledCode, compiled_code
 from dfsc.training.device import compiled, computing, describe_device, placed
 from dfsc.training.feature_distance import DistanceLog
 from dfsc.training.loop import LoopOptions, run_steps
@@ -67,8 +68,12 @@ class ModelLearner:
         penalty: PretrainingImages,
         teacher: dict[str, Tensor],
         device: torch.device,
+        code: CompiledCode | None = None,
     ) -> None:
-        """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher."""
+        """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher.
+
+        `code`: where the compiled code is kept, if it is.
+        """
         self.settings, self.penalty, self.device = settings, penalty, device
         self.protocol = settings.protocol or TrainingProtocol()
         torch.manual_seed(torch_seed(settings.seed, "initial weights"))
@@ -81,7 +86,8 @@ class ModelLearner:
         )
         self.images = torch.from_numpy(images).to(device)
         self._kept_features: dict[int, Tensor] = {}
-        self._compute = compiled(self.losses) if settings.compiled and device.type == "cuda" else self.losses
+        self._compute = compiled(self.losses) if compiles(settings, device) else self.losses
+        self._code = code
         self._set_feature_statistics()
 
     def _set_feature_statistics(self) -> None:
@@ -195,7 +201,14 @@ class ModelLearner:
             losses, watched = self._compute(views, teacher)
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
+        if self._code is not None:
+            self._code.keep()
         return {name: value.detach() for name, value in {**losses, **watched}.items()}
+
+
+def compiles(settings: TrainingSettings, device: torch.device) -> bool:
+    """Whether the losses are compiled: on a CPU that would gain less than it takes."""
+    return settings.compiled and device.type == "cuda"
 
 
 class ModelFiles(NamedTuple):
@@ -218,19 +231,23 @@ def run_training(
     checkpoints: Path,
     device: torch.device,
     options: LoopOptions,
+    decoded: Path | None = None,
+    kept_code: Path | None = None,
 ) -> None:
     """Train one model; write `files`.
 
-    `teacher`: its record lies beside it, under the same name ending in .json. Raises UserError naming a file at fault.
+    `teacher`: its record lies beside it, under the same name ending in .json. `decoded`: what `dfsc decode` wrote of
+    the category's images, and `kept_code`, a folder of compiled code: each saves time alone. Raises UserError naming a
+    file at fault.
     """
     records = read_manifest(manifest)
     listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
     if empty := [split for split in listed if not listed[split]]:
         raise UserError(f"{manifest}: lists no image of {empty[0]}; write it with `dfsc manifest`")
-    images, validation = (
-        load_images([folder / record.path for record in found], settings.image_size, max(1, options.workers))
-        for found in listed.values()
-    )
+    category = CategoryImages(folder, settings.image_size, max(1, options.workers))
+    if decoded is not None:
+        category.take_from(decoded, manifest)
+    images, validation = (category.of(found) for found in listed.values())
     penalty = PretrainingImages(index, pretraining_folder)
     made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))
     inputs = {
@@ -243,11 +260,18 @@ def run_training(
     shown = {"pretraining_images": f"{penalty.source} ({len(penalty)} images)", "teacher": made["teacher"]}
     fingerprint = digest_of(inputs)
     checkpoint = Checkpoint(checkpoints, fingerprint)
-    learner = ModelLearner(settings, images, penalty, load_teacher(teacher, settings.size), device)
+    weights = load_teacher(teacher, settings.size)
     distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
-    snapshots = SnapshotLog(learner.model, learner.protocol.checkpoints, checkpoint.path, options.progress)
-    options = replace(options, progress=DistanceLog(learner.model, images[0], distances, snapshots))
-    log = run_steps(learner, settings.steps, checkpoint, options)
+    # What compiles differently has other settings; all seeds and categories compile alike.
+    with compiled_code(
+        kept_code if compiles(settings, device) else None,
+        {"settings": asdict(replace(settings, seed=0)), "code": inputs["code"]},
+        device,
+    ) as code:
+        learner = ModelLearner(settings, images, penalty, weights, device, code)
+        snapshots = SnapshotLog(learner.model, learner.protocol.checkpoints, checkpoint.path, options.progress)
+        options = replace(options, progress=DistanceLog(learner.model, images[0], distances, snapshots))
+        log = run_steps(learner, settings.steps, checkpoint, options)
     maps = calibrate(learner.model, validation, device)
     origin = {
         "category": folder.name,

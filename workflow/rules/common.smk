@@ -1,5 +1,6 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
-#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/
+#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/
+#   checkpoints/   compiled_code/   decoded/: gone, or not needed, when all is done
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
 #   tables/   figures/   page/index.html
 

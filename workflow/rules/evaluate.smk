@@ -11,6 +11,7 @@ rule score:
     input:
         model=lambda wildcards: of_model("model", wildcards),
         manifest=TEST,
+        decoded=decoded("test"),
         validation=lambda wildcards: TRAINING if wildcards.method in RECALIBRATED else [],
     output:
         **made_by("score"),
@@ -34,7 +35,7 @@ rule score:
     shell:
         "dfsc score --model {input.model} --settings {params.settings:q} --dataset {DATASET:q} "
         "--category {wildcards.category} --manifest {input.manifest} {params.validation} --scores {output.scores} "
-        "--maps {output.maps} > {log} 2>&1"
+        "--maps {output.maps} --decoded {input.decoded} > {log} 2>&1"
 
 
 rule evaluate:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dfsc.data.decoded import CategoryImages
 from dfsc.data.layout import read_manifest
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
@@ -167,9 +168,10 @@ def test_one_image_score_is_computed_once_and_ranks_everywhere(tmp_path: Path) -
     torch.manual_seed(0)
     model = EfficientAD("tiny", 64).eval()
     model.map_quantiles.copy_(torch.tensor([[0.001, 0.0011], [0.001, 0.0012]]))
+    images = CategoryImages(folder, 64)
     for padding in ("zero", "minimum", "replicate"):
         settings = ScoringSettings(padding, "float32")
-        maps, scores = score_images(model, folder, records, settings, torch.device("cpu"), 1, lambda done, total: None)
+        maps, scores = score_images(model, images, records, settings, torch.device("cpu"), lambda done, total: None)
         write_scores(tmp_path / "scores.csv", scores)
         write_maps(tmp_path / "maps.npz", SmallMaps(maps, padding))
         read = read_scores(tmp_path / "scores.csv")
