@@ -19,7 +19,6 @@ import torch
 
 from benchmarks.timing import CPU, Row, circumstances, table
 from benchmarks.training_step import write_images
-from dfsc.data.decoded import write_decoded
 from dfsc.data.images import image_size as size_of
 from dfsc.data.layout import FileRecord, write_manifest
 from dfsc.files import sha256_of
@@ -46,7 +45,7 @@ class Starts:
     def __init__(
         self, folder: Path, number: int, size: Size, image_size: int, precision: TrainingPrecision, device: torch.device
     ) -> None:
-        """Images, their manifest and the decoded images are written below `folder`."""
+        """Images and their manifest are written below `folder`."""
         self.folder = folder
         self._words = [size, str(image_size), precision, str(device)]
         pictures, _ = write_images(folder)
@@ -58,9 +57,6 @@ class Starts:
             path = image.relative_to(folder / "category").as_posix()
             records.append(FileRecord(path, image.stat().st_size, sha256_of(image), *size_of(image)))
         write_manifest(folder / "manifest.csv", records)
-        write_decoded(
-            folder / "category", folder / "manifest.csv", image_size, os.cpu_count() or 1, folder / "decoded.npy"
-        )
 
     def one(self, compiled: bool, kept: bool) -> Start:
         """Start one; without `kept`, nothing is found decoded or compiled."""

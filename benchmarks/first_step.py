@@ -24,10 +24,10 @@ def main(folder: Path, size: str, image_size: int, precision: str, device: str, 
     manifest, penalty = folder / "manifest.csv", sorted((folder / "jpg").glob("*"))
     category = CategoryImages(folder / "category", image_size, os.cpu_count() or 1)
     if kept:
-        category.take_from(folder / "decoded.npy", manifest)
+        category.keep_in(folder / "kept", manifest)
     images = category.of(images_of(read_manifest(manifest), "train/good"))
     done["images"] = time.perf_counter()
-    code_folder, processor = folder / "code" if kept else None, torch.device(device)
+    code_folder, processor = folder / "kept" if kept else None, torch.device(device)
     with compiled_code(code_folder if compile_ else None, {"size": size, "precision": precision}, processor) as code:
         learner = learner_on(images, size, penalty, image_size, precision, compile_, processor, code)  # type: ignore[arg-type]
         if compile_ and device == "cpu":  # as no training is

@@ -18,7 +18,7 @@ DRAWN = ("draw_heatmaps", "draw_novelty", "draw_novelty_over_training", "draw_wh
 READ_BY = {
     "synthesize": ["manifest", "index_pretraining"],
     "fetch": ["pretrain_teacher"],
-    "manifest": ["decode", *PER_MODEL, "draw_heatmaps", "draw_novelty", "draw_what_changed", "page"],
+    "manifest": [*PER_MODEL, "draw_heatmaps", "draw_novelty", "draw_what_changed", "page"],
     "index_pretraining": ["pretrain_teacher", "train"],
     "pretrain_teacher": ["train", "track_teacher"],
     "train": ["score", "track", "draw_novelty", "draw_novelty_over_training"],
@@ -39,7 +39,7 @@ PASSED_TO = {
     "dataset.generated.": ["synthesize"],
     "pretraining.images": ["index_pretraining", *SHOWING_SOURCE],
     "teacher.": ["pretrain_teacher"],
-    "training.image_size": ["decode", "pretrain_teacher", "train", "measure_speed"],
+    "training.image_size": ["pretrain_teacher", "train", "measure_speed"],
     "training.": ["train"],
     "dfsc.margin": OF_DFSC,
     "dfsc.novel_weight": OF_DFSC,

@@ -131,8 +131,7 @@ def deviating_files(name: str) -> str:
         f"--output results/loco/{cell}/model.pt --curve results/loco/{cell}/training_curve.csv "
         f"--distances results/loco/{cell}/feature_distances.npz --record results/loco/{cell}/training.json "
         f"--checkpoints results/loco/checkpoints --progress logs/loco/{cell}/train.progress.json "
-        "--decoded results/loco/decoded/pushpins/training.npy --compiled-code results/loco/compiled_code "
-        "--workers $((1 - 1))"
+        "--kept results/loco/kept --workers $((1 - 1))"
     )
 
 
@@ -177,13 +176,6 @@ EXPECTED: dict[Key, str] = {
             ("loco", "loco", "pushpins", "--published config/mvtec_loco.csv", "--large-masks"),
         )
         for part in ("training", "test", "ground_truth")
-    },
-    **{
-        ("own", "decode", of(category="01", part=part)): (
-            f"dfsc decode {IMAGES} --manifest results/own/manifests/01/{part}.csv --image-size 96 "
-            f"--output results/own/decoded/01/{part}.npy --workers 2"
-        )
-        for part in ("training", "test")
     },
     **{
         (name, "index_pretraining", of()): (
@@ -235,16 +227,14 @@ EXPECTED: dict[Key, str] = {
             f"--output results/own/{path(cell)}/model.pt --curve results/own/{path(cell)}/training_curve.csv "
             f"--distances results/own/{path(cell)}/feature_distances.npz "
             f"--record results/own/{path(cell)}/training.json --checkpoints results/own/checkpoints "
-            f"--progress logs/own/{path(cell)}/train.progress.json "
-            "--decoded results/own/decoded/01/training.npy --compiled-code results/own/compiled_code "
-            "--workers $((1 - 1))"
+            f"--progress logs/own/{path(cell)}/train.progress.json --kept results/own/kept --workers $((1 - 1))"
         )
         for cell, dfsc in ((CELL, {**READING, "margin": 2.0, "quantile": 0.9}), (BASELINE, None))
     },
     ("own", "score", of(**CELL)): (
         f'dfsc score --model {MODEL}/model.pt --settings \'{{"padding": "replicate", "precision": "float16"}}\' '
         f"{IMAGES} --manifest results/own/manifests/01/test.csv --scores {MODEL}/scores.csv --maps {MODEL}/maps.npz "
-        "--decoded results/own/decoded/01/test.npy"
+        "--kept results/own/kept"
     ),
     ("own", "measure_speed", of(size="tiny")): (
         "dfsc speed --size tiny --image-size 96 "
@@ -356,8 +346,7 @@ EXPECTED: dict[Key, str] = {
             f"--settings {as_json({'padding': 'replicate', 'precision': 'float16', **changed})} "
             f"--dataset loco --category pushpins --manifest results/loco/manifests/pushpins/test.csv {validation} "
             f"--scores results/loco/pushpins/efficientad-M-{name}/seed3/scores.csv "
-            f"--maps results/loco/pushpins/efficientad-M-{name}/seed3/maps.npz "
-            "--decoded results/loco/decoded/pushpins/test.npy"
+            f"--maps results/loco/pushpins/efficientad-M-{name}/seed3/maps.npz --kept results/loco/kept"
         )
         for name, model, changed, validation in (
             ("no_penalty", "efficientad-M-no_penalty", {}, ""),

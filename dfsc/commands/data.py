@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dfsc.commands.options import Category, Dataset, Output, Settings, Workers, progress_bar
+from dfsc.commands.options import Category, Dataset, Output, Settings, progress_bar
 from dfsc.errors import UserError
 
 app = typer.Typer()
@@ -88,21 +88,6 @@ def manifest(
     if published is not None:
         check_counts(records, category, published, part)
     write_manifest(output, records)
-
-
-@app.command()
-def decode(
-    dataset: Dataset,
-    category: Category,
-    manifest: Annotated[Path, typer.Option(help="Written by `dfsc manifest`; all images that it lists.")],
-    image_size: Annotated[int, typer.Option(min=64, help="Side of the images in pixels, a multiple of 32.")],
-    output: Annotated[Path, typer.Option(help="Images to write, .npy; a record beside it ends in .json.")],
-    workers: Workers = 1,
-) -> None:
-    """Decode and resize a category's images once for all models that read them."""
-    from dfsc.data.decoded import write_decoded
-
-    write_decoded(dataset / category, manifest, image_size, max(1, workers), output)
 
 
 @app.command()

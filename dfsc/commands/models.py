@@ -28,8 +28,8 @@ from dfsc.settings.teacher import PublishedSize
 
 Curve = Annotated[Path, typer.Option(help="Training curve to write, CSV.")]
 Record = Annotated[Path, typer.Option(help="What it was made from to write, JSON.")]
-Decoded = Annotated[
-    Path | None, typer.Option(help="Of the category's images, written by `dfsc decode`; saves time alone.")
+Kept = Annotated[
+    Path | None, typer.Option(help="Folder of what all share: decoded images, a GPU's compiled code. May be deleted.")
 ]
 PretrainingFolder = Annotated[Path, typer.Option(help="Where the images of the index lie.")]
 NOT_ALL_ACCEPTED = 3  # of `dfsc predict`; not 1, with which a crash ends
@@ -122,10 +122,7 @@ def train(
     workers: Workers = 0,
     checkpoint_seconds: Seconds = 60,
     progress: ProgressTo = None,
-    decoded: Decoded = None,
-    compiled_code: Annotated[
-        Path | None, typer.Option(help="Folder of compiled code, which trainings on a GPU share; saves time alone.")
-    ] = None,
+    kept: Kept = None,
 ) -> None:
     """Train one model, EfficientAD or DFSC."""
     from dfsc.settings.building import read_settings
@@ -137,7 +134,7 @@ def train(
 
     parsed = read_settings(settings, TrainingSettings)
     label = "/".join(output.absolute().parent.parts[-3:])  # as the cell is called
-    with ProgressFile(progress) as kept:
+    with ProgressFile(progress) as told:
         run_training(
             parsed,
             dataset / category,
@@ -148,9 +145,8 @@ def train(
             ModelFiles(output, curve, distances, record),
             checkpoints,
             choose_device(device, threads),
-            LoopOptions(workers, checkpoint_seconds, kept.beside(training_progress(label))),
-            decoded,
-            compiled_code,
+            LoopOptions(workers, checkpoint_seconds, told.beside(training_progress(label))),
+            kept,
         )
 
 
@@ -170,7 +166,7 @@ def score(
     device: Device = "auto",
     threads: Threads = 1,
     workers: Workers = 1,
-    decoded: Decoded = None,
+    kept: Kept = None,
 ) -> None:
     """Score the test images of a category with a trained model."""
     from dfsc.inference.score import run_scoring
@@ -190,7 +186,7 @@ def score(
         max(1, workers),
         progress_bar("images scored"),
         validation,
-        decoded,
+        kept,
     )
 
 

@@ -1,7 +1,9 @@
-"""A category's images at the networks' size: decoded once for all models, or by each that has no such file.
+"""A category's images at the networks' size: decoded by the first model that reads them, and kept for the others.
 
-A large image takes longer to decode than a network to judge it, and a category has dozens of models. The file holds the
-pixels that `load_images` gives, so that nothing of a result depends on whether it is there.
+A large image takes longer to decode than a network to judge it, and a category has dozens of models. What is kept are
+the pixels that `load_images` gives, so that nothing of a result depends on whether it is there.
+
+It is no output of a rule: were it deleted, Snakemake would make it again for a new model, and all others after it.
 """
 
 import sys
@@ -9,27 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
-from dfsc.data.images import load_images
+from dfsc.data import images
 from dfsc.data.layout import IMAGE_FOLDERS, FileRecord, read_manifest
 from dfsc.errors import UserError
-from dfsc.files import MADE_ANEW, read_record, sha256_of, write_json, written_whole
-from dfsc.provenance import code_digest
-
-RECORD = "the record of decoded images"
-
-
-def write_decoded(folder: Path, manifest: Path, image_size: int, workers: int, output: Path) -> None:
-    """Decode and resize the images that `manifest` lists below a category's `folder`.
-
-    `output`, .npy: uint8 [n, image_size, image_size, 3], in the manifest's order; beside it, under the same name ending
-    in .json, what it was made from, and its digest. Raises UserError naming the first image that cannot be decoded.
-    """
-    images = load_images([folder / record.path for record in _images(manifest)], image_size, workers)
-    with written_whole(output) as temporary, temporary.open("wb") as stream:
-        np.save(stream, images, allow_pickle=False)
-    write_json(output.with_suffix(".json"), {**_made_from(manifest, image_size), "digest": sha256_of(output)})
+from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
 
 
 class CategoryImages:
@@ -41,37 +29,49 @@ class CategoryImages:
         self._decoded: NDArray[np.uint8] | None = None
         self._rows: dict[str, int] = {}
 
-    def take_from(self, decoded: Path, manifest: Path) -> None:
-        """Map what `write_decoded` wrote of `manifest` into memory; if it is damaged, or of others, say so instead."""
+    def keep_in(self, kept: Path, manifest: Path) -> None:
+        """From now on take the images that `manifest` lists from a file in the folder `kept`, mapped into memory.
+
+        If there is none, they are decoded into it: .npy, uint8 [n, size, size, 3], in the manifest's order, and its
+        digest beside it. A damaged one is named and replaced; what cannot be written is said. Raises UserError naming
+        an image that cannot be decoded.
+        """
+        records = [record for record in read_manifest(manifest) if record.folder in IMAGE_FOLDERS]
+        code = [sha256_of(Path(images.__file__)), PIL.__version__]
+        made_from = [sha256_of(manifest), self.image_size, code]
+        file = kept / f"{digest_of(made_from)}.npy"
         try:
-            self._decoded = self._mapped(decoded, _made_from(manifest, self.image_size))
+            self._decoded = _mapped(file) if file.exists() else None
         except (UserError, OSError, ValueError) as error:
-            print(f"dfsc: {error}; the images are decoded instead", file=sys.stderr, flush=True)
-        self._rows = {record.path: row for row, record in enumerate(_images(manifest))}
+            print(f"dfsc: {error}; the images are decoded again", file=sys.stderr, flush=True)
+        if self._decoded is None:
+            self._decoded = self.of(records)
+            _keep(self._decoded, file)
+        self._rows = {record.path: row for row, record in enumerate(records)}
 
     def of(self, records: Sequence[FileRecord]) -> NDArray[np.uint8]:
         """Their images, uint8 [n, size, size, 3]. Raises UserError naming the first one that cannot be decoded."""
         if self._decoded is None:
-            return load_images([self.folder / record.path for record in records], self.image_size, self.workers)
+            return images.load_images([self.folder / record.path for record in records], self.image_size, self.workers)
         rows = [self._rows[record.path] for record in records]
         if rows == list(range(rows[0], rows[0] + len(rows))):
             return self._decoded[rows[0] : rows[0] + len(rows)]
         return self._decoded[rows]
 
-    def _mapped(self, decoded: Path, made_from: dict[str, object]) -> NDArray[np.uint8]:
-        record = read_record(decoded.with_suffix(".json"), RECORD, ("digest", *made_from))
-        if {name: record[name] for name in made_from} != made_from:
-            raise UserError(f"{decoded}: was decoded from other images, to another size or by other code; {MADE_ANEW}")
-        if sha256_of(decoded) != record["digest"]:
-            raise UserError(f"{decoded}: is damaged; {MADE_ANEW}")
-        # Copied where it is written to, and never is: torch warns of arrays that cannot be written.
-        images: NDArray[np.uint8] = np.load(decoded, mmap_mode="c", allow_pickle=False)
-        return images
+
+def _keep(decoded: NDArray[np.uint8], file: Path) -> None:
+    try:
+        with written_whole(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, decoded, allow_pickle=False)
+        write_json(file.with_suffix(".json"), {"digest": sha256_of(file)})
+    except UserError as error:
+        print(f"dfsc: {error}; each model decodes the images anew", file=sys.stderr, flush=True)
 
 
-def _images(manifest: Path) -> list[FileRecord]:
-    return [record for record in read_manifest(manifest) if record.folder in IMAGE_FOLDERS]
-
-
-def _made_from(manifest: Path, image_size: int) -> dict[str, object]:
-    return {"manifest": sha256_of(manifest), "image_size": image_size, "code": code_digest("decode")}
+def _mapped(file: Path) -> NDArray[np.uint8]:
+    digest = read_record(file.with_suffix(".json"), "the digest of decoded images", ["digest"])["digest"]
+    if sha256_of(file) != digest:
+        raise UserError(f"{file}: is damaged")
+    # Copied where it is written to, and never is: torch warns of arrays that cannot be written.
+    decoded: NDArray[np.uint8] = np.load(file, mmap_mode="c", allow_pickle=False)
+    return decoded

@@ -94,14 +94,14 @@ def run_scoring(
     workers: int,
     progress: Callable[[int, int], None],
     validation: Path | None = None,
-    decoded: Path | None = None,
+    kept: Path | None = None,
 ) -> None:
     """Score the test images; write image scores (CSV), small maps (npz) and, if asked for, full-size TIFFs.
 
     The validation images' scores, which the model file has, are written too. `validation`: the manifest of these
-    images, for `settings.calibration_images`, which scores them anew. `decoded`: what `dfsc decode` wrote of the test
-    images, which saves time alone. Raises UserError naming a file, and for a `validation` that the settings do not ask
-    for.
+    images, for `settings.calibration_images`, which scores them anew. `kept`: a folder of decoded images that all
+    scorings share, which saves time alone. Raises UserError naming a file, and for a `validation` that the settings do
+    not ask for.
     """
     if validation is not None and settings.calibration_images is None:
         raise UserError(f"--validation {validation}: is read for calibration_images alone; leave it out")
@@ -110,8 +110,8 @@ def run_scoring(
         raise UserError(f"{manifest}: lists no test image")
     model, good = load_model(model_path), dict[str, float]()
     images = CategoryImages(folder, model.network.image_size, workers)
-    if decoded is not None:
-        images.take_from(decoded, manifest)
+    if kept is not None:
+        images.keep_in(kept, manifest)
 
     def judge(one: TrainedModel) -> Judged:
         return Judged(one, *score_images(one.network, images, records, settings, device, progress))

@@ -231,22 +231,20 @@ def run_training(
     checkpoints: Path,
     device: torch.device,
     options: LoopOptions,
-    decoded: Path | None = None,
-    kept_code: Path | None = None,
+    kept: Path | None = None,
 ) -> None:
     """Train one model; write `files`.
 
-    `teacher`: its record lies beside it, under the same name ending in .json. `decoded`: what `dfsc decode` wrote of
-    the category's images, and `kept_code`, a folder of compiled code: each saves time alone. Raises UserError naming a
-    file at fault.
+    `teacher`: its record lies beside it, under the same name ending in .json. `kept`: a folder of decoded images and
+    compiled code that trainings share, which saves time alone. Raises UserError naming a file at fault.
     """
     records = read_manifest(manifest)
     listed = {split: images_of(records, split) for split in ("train/good", "validation/good")}
     if empty := [split for split in listed if not listed[split]]:
         raise UserError(f"{manifest}: lists no image of {empty[0]}; write it with `dfsc manifest`")
     category = CategoryImages(folder, settings.image_size, max(1, options.workers))
-    if decoded is not None:
-        category.take_from(decoded, manifest)
+    if kept is not None:
+        category.keep_in(kept, manifest)
     images, validation = (category.of(found) for found in listed.values())
     penalty = PretrainingImages(index, pretraining_folder)
     made = read_record(teacher.with_suffix(".json"), "the record of a teacher", ("teacher",))
@@ -264,7 +262,7 @@ def run_training(
     distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
     # What compiles differently has other settings; all seeds and categories compile alike.
     with compiled_code(
-        kept_code if compiles(settings, device) else None,
+        kept if compiles(settings, device) else None,
         {"settings": asdict(replace(settings, seed=0)), "code": inputs["code"]},
         device,
     ) as code:
@@ -283,8 +281,8 @@ def run_training(
     }
     good = listed["validation/good"]
     paths = [record.path for record in good]
-    kept = list(snapshots.calibrated(validation, good, device))
-    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin, kept))
+    earlier = list(snapshots.calibrated(validation, good, device))
+    save_model(files.model, TrainedModel(learner.model, paths, validation_scores(maps, good), origin, earlier))
     with written_whole(files.distances) as temporary:
         shutil.copyfile(distances, temporary)
     write_curve(files.curve, log)

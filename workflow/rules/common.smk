@@ -1,6 +1,5 @@
 # The grid, and where its files lie. Everything a run produces is below results/<benchmark>/:
-#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/
-#   checkpoints/   compiled_code/   decoded/: gone, or not needed, when all is done
+#   manifests/<category>/{training, test, ground_truth}.csv   pretraining.index   teachers/<size>/   checkpoints/   kept/
 #   <category>/<method>/seed<seed>/{model.pt, scores.csv, maps.npz, metrics.json, run.json...}   (dfsc.settings.grid)
 #   tables/   figures/   page/index.html
 
@@ -39,6 +38,7 @@ config.update(normalised(config))
 BENCHMARK = config["benchmark"]
 RESULTS = f"results/{BENCHMARK}"
 LOGS = f"logs/{BENCHMARK}"
+KEPT = f"{RESULTS}/kept"  # decoded images and compiled code; no output of any rule, as it may be deleted at any time
 DATASET = config["dataset"]["folder"]
 GRID = grid.Grid.from_config(config)
 if workflow.is_main_process:

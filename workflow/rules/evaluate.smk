@@ -11,7 +11,6 @@ rule score:
     input:
         model=lambda wildcards: of_model("model", wildcards),
         manifest=TEST,
-        decoded=decoded("test"),
         validation=lambda wildcards: TRAINING if wildcards.method in RECALIBRATED else [],
     output:
         **made_by("score"),
@@ -29,13 +28,14 @@ rule score:
     params:
         settings=lambda wildcards: as_json(grid.scoring_settings(config, GRID.method(wildcards.method))),
         validation=lambda wildcards, input: [f"--validation={path}" for path in [input.validation] if path],
+        kept=KEPT,
         code=code_digest("score"),
     message:
         "score {wildcards.category} with {wildcards.method}, seed {wildcards.seed}"
     shell:
         "dfsc score --model {input.model} --settings {params.settings:q} --dataset {DATASET:q} "
         "--category {wildcards.category} --manifest {input.manifest} {params.validation} --scores {output.scores} "
-        "--maps {output.maps} --decoded {input.decoded} > {log} 2>&1"
+        "--maps {output.maps} --kept {params.kept} > {log} 2>&1"
 
 
 rule evaluate:

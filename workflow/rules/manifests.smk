@@ -1,6 +1,6 @@
 # Reads:  the images, wherever they are from.
-# Writes: the manifests of each category; its images decoded, until no model needs them; and the index of the pretraining
-# images, of other penalty images, too, if Table 7 asks for them.
+# Writes: the manifests of each category, and the index of the pretraining images; of other penalty images, too, if Table 7
+# asks for them.
 # Later rules depend on the manifests and the index, not on thousands of files. A category has a manifest for each part:
 # training, test, ground truth. The content of images of your own is a param, as in data.smk.
 
@@ -12,7 +12,6 @@ from dfsc.data import changes
 MANIFEST = f"{RESULTS}/manifests/{{category}}/{{part}}.csv"
 TRAINING, TEST, GROUND_TRUTH = MANIFESTS = [MANIFEST.replace("{part}", part) for part in changes.PARTS]
 INDEX = f"{RESULTS}/pretraining.index"
-DECODED = f"{RESULTS}/decoded/{{category}}/{{part}}.npy"
 # Penalty images: those that the teacher is pretrained on, and others for Table 7.
 OTHER = (config.get("protocols") or {}).get("other_penalty")
 Penalty = namedtuple("Penalty", "images folder index first")
@@ -25,11 +24,6 @@ OTHER_PENALTY = (
 def penalty_of(method):
     """The penalty images of a method that is trained here."""
     return OTHER_PENALTY if "penalty_images" in (GRID.method(method).protocol or {}) else PENALTY
-
-
-def decoded(part):
-    """The decoded images of a part. They save time and shape nothing: made anew, they rerun no model that read them."""
-    return ancient(DECODED.replace("{part}", part))
 
 
 def content_of(category, part):
@@ -63,28 +57,6 @@ rule manifest:
     shell:
         "dfsc manifest --dataset {DATASET:q} --category {wildcards.category} --part {wildcards.part} "
         "--output {output} {params.published} {params.large_masks} --workers {threads} > {log} 2>&1"
-
-
-rule decode:
-    input:
-        manifest=MANIFEST,
-    output:
-        images=temp(DECODED),
-        record=temp(DECODED.replace(".npy", ".json")),
-    log:
-        f"{LOGS}/decoded/{{category}}/{{part}}.log",
-    wildcard_constraints:
-        part="training|test",
-    priority: 50
-    threads: 4
-    params:
-        image_size=config["training"]["image_size"],
-        code=code_digest("decode"),
-    message:
-        "decode the images of {wildcards.category} for {wildcards.part}, once for all models"
-    shell:
-        "dfsc decode --dataset {DATASET:q} --category {wildcards.category} --manifest {input.manifest} "
-        "--image-size {params.image_size} --output {output.images} --workers {threads} > {log} 2>&1"
 
 
 rule index_pretraining:

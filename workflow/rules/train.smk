@@ -1,4 +1,4 @@
-# Reads:  a category's manifest and decoded images, the teacher, and the index of the penalty images.
+# Reads:  a category's manifest, the teacher, and the index of the penalty images.
 # Writes: model.pt, its training curve, the feature distance (T' - A)^2 of one image at a few steps, and training.json,
 # which says what the model was made from.
 # One job per cell (category, method, seed). Baseline and DFSC differ by `settings.dfsc` alone; Table 7's differ from the
@@ -8,7 +8,6 @@
 rule train:
     input:
         manifest=TRAINING,
-        decoded=decoded("training"),
         teacher=lambda wildcards: f"{TEACHER}/teacher.pt".format(size=GRID.method(wildcards.method).size),
         teacher_record=lambda wildcards: f"{TEACHER}/teacher.json".format(size=GRID.method(wildcards.method).size),
         index=lambda wildcards: penalty_of(wildcards.method).index,
@@ -33,7 +32,7 @@ rule train:
         # As a function of `output`, this param is not tracked: a moved folder holds the same images.
         penalty_folder=lambda wildcards, output: penalty_of(wildcards.method).folder,
         checkpoints=f"{RESULTS}/checkpoints",
-        compiled_code=f"{RESULTS}/compiled_code",  # of trainings on a GPU; not declared, as it shapes nothing
+        kept=KEPT,
         progress=f"{CELL_LOG}/train.progress.json",  # not declared: it outlives an attempt
         code=code_digest("train"),
     message:
@@ -43,5 +42,4 @@ rule train:
         "--manifest {input.manifest} --teacher {input.teacher} --pretraining-index {input.index} "
         "--pretraining-folder {params.penalty_folder:q} --output {output.model} --curve {output.curve} "
         "--distances {output.distances} --record {output.record} --checkpoints {params.checkpoints} "
-        "--progress {params.progress} --decoded {input.decoded} --compiled-code {params.compiled_code} "
-        "--workers $(({threads} - 1)) " + SHOWN_AND_KEPT
+        "--progress {params.progress} --kept {params.kept} --workers $(({threads} - 1)) " + SHOWN_AND_KEPT

@@ -72,7 +72,6 @@ class Made:
             "arrange": {"folder": self.root / "mvtec_ad/coins", "layout": "mvtec_ad", "output": out / "arranged",
                         "split": '{"validation": 0.5, "test": 0, "seed": 0}'},
             "manifest": {**place, "output": out / "manifest.csv", "published": self.root / "published.csv"},
-            "decode": {**place, "manifest": self.prepared.manifest(), "image_size": 64, "output": out / "decoded.npy"},
             "index": {"folder": dataset / "pretraining", "source": "generated", "output": out / "index"},
             "teacher pretrain": {**training, "settings": json.dumps(TEACHER), "output": out / "teacher.pt",
                                  "curve": out / "teacher.csv", "record": out / "teacher.json"},
@@ -247,7 +246,6 @@ def junk(made: Made) -> dict[str, Path]:
     return {name: folder / name for name in (*contents, "array.npy", "a folder", "missing", "missing/below")}
 
 
-SAVING_TIME = ("decoded", "compiled_code")  # what cannot be used of these is named, and not needed
 OUTPUTS = {"output", "curve", "record", "scores", "checkpoints", "full_size_maps", "curves", "progress"}
 TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nlines", os.fsdecode(b"\xff.png"), "../..")
 
@@ -265,7 +263,7 @@ def parameters(kind: str) -> list[tuple[str, str]]:
     for command, parsed in COMMANDS.items():
         for parameter in parsed.params:
             path = "Path" in str(parameter.type_descriptor.annotation) or parameter.name in ("settings", "grid")
-            if parameter.name in SAVING_TIME:
+            if parameter.name == "kept":  # what cannot be used of it is named, and not needed
                 continue
             of_kind = "output" if is_output(command, parameter.name) else "path" if path else "text"
             if of_kind == kind and parameter.name != "help" and not getattr(parameter, "is_flag", False):
