@@ -27,9 +27,11 @@ def main(folder: Path, size: str, image_size: int, precision: str, device: str, 
         category.keep_in(folder / "kept", manifest)
     images = category.of(images_of(read_manifest(manifest), "train/good"))
     done["images"] = time.perf_counter()
-    code_folder, processor = folder / "kept" if kept else None, torch.device(device)
-    with compiled_code(code_folder if compile_ else None, {"size": size, "precision": precision}, processor) as code:
-        learner = learner_on(images, size, penalty, image_size, precision, compile_, processor, code)  # type: ignore[arg-type]
+    place, processor = folder / "kept" if kept else None, torch.device(device)
+    with compiled_code(place if compile_ else None, {"size": size, "precision": precision}, processor) as code:
+        learner = learner_on(
+            images, size, penalty, image_size, precision, compile_, processor, code, place and place / "statistics.json"  # type: ignore[arg-type]
+        )  # fmt: skip
         if compile_ and device == "cpu":  # as no training is
             learner._compute = compiled(learner.losses)
         done["statistics"] = time.perf_counter()

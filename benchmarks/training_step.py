@@ -65,9 +65,10 @@ def learner_on(
     compiled: bool,
     device: torch.device,
     code: CompiledCode | None = None,
+    statistics: Path | None = None,
     **changes: Any,
 ) -> ModelLearner:
-    """A learner with a random teacher, and `images`, uint8 [n, image_size, image_size, 3]; `code`: as the learner's."""
+    """A learner with a random teacher, and `images`, uint8 [n, size, size, 3]; `code` and `statistics`: its own."""
     index = penalty[0].parent.parent / "index"
     write_index(penalty[0].parent, "random", index)
     listed = PretrainingImages(index, penalty[0].parent)
@@ -80,7 +81,7 @@ def learner_on(
     settings = replace(settings, **changes)
     torch.manual_seed(0)
     teacher = pdn(SIZES[size], SIZES[size].output).state_dict()
-    return ModelLearner(settings, images, listed, teacher, device, code)
+    return ModelLearner(settings, images, listed, teacher, device, code, statistics)
 
 
 def our_steps(ours: ModelLearner, steps: int, workers: int) -> Generator[Draw, None, None]:

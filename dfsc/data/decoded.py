@@ -39,7 +39,7 @@ class CategoryImages:
         records = [record for record in read_manifest(manifest) if record.folder in IMAGE_FOLDERS]
         code = [sha256_of(Path(images.__file__)), PIL.__version__]
         made_from = [sha256_of(manifest), self.image_size, code]
-        file = kept / f"{digest_of(made_from)}.npy"
+        file = kept / f"images-{digest_of(made_from)}.npy"
         try:
             self._decoded = _mapped(file) if file.exists() else None
         except (UserError, OSError, ValueError) as error:

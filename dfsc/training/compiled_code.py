@@ -19,7 +19,7 @@ import torch
 
 from dfsc.errors import UserError
 from dfsc.files import digest_of, reading, written_whole
-from dfsc.training.device import describe_device
+from dfsc.training.device import computed_on
 
 PLACE = "TORCHINDUCTOR_CACHE_DIR"  # torch's own variable; who sets it keeps the compiled code otherwise
 
@@ -71,17 +71,10 @@ def compiled_code(
     if folder is None or PLACE in os.environ:
         yield None
         return
-    key = digest_of([made_from, torch.__version__, platform.python_version(), platform.machine(), _processor(device)])
+    key = digest_of([made_from, platform.python_version(), computed_on(device)])
     with tempfile.TemporaryDirectory(prefix="dfsc-compiled-", ignore_cleanup_errors=True) as place:
         os.environ[PLACE] = place
         try:
-            yield CompiledCode(folder / f"{key}.zip", Path(place))
+            yield CompiledCode(folder / f"code-{key}.zip", Path(place))
         finally:
             del os.environ[PLACE]
-
-
-def _processor(device: torch.device) -> str:
-    """What compiled code is made for."""
-    if device.type == "cuda":
-        return f"{describe_device(device)}, {torch.cuda.get_device_capability(device)}, CUDA {torch.version.cuda}"
-    return torch.backends.cpu.get_cpu_capability()

@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -107,3 +108,12 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+
+
+def computed_on(device: torch.device) -> list[object]:
+    """All of hardware and torch that shapes compiled code, or the last bits of a result, JSON."""
+    if device.type == "cuda":
+        made_for: list[object] = [*torch.cuda.get_device_capability(device), torch.version.cuda]
+    else:
+        made_for = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    return [describe_device(device), torch.__version__, *made_for]

@@ -5,7 +5,6 @@ Source: Batzner et al. 2024, algorithm 1, and its widely used re-implementation.
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +28,7 @@ from dfsc.model.losses import (
     penalty_loss,
     student_autoencoder_loss,
 )
-from dfsc.model.networks import EfficientAD, normalise_images, standardise
+from dfsc.model.networks import EfficientAD, standardise
 from dfsc.model.saved import load_teacher
 from dfsc.model.trained import TrainedModel, save_model
 from dfsc.provenance import code_digest, provenance
@@ -37,16 +36,15 @@ from dfsc.settings.training import TrainingProtocol, TrainingSettings
 from dfsc.training.calibration import calibrate, validation_scores
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.compiled_code import CompiledCode, compiled_code
-from dfsc.training.device import compiled, computing, describe_device, placed
+from dfsc.training.device import compiled, computed_on, computing, describe_device, placed
 from dfsc.training.feature_distance import DistanceLog
+from dfsc.training.feature_statistics import feature_statistics, kept_statistics
 from dfsc.training.loop import LoopOptions, run_steps
 from dfsc.training.randomness import generator, shuffled_index, torch_seed
 from dfsc.training.record import cost, write_curve
 from dfsc.training.snapshots import SnapshotLog
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
-SMALLEST_SPREAD = 1e-6  # of features, relative to their size: below, float32 holds nothing but rounding
-INFERENCE_BATCH = 16
 KEPT_FEATURES_BYTES = 4 * 2**30  # LOCO's largest category takes 1.8 GB at 256 pixels
 
 
@@ -69,10 +67,11 @@ class ModelLearner:
         teacher: dict[str, Tensor],
         device: torch.device,
         code: CompiledCode | None = None,
+        statistics: Path | None = None,
     ) -> None:
         """`images`: training images, uint8 [n, size, size, 3]; `teacher`: the weights of a pretrained teacher.
 
-        `code`: where the compiled code is kept, if it is.
+        `code`, `statistics`: where compiled code, and the teacher's statistics on these images, are kept, if they are.
         """
         self.settings, self.penalty, self.device = settings, penalty, device
         self.protocol = settings.protocol or TrainingProtocol()
@@ -88,28 +87,11 @@ class ModelLearner:
         self._kept_features: dict[int, Tensor] = {}
         self._compute = compiled(self.losses) if compiles(settings, device) else self.losses
         self._code = code
-        self._set_feature_statistics()
-
-    def _set_feature_statistics(self) -> None:
-        # Two passes: a difference of squares would lose digits, and keeping all features would take gigabytes.
-        mean = self._channel_mean(lambda features: features)
-        variance = self._channel_mean(lambda features: (features - mean).square())
-        if bool((variance.sqrt() <= SMALLEST_SPREAD * mean.abs()).any()):
-            raise UserError(
-                "training images: a feature of the teacher is the same in all of them, which cannot be normalised; are "
-                "they all of one colour? replace them"
-            )
-        self.model.feature_mean.copy_(mean)
-        self.model.feature_std.copy_(variance.sqrt())
-
-    def _channel_mean(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        total, positions = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        for batch in self.images.split(INFERENCE_BATCH):
-            with torch.no_grad(), computing(self.device, self.settings.precision):
-                features = function(self.model.teacher(normalise_images(batch)).double())
-            total = total + features.sum(dim=(0, 2, 3), keepdim=True)
-            positions += features[:, 0].numel()
-        return total / positions
+        found = kept_statistics(
+            statistics, lambda: feature_statistics(self.model.teacher, self.images, settings.precision), device
+        )
+        self.model.feature_mean.copy_(found.mean)
+        self.model.feature_std.copy_(found.spread)
 
     def draw(self, step: int) -> Draw:
         """Choices of the step: equal for baseline and DFSC of one seed."""
@@ -260,13 +242,15 @@ def run_training(
     checkpoint = Checkpoint(checkpoints, fingerprint)
     weights = load_teacher(teacher, settings.size)
     distances = checkpoint.path.with_suffix(".distances.npz")  # kept with the checkpoint, until all is written
+    shaping = [inputs["data_digest"], inputs["teacher_digest"], inputs["code"], settings.image_size, settings.precision]
+    statistics = kept and kept / f"statistics-{digest_of([*shaping, computed_on(device)])}.json"
     # What compiles differently has other settings; all seeds and categories compile alike.
     with compiled_code(
         kept if compiles(settings, device) else None,
         {"settings": asdict(replace(settings, seed=0)), "code": inputs["code"]},
         device,
     ) as code:
-        learner = ModelLearner(settings, images, penalty, weights, device, code)
+        learner = ModelLearner(settings, images, penalty, weights, device, code, statistics)
         snapshots = SnapshotLog(learner.model, learner.protocol.checkpoints, checkpoint.path, options.progress)
         options = replace(options, progress=DistanceLog(learner.model, images[0], distances, snapshots))
         log = run_steps(learner, settings.steps, checkpoint, options)
