@@ -116,6 +116,10 @@ def test_models_and_tables_equal_those_of_a_local_run(local: Checkout, disturbed
     files += [f"{model}/seed0/{name}" for model in MODELS for name in ("model.pt", "training_curve.csv")]
     for name in files:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
+    # Requeued and resumed, they all used what the first of a category kept.
+    kept = there / "kept"
+    assert (len([*kept.glob("images-*.npy")]), len([*kept.glob("statistics-*.json")])) == (2 * 2, 2)
+    assert not [model for model in MODELS if "again" in disturbed.log(model) or "anew" in disturbed.log(model)]
     # Each run's own number and duration are all that may differ.
     own = ["run_id", "seconds"]
     tables = [pd.read_csv(root / "tables/runs.csv").drop(columns=own) for root in (here, there)]

@@ -246,6 +246,7 @@ def junk(made: Made) -> dict[str, Path]:
     return {name: folder / name for name in (*contents, "array.npy", "a folder", "missing", "missing/below")}
 
 
+SHARED = {("train", "kept"), ("score", "kept")}  # what cannot be used of it is named, and not needed
 OUTPUTS = {"output", "curve", "record", "scores", "checkpoints", "full_size_maps", "curves", "progress"}
 TEXTS = ("", "a/b", "-1", "0.9;0.99", "XL", "gpu", "cuda:0", "x" * 300, "two\nlines", os.fsdecode(b"\xff.png"), "../..")
 
@@ -263,7 +264,7 @@ def parameters(kind: str) -> list[tuple[str, str]]:
     for command, parsed in COMMANDS.items():
         for parameter in parsed.params:
             path = "Path" in str(parameter.type_descriptor.annotation) or parameter.name in ("settings", "grid")
-            if parameter.name == "kept":  # what cannot be used of it is named, and not needed
+            if (command, parameter.name) in SHARED:
                 continue
             of_kind = "output" if is_output(command, parameter.name) else "path" if path else "text"
             if of_kind == kind and parameter.name != "help" and not getattr(parameter, "is_flag", False):
