@@ -6,6 +6,7 @@ settings than the rest are refused by name.
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +119,8 @@ def scores_by_cell(scores: pd.DataFrame) -> dict[Cell, dict[str, float]]:
 
 
 def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:
-    found, wanted = cells_of(frame), list(grid.cells())
-    if duplicates := sorted({cell.path for cell in found if found.count(cell) > 1}):
+    found, wanted = Counter(cells_of(frame)), dict.fromkeys(grid.cells())
+    if duplicates := sorted(cell.path for cell, number in found.items() if number > 1):
         raise UserError(f"tables: two runs of {duplicates[0]}; one is wanted")
     if strangers := [cell for cell in found if cell not in wanted]:
         raise UserError(
@@ -165,7 +166,9 @@ def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
     """Raise UserError naming the runs whose image scores are of other images, or do not give their tracked AUROC."""
     paths: dict[str, list[str]] = {}
     faults = []
-    for run in frame.to_dict("records"):
+    # Not all columns: each defect of each category has some, so that there may be thousands.
+    tracked = frame.reindex(columns=[*KEYS, "run_id", *(f"image_auroc.{kind}" for kind in ANOMALY_TYPES)])
+    for run in tracked.to_dict("records"):
         found, name = scores[run["run_id"]], Cell(*(run[key] for key in KEYS)).path
         tested = sorted(of_split(found, "test"))
         if tested != paths.setdefault(run["category"], tested):
@@ -320,7 +323,7 @@ def paired_differences(frame: pd.DataFrame, grid: Grid) -> dict[str, tuple[str, 
     """
     wanted = (f"{metric}.{column}" for metric in HEADLINE_METRICS for column in COLUMNS)
     names = [name for name in wanted if name in frame]
-    runs = dict(zip(cells_of(frame), frame.to_dict("records"), strict=True))
+    runs = dict(zip(cells_of(frame), frame[["run_id", *names]].to_dict("records"), strict=True))
     found = {}
     for cell, run in runs.items():
         if paired := [runs[other] for other in grid.paired_cells(cell) if other in runs and other != cell]:
