@@ -196,7 +196,7 @@ def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
     """'good' and the anomaly types -> image scores of the test images, in the order of the paths."""
     folders: dict[str, list[float]] = {folder: [] for folder in ("good", *ANOMALY_TYPES)}
     for path, score in sorted(of_split(scores, "test").items()):
-        folders.setdefault(Path(path).parts[1], []).append(score)
+        folders.setdefault(path.split("/")[1], []).append(score)
     return {folder: np.array(values) for folder, values in folders.items()}
 
 
