@@ -57,10 +57,11 @@ class Command(NamedTuple):
     marker: str
 
 
-PLAN, PLAN_DONE, START, TABLES, PAIR, STATUS, STATUS_DONE = COMMANDS = (
+PLAN, PLAN_DONE, START, EMPTY, TABLES, PAIR, STATUS, STATUS_DONE = COMMANDS = (
     Command("`snakemake -n`, nothing trained", 20, None, BLUE, "o"),
     Command("`snakemake -n`, all done", 20, None, BLUE, "s"),
     Command("start of a training's job, Snakemake's two", 3, None, ORANGE, "^"),
+    Command("two starts of an empty Snakemake, beside it", None, None, GREY, "x"),
     Command("`dfsc tables`", 60, 2, BLACK, "D"),
     Command("`dfsc pair`", None, None, GREY, "v"),
     Command("`dfsc status`, all running", 2, None, GREEN, "<"),
@@ -91,6 +92,11 @@ def start_of_job(grid: LargeGrid) -> Spent:
     command = ["snakemake", "--snakefile", "Snakefile", "--target-jobs", target, "--allowed-rules", "train"]
     command += ["--cores", "1", "--attempt", "1", "--force-use-threads", "--force", "--nocolor", "--notemp"]
     command += ["--no-hooks", "--nolock", "--ignore-incomplete", "--configfiles", grid.file.name]
+    return twice(*command)
+
+
+def twice(*command: str) -> Spent:
+    """What two such Snakemakes take, each in the place of a job's own."""
     once = spend(*command, "--mode", "remote", "--dry-run")
     return Spent(2 * once.processor, once.memory, 2 * once.wall)
 
@@ -108,6 +114,10 @@ def measure(grid: LargeGrid) -> Iterator[tuple[Command, Spent]]:
         grid.complete()
         yield PLAN_DONE, spend(*plan)
         yield START, start_of_job(grid)
+        Path("empty").mkdir()
+        Path("empty/Snakefile").write_text("rule nothing:\n    output:\n        'nothing',\n")
+        with chdir("empty"):
+            yield EMPTY, twice("snakemake", "--cores", "1", "--target-jobs", "nothing:")
         yield STATUS_DONE, dfsc("status", grid)
 
 

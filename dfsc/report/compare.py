@@ -292,24 +292,23 @@ def summarised(
     baseline, own = grid.method(method.pairs_with), present(method)
     paired = [] if method.is_baseline else [seed for seed in present(baseline) if seed in own]
     own = own if method.seeded else own[:1]
+    pairs = [[Cell(category, method.name, seed) for category in categories] for seed in paired]
+    by_seed = np.array([mean(values, cells(method, seed)) for seed in own])
+    gains = [mean(values, cells(method, seed)) - mean(values, cells(baseline, seed)) for seed in paired]
+    by_image = [mean(resampled, of_seed) for of_seed in pairs] if resampled else []
     rows = {}
     for column, name in enumerate(COLUMNS):
-        measured = np.array([mean(values, cells(method, seed))[column] for seed in own])
-        if not own or np.isnan(measured).any():
+        if not own or np.isnan(by_seed[:, column]).any():
             continue
         row: dict[str, Any] = {
-            "value": measured.mean(),
-            "value_std": measured.std(ddof=1) if len(own) > 1 else np.nan,
+            "value": by_seed[:, column].mean(),
+            "value_std": by_seed[:, column].std(ddof=1) if len(own) > 1 else np.nan,
             "seeds": len(own),
             "pairs": len(paired),
         }
         if paired:
-            gain = [
-                (mean(values, cells(method, seed)) - mean(values, cells(baseline, seed)))[column] for seed in paired
-            ]
-            pairs = [[Cell(category, method.name, seed) for category in categories] for seed in paired]
-            by_image = [mean(resampled, of_seed)[:, column] for of_seed in pairs] if resampled else []
-            found = interval(gain, np.stack(by_image, axis=1) if by_image else None)
+            drawn = np.stack([of_pair[:, column] for of_pair in by_image], axis=1) if by_image else None
+            found = interval([gain[column] for gain in gains], drawn)
             row |= {"difference": found.mean, "difference_std": found.std, "low": found.low, "high": found.high}
             row |= {"probability": found.probability}
         rows[name] = row

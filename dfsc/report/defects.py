@@ -1,6 +1,6 @@
 """Table 6: what is found of each defect type, from the tracked metrics of the runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dfsc.report.tables import (
     RUNS_MISSING,
     TITLES,
     Context,
+    Row,
     Table,
     declared_methods,
     gain,
@@ -116,21 +117,21 @@ def defect_table(
             rows.append({**dict.fromkeys(columns, ""), **start, "defect": NOT_MEASURED})
         for (kind, defect, images), group in of_category.groupby(["anomaly_type", "defect", "images"], sort=False):
             for method in methods:
-                cells = group[group["method"] == method.name].set_index("metric")
-                if cells.empty:
+                measured = {row["metric"]: row for row in group[group["method"] == method.name].to_dict("records")}
+                if not measured:
                     continue
                 name = {"defect": f"{defect} ({HEADINGS[kind]})", "images": f"{images:g}"}
                 lines = {context.label(method, category): per_cent} | (
                     {} if method.is_baseline else {"difference": gain}
                 )
                 for label, shown in lines.items():
-                    texts = {heading: _text(cells.loc[metric], shown) for metric, heading in SHOWN.items()}
+                    texts = {heading: _text(measured[metric], shown) for metric, heading in SHOWN.items()}
                     rows.append({**start, **name, "": label, **texts})
     return pd.DataFrame(rows, columns=columns)
 
 
-def _text(row: pd.Series, shown: Any) -> str:
-    return NOT_MEASURED if pd.isna(row["value"]) else str(shown(row.reindex([*COLUMNS, "low", "high"])))
+def _text(row: Mapping[Any, Any], shown: Callable[[Row], str]) -> str:
+    return NOT_MEASURED if pd.isna(row["value"]) else shown({**row, "low": np.nan, "high": np.nan})
 
 
 def defect_caption(context: Context) -> str:

@@ -166,8 +166,8 @@ def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
         found = _runs_beside(client, [str(receipt["run_id"]) for receipt in told.values()])
     finished = Counter(map(_place_of, filter(_is_finished, found.values())))
     for path, receipt in told.items():
-        if fault := _fault_of(receipt, found.get(str(receipt["run_id"])), finished):
-            faults[path] = f"{path} ({fault})"
+        if said := _fault_of(receipt, found.get(str(receipt["run_id"])), finished):
+            faults[path] = f"{path} ({said})"
     if faults:
         listing = listed([faults[path] for path in receipts if path in faults])
         store = f"tracking store {masked(uri)}"
@@ -259,7 +259,8 @@ def read_scores(uri: str, runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[s
             try:
                 with reading(Path(SCORES), "image scores"):
                     place = artifacts_of(run["artifacts"], uri)
-                    file = place.download_artifacts(SCORES, folder)  # type: ignore[no-untyped-call]
+                    into = None if run["artifacts"].startswith("file:") else folder  # a local one is read where it lies
+                    file = place.download_artifacts(SCORES, into)  # type: ignore[no-untyped-call]
                     scores[run["run_id"]] = {
                         **read_image_scores(Path(file), "validation"), **read_image_scores(Path(file))
                     }  # fmt: skip
