@@ -1,4 +1,4 @@
-"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm, the page, large grids, the code's mutants..."""
+"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm, the page, large grids, mutants..."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,8 @@ HEAD = """# Results of the benchmarks
 Written by `make benchmark`, CUDA's part by `python -m benchmarks.gpu --write`, Slurm's by `python -m
 benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX, of false alarms and of
 the grid's size by `python -m benchmarks.page --write`, `python -m benchmarks.onnx_check --write`, `python -m
-benchmarks.false_alarms --write` and `python -m benchmarks.grid_size --write`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
+benchmarks.false_alarms --write` and `python -m benchmarks.grid_size --write`. Medians; the two of a line ran in turn,
+so that ratios hold on other machines, seconds not.
 """
 
 
