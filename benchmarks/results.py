@@ -1,4 +1,4 @@
-"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm, the page and the mutants of the code."""
+"""RESULTS.md: what was measured last, a part for each of CPU, CUDA, Slurm, the page, large grids, mutants..."""
 
 import subprocess
 from pathlib import Path
@@ -7,14 +7,15 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
 Written by `make benchmark`, CUDA's part by `python -m benchmarks.gpu --write`, Slurm's by `python -m
-benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX and of false alarms by
-`python -m benchmarks.page --write`, `python -m benchmarks.onnx_check --write` and `python -m benchmarks.false_alarms
---write`. Medians; the two of a line ran in turn, so that ratios hold on other machines, seconds not.
+benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX, of false alarms and of
+the grid's size by `python -m benchmarks.page --write`, `python -m benchmarks.onnx_check --write`, `python -m
+benchmarks.false_alarms --write` and `python -m benchmarks.grid_size --write`. Medians; the two of a line ran in turn,
+so that ratios hold on other machines, seconds not.
 """
 
 
 def keep(kind: str, text: str) -> None:
-    """Replace the part of RESULTS.md for `kind`: cpu, cuda, slurm, page, mutants, onnx or false alarms."""
+    """Replace the part of RESULTS.md for `kind`: cpu, cuda, slurm, page, mutants, onnx, false alarms, grid size..."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     parts = dict.fromkeys(("cpu", "cuda", "slurm"), "Not measured yet.\n")
     if RESULTS.exists():

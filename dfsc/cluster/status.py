@@ -114,14 +114,14 @@ def _lines(path: Path) -> list[str]:
 
 def seconds_left(models: list[Model]) -> float | None:
     """Seconds until all trainings end, if as many run at once as do now; None before the first has shown its pace."""
-    running = [model for model in models if model.state == "running"]
-    told = [model for model in running if model.seconds_left is not None]
+    told = [model.seconds_left for model in models if model.seconds_left is not None]  # of those that run
     paces = [model.seconds for model in models if model.seconds]
     paces += [left / (1 - model.share) for model in models if (left := model.seconds_left) and model.share < 1]
     if not paces:
         return None
-    others = [mean(paces) * (1 - model.share) for model in models if model.seconds is None and model not in told]
-    return (sum(model.seconds_left or 0 for model in told) + sum(others)) / max(1, len(running))
+    others = [1 - model.share for model in models if model.seconds is None and model.seconds_left is None]
+    at_once = sum(model.state == "running" for model in models)
+    return (sum(told) + mean(paces) * sum(others)) / max(1, at_once)
 
 
 def _duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ settings than the rest are refused by name.
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +119,8 @@ def scores_by_cell(scores: pd.DataFrame) -> dict[Cell, dict[str, float]]:
 
 
 def _refuse_duplicates_and_gaps(frame: pd.DataFrame, grid: Grid, partial: bool) -> None:
-    found, wanted = cells_of(frame), list(grid.cells())
-    if duplicates := sorted({cell.path for cell in found if found.count(cell) > 1}):
+    found, wanted = Counter(cells_of(frame)), dict.fromkeys(grid.cells())
+    if duplicates := sorted(cell.path for cell, number in found.items() if number > 1):
         raise UserError(f"tables: two runs of {duplicates[0]}; one is wanted")
     if strangers := [cell for cell in found if cell not in wanted]:
         raise UserError(
@@ -165,7 +166,9 @@ def check_scores(frame: pd.DataFrame, scores: Scores) -> None:
     """Raise UserError naming the runs whose image scores are of other images, or do not give their tracked AUROC."""
     paths: dict[str, list[str]] = {}
     faults = []
-    for run in frame.to_dict("records"):
+    # Not all columns: each defect of each category has some, so that there may be thousands.
+    tracked = frame.reindex(columns=[*KEYS, "run_id", *(f"image_auroc.{kind}" for kind in ANOMALY_TYPES)])
+    for run in tracked.to_dict("records"):
         found, name = scores[run["run_id"]], Cell(*(run[key] for key in KEYS)).path
         tested = sorted(of_split(found, "test"))
         if tested != paths.setdefault(run["category"], tested):
@@ -193,7 +196,7 @@ def split_scores(scores: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
     """'good' and the anomaly types -> image scores of the test images, in the order of the paths."""
     folders: dict[str, list[float]] = {folder: [] for folder in ("good", *ANOMALY_TYPES)}
     for path, score in sorted(of_split(scores, "test").items()):
-        folders.setdefault(Path(path).parts[1], []).append(score)
+        folders.setdefault(path.split("/")[1], []).append(score)
     return {folder: np.array(values) for folder, values in folders.items()}
 
 
@@ -289,24 +292,23 @@ def summarised(
     baseline, own = grid.method(method.pairs_with), present(method)
     paired = [] if method.is_baseline else [seed for seed in present(baseline) if seed in own]
     own = own if method.seeded else own[:1]
+    pairs = [[Cell(category, method.name, seed) for category in categories] for seed in paired]
+    by_seed = np.array([mean(values, cells(method, seed)) for seed in own])
+    gains = [mean(values, cells(method, seed)) - mean(values, cells(baseline, seed)) for seed in paired]
+    by_image = [mean(resampled, of_seed) for of_seed in pairs] if resampled else []
     rows = {}
     for column, name in enumerate(COLUMNS):
-        measured = np.array([mean(values, cells(method, seed))[column] for seed in own])
-        if not own or np.isnan(measured).any():
+        if not own or np.isnan(by_seed[:, column]).any():
             continue
         row: dict[str, Any] = {
-            "value": measured.mean(),
-            "value_std": measured.std(ddof=1) if len(own) > 1 else np.nan,
+            "value": by_seed[:, column].mean(),
+            "value_std": by_seed[:, column].std(ddof=1) if len(own) > 1 else np.nan,
             "seeds": len(own),
             "pairs": len(paired),
         }
         if paired:
-            gain = [
-                (mean(values, cells(method, seed)) - mean(values, cells(baseline, seed)))[column] for seed in paired
-            ]
-            pairs = [[Cell(category, method.name, seed) for category in categories] for seed in paired]
-            by_image = [mean(resampled, of_seed)[:, column] for of_seed in pairs] if resampled else []
-            found = interval(gain, np.stack(by_image, axis=1) if by_image else None)
+            drawn = np.stack([of_pair[:, column] for of_pair in by_image], axis=1) if by_image else None
+            found = interval([gain[column] for gain in gains], drawn)
             row |= {"difference": found.mean, "difference_std": found.std, "low": found.low, "high": found.high}
             row |= {"probability": found.probability}
         rows[name] = row
@@ -320,7 +322,7 @@ def paired_differences(frame: pd.DataFrame, grid: Grid) -> dict[str, tuple[str, 
     """
     wanted = (f"{metric}.{column}" for metric in HEADLINE_METRICS for column in COLUMNS)
     names = [name for name in wanted if name in frame]
-    runs = dict(zip(cells_of(frame), frame.to_dict("records"), strict=True))
+    runs = dict(zip(cells_of(frame), frame[["run_id", *names]].to_dict("records"), strict=True))
     found = {}
     for cell, run in runs.items():
         if paired := [runs[other] for other in grid.paired_cells(cell) if other in runs and other != cell]:

@@ -1,6 +1,7 @@
 """Table 6: what is found of each defect type, from the tracked metrics of the runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dfsc.report.tables import (
     RUNS_MISSING,
     TITLES,
     Context,
+    Row,
     Table,
     declared_methods,
     gain,
@@ -43,10 +45,12 @@ def defect_numbers(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     Columns beside those: images (with this defect), value and value_std (over `seeds` seeds), difference and
     difference_std (from the baseline, over `pairs` pairs). In 0..1; empty is what is not measured.
     """
-    runs = dict(zip(cells_of(frame), frame.to_dict("records"), strict=True))
     rows: list[dict[str, Any]] = []
-    for category, kind, defect, images in _defects(frame, grid):
-        for method in grid.methods:
+    # One category at a time: the columns of its defects are empty in the runs of all others.
+    for category, of_category in ((name, frame[frame["category"] == name]) for name in grid.categories):
+        measured = of_category.dropna(axis="columns", how="all")
+        runs = dict(zip(cells_of(of_category), measured.to_dict("records"), strict=True))
+        for (kind, defect, images), method in product(_defects(measured), grid.methods):
             cells = list(dict.fromkeys(grid.cell(category, method, seed) for seed in grid.seeds))
             own = [runs[cell] for cell in cells if cell in runs]
             pairs = [
@@ -77,14 +81,12 @@ def defect_numbers(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _defects(frame: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, str, int]]:
-    """Category, anomaly type, defect, and how many images have it: those that every run of the category agrees on."""
-    for category in grid.categories:
-        of_category = frame[frame["category"] == category].dropna(axis="columns", how="all")
-        for kind in ANOMALY_TYPES:
-            start = f"images.{kind}."
-            for name in sorted(name for name in of_category if name.startswith(start)):
-                yield category, kind, name.removeprefix(start), int(of_category[name].max())
+def _defects(of_category: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
+    """Anomaly type, defect, and how many images have it: those that every run of the category agrees on."""
+    for kind in ANOMALY_TYPES:
+        start = f"images.{kind}."
+        for name in sorted(name for name in of_category if name.startswith(start)):
+            yield kind, name.removeprefix(start), int(of_category[name].max())
 
 
 def _spread(values: Sequence[float]) -> float:
@@ -115,21 +117,21 @@ def defect_table(
             rows.append({**dict.fromkeys(columns, ""), **start, "defect": NOT_MEASURED})
         for (kind, defect, images), group in of_category.groupby(["anomaly_type", "defect", "images"], sort=False):
             for method in methods:
-                cells = group[group["method"] == method.name].set_index("metric")
-                if cells.empty:
+                measured = {row["metric"]: row for row in group[group["method"] == method.name].to_dict("records")}
+                if not measured:
                     continue
                 name = {"defect": f"{defect} ({HEADINGS[kind]})", "images": f"{images:g}"}
                 lines = {context.label(method, category): per_cent} | (
                     {} if method.is_baseline else {"difference": gain}
                 )
                 for label, shown in lines.items():
-                    texts = {heading: _text(cells.loc[metric], shown) for metric, heading in SHOWN.items()}
+                    texts = {heading: _text(measured[metric], shown) for metric, heading in SHOWN.items()}
                     rows.append({**start, **name, "": label, **texts})
     return pd.DataFrame(rows, columns=columns)
 
 
-def _text(row: pd.Series, shown: Any) -> str:
-    return NOT_MEASURED if pd.isna(row["value"]) else str(shown(row.reindex([*COLUMNS, "low", "high"])))
+def _text(row: Mapping[Any, Any], shown: Callable[[Row], str]) -> str:
+    return NOT_MEASURED if pd.isna(row["value"]) else shown({**row, "low": np.nan, "high": np.nan})
 
 
 def defect_caption(context: Context) -> str:

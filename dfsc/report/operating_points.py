@@ -55,9 +55,12 @@ def operating_points(frame: pd.DataFrame, scores: Scores, grid: Grid) -> pd.Data
     images = {cell: _with_all_types(split_scores(found)) for cell, found in runs.items()}
     validation = {cell: [*of_split(found, "validation").values()] for cell, found in runs.items()}
     thresholds = {cell: promised_thresholds(values) for cell, values in validation.items()}
+    at_rate = {
+        rate: {cell: _judged(images[cell], of_cell[rate]) for cell, of_cell in thresholds.items() if rate in of_cell}
+        for rate in RATES
+    }
     rows: list[dict[str, Any]] = []
-    for category, rate in product((*grid.categories, POOLED), RATES):
-        judged = {cell: _judged(images[cell], of_cell[rate]) for cell, of_cell in thresholds.items() if rate in of_cell}
+    for category, (rate, judged) in product((*grid.categories, POOLED), at_rate.items()):
         for method in grid.methods:
             own, pairs, baselines = _cells_of(method, category, runs, grid)
             for folder in (*FOLDERS, ANOMALIES) if own else ():

@@ -13,6 +13,7 @@ def pair_runs(uri: str, results: Path, grid: Grid, output: Path) -> None:
 
     Raises UserError as `read_runs` and `runs_frame` do.
     """
-    differences = paired_differences(runs_frame(read_runs(uri, receipts_below(results, grid)), grid), grid)
-    record_differences(uri, differences)
+    runs = read_runs(uri, receipts_below(results, grid))
+    differences = paired_differences(runs_frame(runs, grid), grid)
+    record_differences(uri, runs, differences)
     write_json(output, {run: {"baseline": baseline, **values} for run, (baseline, values) in differences.items()})

@@ -45,7 +45,7 @@ def write_paper_tables(
     runs = read_runs(uri, receipts_below(results, grid))
     frame = runs_frame(runs, grid, partial)
     made_from = provenance(runs, frame)
-    write_compared(frame, read_scores(uri, frame["run_id"]), grid, folder, reference)
+    write_compared(frame, read_scores(uri, runs), grid, folder, reference)
     write_text(folder / "provenance.csv", made_from.to_csv(index=False))
     write_text(folder / "provenance.html", page(f"What the {len(frame)} runs were made from", made_from))
     trained = [run for run in runs if grid.method(run["tags"]["method"]).origin != REJUDGED]

@@ -15,7 +15,6 @@ from dfsc.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from sqlalchemy import Connection
 
@@ -153,8 +152,8 @@ def _keep_artifacts_beside(connection: "Connection", home: Path) -> None:
             connection.execute(update, {"new": f"{new}/{run}/artifacts", "id": run})
 
 
-def artifacts_of(run: "Run", uri: str) -> "ArtifactRepository":
-    """Where a run's artifacts lie. MLflow's client remembers it by the run alone, whichever store it is in."""
+def artifacts_of(place: str, uri: str) -> "ArtifactRepository":
+    """A run's artifacts, by the place that it names: MLflow's client remembers that by the run, whichever the store."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+    return get_artifact_repository(place, tracking_uri=uri)

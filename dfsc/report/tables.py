@@ -1,9 +1,10 @@
 """What Tables 1 to 4 say: their rows, headings and captions, from the comparison of the tracked runs."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ CONSTRAINT_INACTIVE = "constraint inactive"
 INSIDE = "inside margin"  # heading of `inside_margin`
 OPTIONAL = (*(HEADINGS[kind] for kind in ANOMALY_TYPES), INSIDE)  # columns of types that a data set may lack
 RUNS_MISSING = f"{PARTIAL}: runs of the grid are missing"
+Row: TypeAlias = Mapping[Any, Any] | pd.Series  # of a comparison, or of numbers like it: column -> value
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ def inactive_in(comparison: pd.DataFrame) -> frozenset[tuple[str, str]]:
     return frozenset(zip(chosen["category"], chosen["method"], strict=True))
 
 
-def per_cent(row: pd.Series) -> str:
+def per_cent(row: Row) -> str:
     """A value and its standard deviation over seeds."""
     return f"{100 * row['value']:.1f}" + ("" if pd.isna(row["value_std"]) else f" ± {100 * row['value_std']:.1f}")
 
 
-def gain(row: pd.Series, spread: bool = True) -> str:
+def gain(row: Row, spread: bool = True) -> str:
     """A difference, with `spread` its standard deviation over seeds, and its 95 % interval, in points of per cent."""
     if pd.isna(row.get("difference")):
         return ""
@@ -81,7 +83,7 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
-def probability(row: pd.Series) -> str:
+def probability(row: Row) -> str:
     """The probability that a method is better than its baseline; never said to be 0 or 1."""
     value = row.get("probability")
     if value is None or pd.isna(value):
@@ -99,17 +101,15 @@ def share(value: float) -> str:
     return "" if pd.isna(value) else f"{100 * value:.1f} %"
 
 
-def method_numbers(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> dict[str, str]:
+def method_numbers(of_method: pd.DataFrame, shown: Callable[[Row], str]) -> dict[str, str]:
     """Heading -> what is shown of an anomaly type or the mean."""
-    cells = of_method.set_index("anomaly_type")
-    return {
-        heading: shown(cells.loc[name]) if name in cells.index else NOT_MEASURED for name, heading in HEADINGS.items()
-    }
+    rows = {row["anomaly_type"]: row for row in of_method.to_dict("records")}
+    return {heading: shown(rows[name]) if name in rows else NOT_MEASURED for name, heading in HEADINGS.items()}
 
 
-def of_mean(of_method: pd.DataFrame, shown: Callable[[pd.Series], str]) -> str:
+def of_mean(of_method: pd.DataFrame, shown: Callable[[Row], str]) -> str:
     """What is shown beside the mean; empty where that was not measured."""
-    return "".join(shown(row) for _, row in of_method[of_method["anomaly_type"] == "mean"].iterrows())
+    return "".join(shown(row) for row in of_method.to_dict("records") if row["anomaly_type"] == "mean")
 
 
 def without_unmeasured(table: pd.DataFrame, optional: Collection[str]) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
     """Tables 1 and 2: each baseline, the methods declared to be compared, their difference, and what others report."""
     rows = []
     for baseline in context.grid.baselines:
-        lines: list[tuple[Method, str, Callable[[pd.Series], str]]] = [(baseline, baseline.label, per_cent)]
+        lines: list[tuple[Method, str, Callable[[Row], str]]] = [(baseline, baseline.label, per_cent)]
         for declared in [declared for paired, declared in context.grid.pairs if paired == baseline]:
             lines.append((declared, declared.label, per_cent))
             lines.append((declared, "difference [95 %]", gain))

@@ -113,7 +113,7 @@ def _pair_rows(
                 both = {baseline.label: f"{100 * before:.1f}", method.label: f"{100 * after:.1f}"}
                 yield {**start, "seed": str(seed), **both, "difference": points(after - before)}
         both = {baseline.label: "", method.label: ""}
-        summary = {"seed": "all", **both, "difference": gain(pd.Series(row)), CHANCE: probability(pd.Series(row))}
+        summary = {"seed": "all", **both, "difference": gain(row), CHANCE: probability(row)}
         mark = {"constraint": "inactive"} if (row["category"], method.name) in context.inactive else {}
         yield {**start, **summary, **mark}
 

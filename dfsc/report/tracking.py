@@ -2,7 +2,8 @@
 
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+PAGE = 200  # runs per call; MLflow accepts 50,000, but a server must answer within seconds
 BATCH = 1000  # metrics per call that MLflow accepts
 PARAMS_BATCH = 100
 EXPERIMENT_TAGS = {
@@ -24,7 +26,8 @@ EXPERIMENT_TAGS = {
     "mlflow.note.content": "One run per (category, method, seed). Each compared run has `difference.*` metrics: its "
     "own minus those of its baseline, the run in its tag `paired_baseline`. Tick both and press Compare.",
 }
-UNDIGESTED = ("loss/", "constraint/", "difference.", "cost.")  # metrics that are no result of the run by itself
+DIFFERENCE, COST = "difference.", "cost."  # beginnings of metrics
+UNDIGESTED = ("loss/", "constraint/", DIFFERENCE, COST)  # those that are no result of the run by itself
 SCORES = "scores.csv"
 # Tracks what is missing or changed, of all runs at once, and nothing else: what is there as it should be is kept.
 TRACK_AGAIN = (
@@ -119,7 +122,7 @@ def _write(client: "MlflowClient", uri: str, experiment_id: str, run: TrackedRun
         for name, value in row.items()
         if name != "step"
     ]
-    results = {**run.metrics, **{f"cost.{name}": value for name, value in run.costs.items()}}
+    results = {**run.metrics, **{f"{COST}{name}": value for name, value in run.costs.items()}}
     values += [Metric(name, value, 0, 0) for name, value in results.items()]
     for start in range(0, len(values), BATCH):
         client.log_batch(run_id, metrics=values[start : start + BATCH])
@@ -134,7 +137,7 @@ def _write(client: "MlflowClient", uri: str, experiment_id: str, run: TrackedRun
 
 def _write_artifacts(client: "MlflowClient", uri: str, run_id: str, artifacts: Mapping[Path, str]) -> None:
     """Write those that are not there in their length; and the scores always, since tables are made from them."""
-    place = artifacts_of(client.get_run(run_id), uri)
+    place = artifacts_of(str(client.get_run(run_id).info.artifact_uri), uri)
     there = {
         file.path: file.file_size for folder in {*artifacts.values()} for file in place.list_artifacts(folder or None)
     }
@@ -144,96 +147,147 @@ def _write_artifacts(client: "MlflowClient", uri: str, run_id: str, artifacts: M
 
 
 def read_runs(uri: str, receipts: list[Path]) -> list[dict[str, Any]]:
-    """The runs that the receipts name: tags, parameters, metrics and costs of each, in the receipts' order.
+    """The runs that the receipts name, in their order.
+
+    Of each: run_id, name, artifacts (where they lie), tags, parameters, metrics, costs, and differences from its
+    baseline, as `record_differences` gave them.
 
     Raises UserError naming the receipts whose run is gone, unfinished, of another key, of other metrics than were
     tracked, or not the only finished one of its key; it says how to track all of these again.
     """
-    rows, faults = [], []
+    told: dict[Path, dict[str, Any]] = {}
+    faults: dict[Path, str] = {}
+    for path in receipts:
+        try:
+            told[path] = read_record(path, "a receipt of `dfsc track`", ("run_id", "key", "metrics_digest"))
+        except UserError as fault:
+            faults[path] = str(fault)
     with tracking_client(uri, reading=True) as client:
-        for path in receipts:
-            try:
-                rows.append(_verified_run(client, path))
-            except UserError as fault:
-                faults.append(str(fault))
+        found = _runs_beside(client, [str(receipt["run_id"]) for receipt in told.values()])
+    finished = Counter(map(_place_of, filter(_is_finished, found.values())))
+    for path, receipt in told.items():
+        if said := _fault_of(receipt, found.get(str(receipt["run_id"])), finished):
+            faults[path] = f"{path} ({said})"
     if faults:
+        listing = listed([faults[path] for path in receipts if path in faults])
         store = f"tracking store {masked(uri)}"
-        raise UserError(f"{store}: {len(faults)} of {len(receipts)} runs: {listed(faults)}; {TRACK_AGAIN}")
-    return rows
+        raise UserError(f"{store}: {len(faults)} of {len(receipts)} runs: {listing}; {TRACK_AGAIN}")
+    return [_as_row(found[str(told[path]["run_id"])]) for path in receipts]
 
 
-def _verified_run(client: "MlflowClient", path: Path) -> dict[str, Any]:
+def _runs_beside(client: "MlflowClient", run_ids: Iterable[str]) -> dict[str, "Run"]:
+    """The runs of these ids, as far as they exist, and all others of their experiments: read in pages, not one by one.
+
+    One that is not in a page, since it is deleted, or of an experiment that was not read yet, is asked for by itself.
+    """
     from mlflow.exceptions import MlflowException
 
-    receipt = read_record(path, "a receipt of `dfsc track`", ("run_id", "key", "metrics_digest"))
-    run_id, key, digest = (str(receipt[name]) for name in ("run_id", "key", "metrics_digest"))
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise UserError(f"{path} (its run {run_id} is not there)") from error
-    if run.info.lifecycle_stage == "deleted" or run.info.status != "FINISHED":
-        raise UserError(f"{path} (its run {run_id} is deleted or unfinished)")
-    if run.data.tags.get("key") != key:
-        raise UserError(f"{path} (its run {run_id} has another key)")
-    metrics = _results_of(run)
-    if digest_of(metrics) != digest:
-        raise UserError(f"{path} (metrics of its run {run_id} were changed after tracking)")
-    finished = [run for run in _runs_of(client, run.info.experiment_id, key) if run.info.status == "FINISHED"]
-    if len(finished) > 1:
-        raise UserError(f"{path} ({len(finished)} finished runs have its key)")
+    found: dict[str, Run] = {}
+    experiments = set[str]()
+    for run_id in run_ids:
+        if run_id in found:
+            continue
+        try:
+            found[run_id] = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue
+        experiment = found[run_id].info.experiment_id
+        if experiment not in experiments:
+            experiments.add(experiment)
+            found |= {run.info.run_id: run for run in _pages_of(client, experiment)}
+    return found
+
+
+def _pages_of(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
+    page = client.search_runs([experiment_id], max_results=PAGE)
+    yield from page
+    while page.token:
+        page = client.search_runs([experiment_id], max_results=PAGE, page_token=page.token)
+        yield from page
+
+
+def _is_finished(run: "Run") -> bool:
+    return bool(run.info.status == "FINISHED" and run.info.lifecycle_stage != "deleted")
+
+
+def _place_of(run: "Run") -> tuple[str, str]:
+    return run.info.experiment_id, run.data.tags.get("key", "")
+
+
+def _fault_of(receipt: Mapping[str, Any], run: "Run | None", finished: Mapping[tuple[str, str], int]) -> str:
+    """What is wrong with the run of a receipt; `finished`: how many there are, by experiment and key."""
+    if run is None:
+        return f"its run {receipt['run_id']} is not there"
+    if not _is_finished(run):
+        return f"its run {receipt['run_id']} is deleted or unfinished"
+    if run.data.tags.get("key") != str(receipt["key"]):
+        return f"its run {receipt['run_id']} has another key"
+    if digest_of(_results_of(run)) != str(receipt["metrics_digest"]):
+        return f"metrics of its run {receipt['run_id']} were changed after tracking"
+    if (number := finished[_place_of(run)]) > 1:
+        return f"{number} finished runs have its key"
+    return ""
+
+
+def _as_row(run: "Run") -> dict[str, Any]:
+    def named(start: str) -> dict[str, float]:
+        return {name.removeprefix(start): value for name, value in run.data.metrics.items() if name.startswith(start)}
+
     return {
-        "run_id": run_id,
+        "run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "artifacts": run.info.artifact_uri,
         "tags": dict(run.data.tags),
         "parameters": dict(run.data.params),
-        "metrics": metrics,
-        "costs": {
-            name.removeprefix("cost."): value for name, value in run.data.metrics.items() if name.startswith("cost.")
-        },
+        "metrics": _results_of(run),
+        "costs": named(COST),
+        "differences": named(DIFFERENCE),
     }
 
 
-def read_scores(uri: str, run_ids: Iterable[str]) -> dict[str, dict[str, float]]:
-    """The image scores tracked with each run, of test and validation images, {run id: {'test/good/000.png': score}}.
+def read_scores(uri: str, runs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The image scores tracked with each of `read_runs`' runs, {run id: {'test/good/000.png': score}}.
 
-    Raises UserError naming the runs whose scores.csv is gone or damaged; it says how to track all of these again.
+    Of test and validation images. Raises UserError naming the runs whose scores.csv is gone or damaged; it says how to
+    track all of these again.
     """
     scores, faults = {}, []
-    with tracking_client(uri, reading=True) as client, tempfile.TemporaryDirectory() as folder:
-        for run_id in run_ids:
-            run = client.get_run(run_id)
+    with tracking_client(uri, reading=True), tempfile.TemporaryDirectory() as folder:
+        for run in runs:
             try:
                 with reading(Path(SCORES), "image scores"):
-                    place = artifacts_of(run, uri)
-                    file = place.download_artifacts(SCORES, folder)  # type: ignore[no-untyped-call]
-                    scores[run_id] = {
+                    place = artifacts_of(run["artifacts"], uri)
+                    into = None if run["artifacts"].startswith("file:") else folder  # a local one is read where it lies
+                    file = place.download_artifacts(SCORES, into)  # type: ignore[no-untyped-call]
+                    scores[run["run_id"]] = {
                         **read_image_scores(Path(file), "validation"), **read_image_scores(Path(file))
                     }  # fmt: skip
             except UserError:
-                faults.append(str(run.info.run_name))
+                faults.append(str(run["name"]))
     if faults:
         store = f"tracking store {masked(uri)}"
         raise UserError(f"{store}: {SCORES} of {len(faults)} runs cannot be read: {listed(faults)}; {TRACK_AGAIN}")
     return scores
 
 
-def record_differences(uri: str, differences: Mapping[str, tuple[str, Mapping[str, float]]]) -> None:
+def record_differences(
+    uri: str, runs: Iterable[Mapping[str, Any]], differences: Mapping[str, tuple[str, Mapping[str, float]]]
+) -> None:
     """Give each compared run its difference from its paired baseline: {run id: (baseline's run id, {metric: value})}.
 
-    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there is left alone; of
-    a store that cannot be written, a line on stderr says so.
+    Metrics 'difference.<metric>', in the metric's unit, and the tag `paired_baseline`. What is there, as `read_runs`
+    read it, is left alone; of a store that cannot be written, a line on stderr says so.
     """
     from mlflow.entities import Metric, RunTag
 
     missing = {}
-    with tracking_client(uri, reading=True) as client:
-        for run_id, (baseline, values) in differences.items():
-            run = client.get_run(run_id)
-            new = {f"difference.{name}": value for name, value in values.items()}
-            new = {name: value for name, value in new.items() if run.data.metrics.get(name) != value}
-            if new or run.data.tags.get("paired_baseline") != baseline:
-                missing[run_id] = baseline, [Metric(name, value, 0, 0) for name, value in new.items()]
+    for run in (run for run in runs if run["run_id"] in differences):
+        baseline, values = differences[run["run_id"]]
+        new = {name: value for name, value in values.items() if run["differences"].get(name) != value}
+        if new or run["tags"].get("paired_baseline") != baseline:
+            missing[run["run_id"]] = baseline, [Metric(f"{DIFFERENCE}{name}", new[name], 0, 0) for name in new]
     if missing and not is_writable(uri):
         print(
             f"tracking store {masked(uri)}: is read only, so its runs are not given their differences", file=sys.stderr

@@ -4,7 +4,7 @@ The tables are those of `dfsc tables`, from runs as they are read back from MLfl
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,22 @@ def made_metrics(category: Category, scores: dict[str, float], validation: list[
     by_folder: dict[str, NDArray[np.float64]] = {}
     for image in category.images:
         by_folder[image.folder] = np.append(by_folder.get(image.folder, []), scores[image.path])
-    kinds = [kind for kind in ANOMALY_TYPES if kind in by_folder]
-    of_type = {kind: auroc(by_folder["good"], by_folder[kind]) for kind in kinds}
     found: dict[str, dict[str, list[float]]] = {}
     for image in category.images:
         for name in category.named[image.path]:
             found.setdefault(image.folder, {}).setdefault(name, []).append(scores[image.path])
     of_defect = {kind: {name: np.array(values) for name, values in names.items()} for kind, names in found.items()}
+    return metrics_of(by_folder, of_defect, validation)
+
+
+def metrics_of(
+    by_folder: Mapping[str, NDArray[np.float64]],
+    of_defect: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    validation: list[float],
+) -> dict[str, Any]:
+    """metrics.json of image scores: of 'good' and the anomaly types, and of each type by its defects."""
+    kinds = [kind for kind in ANOMALY_TYPES if kind in by_folder]
+    of_type = {kind: auroc(by_folder["good"], by_folder[kind]) for kind in kinds}
     areas = {kind: {str(limit): of_type[kind] * limit**0.2 for limit in FPR_LIMITS} for kind in of_defect}
     mean = {"mean": float(np.mean(list(of_type.values())))} if of_type else {}
     if areas:

@@ -8,9 +8,9 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from dfsc import provenance
 from dfsc.environment import settle_environment
 from dfsc.errors import RunFailed, UserError
-from dfsc.provenance import code_digest
 from dfsc.report.page import drawn_with
 from dfsc.settings import grid
 from dfsc.settings.constraint import equal_models
@@ -53,6 +53,13 @@ FILES = {  # of a cell, by what they hold
 }
 TEACHER = f"{RESULTS}/{grid.teacher_path('{size}')}"
 TEACHER_LOG = f"{LOGS}/{grid.teacher_path('{size}')}"
+
+
+def code_digest(command):
+    """A param: the digest of what a command runs; in a job's own Snakemake, that of the job's rule and no other."""
+    if workflow.is_main_process:
+        return provenance.code_digest(command)
+    return lambda wildcards: provenance.code_digest(command)
 
 
 def any_of(names):

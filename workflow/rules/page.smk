@@ -2,12 +2,18 @@
 # Writes: the page, which is looked at without anything else.
 
 
+def shown_of_cells(wildcards):
+    """What the page shows of every cell."""
+    return [FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")]
+
+
 rule page:
     input:
         receipts,
         figures(),
         rules.tables.output,
-        cells=[FILES[name].format(**vars(cell)) for cell in GRID.cells() for name in ("scores", "maps", "curves_csv")],
+        # A function: of a list, Snakemake would compare each file with all others.
+        cells=shown_of_cells,
         ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
         reference="config/reference_results.csv",
     output:

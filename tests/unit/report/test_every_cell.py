@@ -334,8 +334,8 @@ def test_every_interval_of_the_comparison(tables: Tables) -> None:
 
 
 def test_images_are_drawn_again_for_a_run_and_its_own_seeds_baseline(root: Path, whole: Tables) -> None:
-    frame = runs_frame(read_runs(uri_of(root), [receipt_of(root, cell) for cell in CELLS]), GRID)
-    drawn = resample_differences(frame, read_scores(uri_of(root), frame["run_id"]), GRID)
+    runs = read_runs(uri_of(root), [receipt_of(root, cell) for cell in CELLS])
+    drawn = resample_differences(runs_frame(runs, GRID), read_scores(uri_of(root), runs), GRID)
     assert {astuple(cell) for cell in drawn} == set(CELLS)
     for named, found in drawn.items():
         cell = Cell(*astuple(named))

@@ -63,7 +63,8 @@ def test_a_copy_writes_to_itself(tracked: Path, checkout: Path) -> None:
     before = state_of(tracked)
     assert track(URI, "first")["run_id"] == run_ids()["first"]
     fourth = track(URI, "fourth")
-    assert len(read_scores(URI, [*run_ids().values(), fourth["run_id"]])) == 4
+    write_json(Path("fourth.json"), fourth)
+    assert len(read_scores(URI, read_runs(URI, [*receipts(), Path("fourth.json")]))) == 4
     assert state_of(tracked) == before
     assert (checkout / "mlartifacts/benchmark" / fourth["run_id"] / "artifacts/scores.csv").exists()
     assert seen_by_mlflow(checkout / "mlflow.db", fourth["run_id"]) == {"scores.csv", "model", "model/model.pt"}
@@ -76,8 +77,7 @@ def test_a_moved_checkout_reads_and_shows_what_it_tracked(
         pass
     moved = checkout.rename(tmp_path / "moved")
     monkeypatch.chdir(moved)
-    assert len(read_runs(URI, receipts())) == 3
-    assert set(read_scores(URI, run_ids().values())) == set(run_ids().values())
+    assert set(read_scores(URI, read_runs(URI, receipts()))) == set(run_ids().values())
     assert seen_by_mlflow(moved / "mlflow.db", run_ids()["second"]) == {"scores.csv", "model", "model/model.pt"}
 
 
@@ -110,11 +110,11 @@ def test_one_command_tracks_all_again_that_is_missing(
     for name in ("first", "third"):
         damage(checkout, checkout / "mlartifacts/benchmark" / run_ids()[name] / "artifacts")
     with pytest.raises(UserError) as refused:
-        read_scores(URI, run_ids().values())
+        read_scores(URI, read_runs(URI, receipts()))
     assert "of 2 runs" in str(refused.value) and "first, third" in str(refused.value)
     assert TRACK_AGAIN in str(refused.value) and "snakemake" in TRACK_AGAIN
     assert {name: track(URI, name)["run_id"] for name in NAMES} == run_ids(), "what is in MLflow is kept"
-    assert len(read_scores(URI, run_ids().values())) == 3
+    assert len(read_scores(URI, read_runs(URI, receipts()))) == 3
     for run_id in run_ids().values():
         assert (checkout / "mlartifacts/benchmark" / run_id / "artifacts/model/model.pt").exists()
 
@@ -214,8 +214,9 @@ from dfsc.report.store import is_writable
 from dfsc.report.tracking import read_runs, read_scores, record_differences
 from support.tracked_store import URI, receipts, run_ids, track
 assert not is_writable(URI)
-assert len(read_runs(URI, receipts())) == len(read_scores(URI, run_ids().values())) == 3
-record_differences(URI, {run_ids()["first"]: (run_ids()["second"], {"image_auroc.mean": 0.1})})
+runs = read_runs(URI, receipts())
+assert len(runs) == len(read_scores(URI, runs)) == 3
+record_differences(URI, runs, {run_ids()["first"]: (run_ids()["second"], {"image_auroc.mean": 0.1})})
 from dfsc.report.store import tracking_client
 try:
     with tracking_client(URI) as client:
@@ -252,5 +253,5 @@ def test_artifacts_are_those_of_the_store_that_is_asked(tracked: Path, checkout:
     for folder in (tracked, checkout):
         uri = f"sqlite:///{folder}/mlflow.db"
         with tracking_client(uri) as client:
-            place = artifacts_of(client.get_run(run_id), uri)
+            place = artifacts_of(str(client.get_run(run_id).info.artifact_uri), uri)
         assert Path(place.download_artifacts("scores.csv")).is_relative_to(folder)

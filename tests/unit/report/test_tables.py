@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import Engine, event
 
 from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, runs_frame
@@ -70,8 +72,8 @@ def folder(tracked: Store) -> Path:
 
 
 def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Store) -> None:
-    frame = runs_frame(read_runs(tracked[0], receipts_of(tracked[1])), GRID)
-    scores = read_scores(tracked[0], frame["run_id"])
+    runs = read_runs(tracked[0], receipts_of(tracked[1]))
+    frame, scores = runs_frame(runs, GRID), read_scores(tracked[0], runs)
     found = compare(frame, scores, GRID).set_index(["metric", "category", "method", "anomaly_type"]).sort_index()
     values = frame.set_index(["category", "method", "seed"])["image_auroc.logical_anomalies"]
     method, baseline = "dfsc-tiny-q0.9", "efficientad-tiny"
@@ -90,6 +92,26 @@ def test_the_comparison_is_the_paired_difference_with_its_interval(tracked: Stor
     shuffled = frame[frame["method"].isin(one.names)].sample(frac=1, random_state=1)
     again = compare(shuffled, scores, one).set_index(["metric", "category", "method", "anomaly_type"])
     pd.testing.assert_series_equal(again.loc[row.name], row)
+
+
+def questions(uri: str, receipts: list[Path]) -> int:
+    """How often the store's database is asked while runs and their image scores are read."""
+    said: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert len(read_scores(uri, read_runs(uri, receipts))) == len(receipts)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    return len(said)
+
+
+def test_more_runs_are_read_with_no_more_questions(tracked: Store) -> None:
+    receipts = receipts_of(tracked[1])
+    assert 0 < questions(tracked[0], receipts) == questions(tracked[0], receipts[:2])
 
 
 def test_tables_say_what_they_are(folder: Path) -> None:

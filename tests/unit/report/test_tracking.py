@@ -12,8 +12,9 @@ import pytest
 
 from dfsc.errors import UserError
 from dfsc.files import write_json
+from dfsc.report import tracking
 from dfsc.report.store import tracking_client
-from dfsc.report.tracking import read_runs, record_differences
+from dfsc.report.tracking import TrackedRun, read_runs, record_differences, track_run
 from support.tracked_runs import track
 
 METHODS = ("efficientad-tiny", "dfsc-tiny-q0.9")
@@ -136,6 +137,25 @@ def test_tampering_is_refused_by_name(grid: Grid, damage: Callable[[str, Path], 
         read_runs(uri, receipts)
 
 
+def test_runs_are_read_over_several_pages(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, receipts = grid
+    whole = read_runs(uri, receipts)
+    for size in (1, 3, 4, 8):
+        monkeypatch.setattr(tracking, "PAGE", size)
+        assert read_runs(uri, receipts) == whole, size
+    damage_double(uri, receipts[0])  # its double, the youngest, is on the first page, and it is on the last
+    with pytest.raises(UserError, match=rf"1 of 8 runs: .*{receipts[0].name} \(2 finished runs have its key\)"):
+        read_runs(uri, receipts)
+
+
+def test_a_run_of_another_experiment_is_found_too(grid: Grid, tmp_path: Path) -> None:
+    uri, receipts = grid
+    run = TrackedRun("other", "other", {}, {}, [], {"image_auroc.mean": 0.5}, {})
+    write_json(tmp_path / "other.json", track_run(uri, "another", run))
+    found = read_runs(uri, [*receipts, tmp_path / "other.json"])
+    assert [run["name"] for run in found][-2:] == ["picture_wall/dfsc-tiny-q0.9/seed1", "other"]
+
+
 def test_a_missing_receipt_is_refused(grid: Grid) -> None:
     uri, receipts = grid
     receipts[0].unlink()
@@ -147,7 +167,8 @@ def test_differences_are_recorded_once_and_change_no_digest(grid: Grid) -> None:
     uri, receipts = grid
     baseline, run = (json.loads(receipts[number].read_text()) for number in (0, 2))
     for _ in range(2):
-        record_differences(uri, {run["run_id"]: (baseline["run_id"], {"image_auroc.mean": 0.02})})
+        runs = read_runs(uri, receipts)
+        record_differences(uri, runs, {run["run_id"]: (baseline["run_id"], {"image_auroc.mean": 0.02})})
     with tracking_client(uri) as client:
         history = client.get_metric_history(run["run_id"], "difference.image_auroc.mean")
         assert client.get_run(run["run_id"]).data.tags["paired_baseline"] == baseline["run_id"]
