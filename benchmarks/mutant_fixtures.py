@@ -1,4 +1,4 @@
-"""A pytest plugin of `make mutants`: what a fixture calls is credited to every test that uses it; quick tests come first.
+"""A pytest plugin of `make mutants`: credits what a fixture calls to every test that uses it; quick tests come first.
 
 mutmut tries a mutant on the tests that were seen to call its function. What a fixture of a module calls is seen during
 the first test alone; the others, which may be the ones that check it, would never be tried.
