@@ -3,6 +3,9 @@
 python -m benchmarks.grid_size --write; about forty minutes on two cores, and 2 GB of temporary files. Nothing is
 trained: `benchmarks.large_grid` makes what the commands read. With --server it is two grids of up to 500 models that
 are tracked on a real MLflow server with PostgreSQL (installed where missing, as root).
+
+All costs are linear in the models but one, small so far: in runs.csv each defect of each category has columns of its
+own, which are empty in the runs of all other categories.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from support.tracking_server import new_server
 
 CATEGORIES = (10, 25, 50, 100)
 ON_SERVER = (10, 25)
+GOALS_AT = 2000  # models
 FIGURE = RESULTS.with_name("grid_size.png")
 GIBIBYTE = 2**20  # in kB
 # A small process between: of a process, Linux reports no less memory than that of the one that started it.
@@ -157,13 +161,14 @@ def report(found: Measured, categories: Sequence[int]) -> str:
         met = "met" if all(value < goal for value, goal, _ in asked) else "**missed**"
         row = [command.label, *(f"{spent.processor:.1f} s" for spent in spents)]
         row += [f"{last / before:.2f}", f"{spents[-1].memory:.2f} GiB"]
-        row += [", ".join(f"{goal:g} {unit}" for _, goal, unit in asked), met if asked else ""]
+        row.append(", ".join(f"{goal:g} {unit}" for _, goal, unit in asked))
+        row.append(met if asked and categories[-1] * PER_CATEGORY == GOALS_AT else "")
         rows.append(row)
     images = sum(TEST.values())
     return (
         f"{PER_CATEGORY} models of each category ({len(SEEDS)} seeds), {images} test images a model. Growth: the last "
-        f"size over the one before; linear is {categories[-1] / categories[-2]:g}. Goals are for 2,000 models.\n\n"
-        + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        f"size over the one before; linear is {categories[-1] / categories[-2]:g}. Goals are for {GOALS_AT:,} "
+        "models.\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
     )
 
 

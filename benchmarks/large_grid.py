@@ -4,6 +4,7 @@ Settings, records, image scores, metrics, runs and receipts are in the forms in 
 own functions where it has them. What only has to be there, images, models and figures, is a line of text.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from dfsc.settings.reading import read_configuration
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.checkout import CHECKOUT
 from support.page_grid import metrics_of
+
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of each run on a server
 
 SIZE = "S"
 QUANTILES, SEEDS = [0.9, 0.95, 0.99, 0.999], [0, 1, 2, 3]

@@ -29,8 +29,9 @@ def test_a_made_grid_is_read_as_one_that_ran(
 def test_growth_and_goals_are_told(tmp_path: Path) -> None:
     within, above = Spent(1, 1, 1), Spent(3, 3, 3)
     found = {TABLES: [within, above], PAIR: [within, above], STATUS: [above, within]}
-    tables, pair, status = report(found, [1, 2]).splitlines()[-3:]
+    tables, pair, status = report(found, [50, 100]).splitlines()[-3:]
     assert tables.split(" | ")[1:] == ["1.0 s", "3.0 s", "3.00", "3.00 GiB", "60 s, 2 GiB", "**missed** |"]
     assert pair.endswith("| 3.00 | 3.00 GiB |  |  |") and status.endswith("| 2 s | met |")
+    assert "met" not in report(found, [1, 2])
     draw(found, [1, 2], tmp_path / "drawn.png")
     assert (tmp_path / "drawn.png").stat().st_size > 0
