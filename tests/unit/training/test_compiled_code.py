@@ -14,7 +14,7 @@ import torch
 from dfsc.training.compiled_code import PLACE, compiled_code
 
 CPU = torch.device("cpu")
-# Compiles a function of its own and its gradient, through the compiler's CPU backend.
+# Compiles a function of its own, through the compiler's CPU backend.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -25,11 +25,9 @@ def function(x):
     return (torch.sin(x) * x.exp()).square().sum()
 
 with compiled_code(Path(sys.argv[1]), {"code": "sine"}, torch.device("cpu")) as code:
-    x = torch.linspace(0, 1, 4099).requires_grad_()
-    loss = torch.compile(function, fullgraph=True)(x)
-    loss.backward()
+    found = torch.compile(function, fullgraph=True)(torch.linspace(0, 1, 4099))
     code.keep()
-print(loss.item().hex(), float(x.grad.double().sum()).hex())
+print(found.item().hex())
 """
 
 
