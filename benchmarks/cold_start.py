@@ -1,7 +1,8 @@
-"""A training's start until its first step is done: with nothing kept, and with what trainings before it kept.
+"""A training's start until its first step is done, with nothing kept and with what trainings before it kept.
 
-    python -m benchmarks.cold_start [--size S] [--image-size 256] [--images 350] [--device cpu]
+    python -m benchmarks.cold_start [--size S] [--image-size 256] [--images 350] [--device cpu] [--write]
 
+With it, what a training waits for while it runs: penalty images, decoded one by one.
 On a CPU trainings are not compiled; here they are, as the compiler's CPU backend stands in for a GPU's.
 """
 
@@ -17,7 +18,9 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.timing import CPU, Row, circumstances, table
+from benchmarks import penalty_images
+from benchmarks.results import RESULTS, keep
+from benchmarks.timing import Row, circumstances, table
 from benchmarks.training_step import write_images
 from dfsc.data.images import image_size as size_of
 from dfsc.data.layout import FileRecord, write_manifest
@@ -25,6 +28,8 @@ from dfsc.files import sha256_of
 from dfsc.settings.leaves import Size, TrainingPrecision
 from dfsc.training.compiled_code import PLACE
 from dfsc.training.device import choose_device
+
+PENALTY_REPEATS = 5
 
 
 class Start(NamedTuple):
@@ -98,10 +103,15 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help=f"also replace {RESULTS.name}'s part for these")
     chosen = parser.parse_args()
     device = choose_device(chosen.device, torch.get_num_threads())
     rows = measure(chosen.images, chosen.size, chosen.image_size, chosen.precision, device, chosen.repeats)
-    print(f"{circumstances(CPU)}\n\n{table(rows)}")
+    rows += penalty_images.measure(chosen.image_size, PENALTY_REPEATS)
+    text = f"{circumstances(device)}\n\n{table(rows)}\n"
+    print(text)
+    if chosen.write:
+        keep("cold start", text)
 
 
 if __name__ == "__main__":

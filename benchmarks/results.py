@@ -7,9 +7,9 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benchmarks
 
 Written by `make benchmark`, CUDA's part by `python -m benchmarks.gpu --write`, Slurm's by `python -m
-benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX, of false alarms and of
-the grid's size by `python -m benchmarks.page --write`, `python -m benchmarks.onnx_check --write`, `python -m
-benchmarks.false_alarms --write` and `python -m benchmarks.grid_size --write`. Medians; the two of a line ran in turn,
+benchmarks.slurm_overhead --write`, the mutants' by `make mutants`; those of the page, of ONNX, of false alarms, of
+the grid's size and of a cold start by `python -m benchmarks.page --write`, and so on: `onnx_check`, `false_alarms`,
+`grid_size`, `cold_start`. Medians; the two of a line ran in turn,
 so that ratios hold on other machines, seconds not.
 """
 
