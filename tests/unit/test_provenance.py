@@ -1,11 +1,13 @@
 """What a digest of code covers, and which commit a result is said to be from."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,7 @@ def test_the_commit_is_that_of_the_repository_which_tracks_this_code(
     (tmp_path / "hook").mkdir()
     git(tmp_path / "hook", "init")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "hook/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "hook"))
     assert commit() == f"{clean}-dirty", "as called from another repository's hook"
     monkeypatch.setenv("PATH", "/nowhere")
     assert commit() == "unknown (git is not installed)"
@@ -210,4 +213,21 @@ def test_a_checkout_of_another_owner_is_said_to_be_one(package: Path, monkeypatc
     shutil.rmtree(package.parent / ".git/objects")
     for path in [package.parent, package.parent / ".git"]:
         os.chown(path, 0, 0)
-    assert commit().startswith("unknown ("), "a damaged repository"
+    assert commit() == "unknown (not in a git repository)", "a damaged one"
+
+
+def test_what_else_git_says_is_told(package: Path) -> None:
+    git(package.parent, "init")
+    (package.parent / ".git/config").write_text("[broken\n")
+    said = subprocess.run(["git", "-C", str(package), "status"], capture_output=True, text=True, check=False).stderr
+    assert said.startswith("fatal: bad config") and commit() == f"unknown (git: {said.strip().removeprefix('fatal: ')})"
+
+
+def test_a_result_records_commit_hardware_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "RECORDED_VERSIONS", ("torch", "no such package"))
+    assert provenance.provenance("a card") == {
+        "commit": commit(),
+        "hardware": f"a card ({platform.machine()}, {platform.node()})",
+        "python": platform.python_version(),
+        "versions": {"torch": version("torch"), "no such package": "not installed"},
+    }
