@@ -106,3 +106,38 @@ def test_a_record_holds_what_the_file_is(tmp_path: Path, workers: int) -> None:
         )
     images = sum(not record.path.startswith(("ground_truth", "defects")) for record in records)
     assert told == [(done, images) for done in range(1, images + 1)]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_folder_that_no_split_takes_is_named(tmp_path: Path, split: str) -> None:
+    folder = loco_category(tmp_path / "part")
+    (folder / split / "spare").mkdir()
+    with pytest.raises(UserError, match=f"{split}/spare: would be left out"):
+        scan_category(folder)
+    for part in ["training"] if split == "test" else ["test", "ground_truth"]:
+        scan_category(folder, part=part)  # the other may just be written
+
+
+PARTS = {
+    "training": ("train/", "validation/"),
+    "test": ("test/",),
+    "ground_truth": ("ground_truth/", "defects_config.json"),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_of_a_part_nothing_else_is_read(tmp_path: Path, part: str) -> None:
+    folder = loco_category(tmp_path / "part")
+    expected = [record for record in scan_category(folder) if record.path.startswith(PARTS[part])]
+    for file in [file for file in folder.rglob("*") if file.is_file()]:
+        path = file.relative_to(folder).as_posix()
+        # Masks are read beside their images' sizes.
+        if not path.startswith(PARTS[part]) and not (part == "ground_truth" and path.startswith("test/")):
+            file.write_bytes(b"damaged") if path.startswith("test/") else file.unlink()
+    assert scan_category(folder, part=part) == expected and expected
+    told: list[tuple[int, int]] = []
+    scan_category(folder, lambda *counted: told.append(counted), part=part)
+    assert told[-1][1] == sum(
+        path.is_file() for name in IMAGE_FOLDERS for path in (folder / name).glob("*")
+        if name.startswith(PARTS[part]) or (part == "ground_truth" and name.startswith("test/"))
+    )  # fmt: skip
