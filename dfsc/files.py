@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -90,6 +91,19 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
     except Exception as error:  # damaged bytes surface as whatever the reader stumbles over
         reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
         raise UserError(f"{path}: cannot be read as {what} ({reason}){advice}") from error
+
+
+@contextmanager
+def attempting(path: Path, what: str, otherwise: str) -> Iterator[None]:
+    """Around the reading or writing of a file that saves time alone: a line says what goes wrong, and nothing stops.
+
+    `what` as for `reading`; `otherwise`: what is done without the file.
+    """
+    try:
+        with reading(path, what):
+            yield
+    except UserError as error:
+        print(f"dfsc: {error}; {otherwise}", file=sys.stderr, flush=True)
 
 
 def read_json(path: Path, what: str = "JSON", remedy: str = "") -> Any:

@@ -6,7 +6,6 @@ the pixels that `load_images` gives, so that nothing of a result depends on whet
 It is no output of a rule: were it deleted, Snakemake would make it again for a new model, and all others after it.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 from dfsc.data import images
 from dfsc.data.layout import IMAGE_FOLDERS, FileRecord, read_manifest
 from dfsc.errors import UserError
-from dfsc.files import digest_of, read_record, sha256_of, write_json, written_whole
+from dfsc.files import attempting, digest_of, read_record, sha256_of, write_json, written_whole
+
+WHAT = "decoded images"
 
 
 class CategoryImages:
@@ -40,10 +41,8 @@ class CategoryImages:
         code = [sha256_of(Path(images.__file__)), PIL.__version__]
         made_from = [sha256_of(manifest), self.image_size, code]
         file = kept / f"images-{digest_of(made_from)}.npy"
-        try:
+        with attempting(file, WHAT, "the images are decoded again"):
             self._decoded = _mapped(file) if file.exists() else None
-        except (UserError, OSError, ValueError) as error:
-            print(f"dfsc: {error}; the images are decoded again", file=sys.stderr, flush=True)
         if self._decoded is None:
             self._decoded = self.of(records)
             _keep(self._decoded, file)
@@ -60,12 +59,10 @@ class CategoryImages:
 
 
 def _keep(decoded: NDArray[np.uint8], file: Path) -> None:
-    try:
+    with attempting(file, WHAT, "each model decodes the images anew"):
         with written_whole(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, decoded, allow_pickle=False)
         write_json(file.with_suffix(".json"), {"digest": sha256_of(file)})
-    except UserError as error:
-        print(f"dfsc: {error}; each model decodes the images anew", file=sys.stderr, flush=True)
 
 
 def _mapped(file: Path) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ damaged, or of other code, another torch or another device, is not used. Nothing
 
 import os
 import platform
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ from typing import Any
 
 import torch
 
-from dfsc.errors import UserError
-from dfsc.files import digest_of, reading, written_whole
+from dfsc.files import attempting, digest_of, written_whole
 from dfsc.training.device import computed_on
 
+WHAT = "compiled code"
 PLACE = "TORCHINDUCTOR_CACHE_DIR"  # torch's own variable; who sets it keeps the compiled code otherwise
 
 
@@ -30,33 +29,33 @@ class CompiledCode:
     def __init__(self, file: Path, place: Path) -> None:
         """`place`: where torch's compiler reads and writes, filled from `file` if that can be used."""
         self.file, self.place = file, place
-        self.found = file.exists() and self._unpacked()
+        self.is_kept = False
+        with attempting(file, WHAT, "it is compiled again"):
+            if file.exists():
+                self._unpack()
 
-    def _unpacked(self) -> bool:
-        try:
-            with reading(self.file, "compiled code"), zipfile.ZipFile(self.file) as packed:
-                if packed.comment.decode() != self.file.stem:
-                    raise ValueError("it is of other code, or for another device")
-                if damaged := packed.testzip():
-                    raise ValueError(f"{damaged} in it is damaged")
-                packed.extractall(self.place)
-            return True
-        except UserError as error:
-            print(f"dfsc: {error}; it is compiled again", file=sys.stderr, flush=True)
-            return False
+    def _unpack(self) -> None:
+        with zipfile.ZipFile(self.file) as packed:
+            if packed.comment.decode() != self.file.stem:
+                raise ValueError("it is of other code, or for another device")
+            if damaged := packed.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
+            packed.extractall(self.place)
+        self.is_kept = True
 
     def keep(self) -> None:
-        """After the first step, by which all is compiled: write the file, unless it was found."""
-        if self.found:
+        """After the first step, by which all is compiled: write the file, unless it was found, or tried before."""
+        if self.is_kept:
             return
-        self.found = True
-        try:
-            with written_whole(self.file) as temporary, zipfile.ZipFile(temporary, "w") as packed:
-                packed.comment = self.file.stem.encode()
-                for path in sorted(path for path in self.place.rglob("*") if path.is_file()):
-                    packed.write(path, path.relative_to(self.place))
-        except UserError as error:
-            print(f"dfsc: {error}; each training compiles anew", file=sys.stderr, flush=True)
+        self.is_kept = True
+        with (
+            attempting(self.file, WHAT, "each training compiles anew"),
+            written_whole(self.file) as temporary,
+            zipfile.ZipFile(temporary, "w") as packed,
+        ):
+            packed.comment = self.file.stem.encode()
+            for path in sorted(path for path in self.place.rglob("*") if path.is_file()):
+                packed.write(path, path.relative_to(self.place))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Source: Batzner et al. 2024, algorithm 1. Baseline and DFSC of one category shar
 many steps, so that the first training keeps them for the others.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dfsc.errors import UserError
-from dfsc.files import digest_of, read_record, write_json
+from dfsc.files import attempting, digest_of, read_record, write_json
 from dfsc.model.networks import normalise_images
 from dfsc.settings.leaves import Precision
 from dfsc.training.device import computing
 
+WHAT = "statistics of features"
 BATCH = 16
 SMALLEST_SPREAD = 1e-6  # of features, relative to their size: below, float32 holds nothing but rounding
 
@@ -57,23 +57,20 @@ def feature_statistics(teacher: nn.Module, images: Tensor, precision: Precision)
 
 def kept_statistics(file: Path | None, compute: Callable[[], Statistics], device: torch.device) -> Statistics:
     """What `file` holds, or else computed and kept there; a damaged file is named and replaced."""
-    try:
-        if file is not None and file.exists():
+    if file is None:
+        return compute()
+    with attempting(file, WHAT, "they are computed again"):
+        if file.exists():
             return _read(file, device)
-    except UserError as error:
-        print(f"dfsc: {error}; they are computed again", file=sys.stderr, flush=True)
     found = compute()
-    if file is not None:
-        values = {name: value.flatten().tolist() for name, value in found._asdict().items()}
-        try:
-            write_json(file, {**values, "digest": digest_of(values)})
-        except UserError as error:
-            print(f"dfsc: {error}; each training computes them anew", file=sys.stderr, flush=True)
+    values = {name: value.flatten().tolist() for name, value in found._asdict().items()}
+    with attempting(file, WHAT, "each training computes them anew"):
+        write_json(file, {**values, "digest": digest_of(values)})
     return found
 
 
 def _read(file: Path, device: torch.device) -> Statistics:
-    record = read_record(file, "statistics of features", [*Statistics._fields, "digest"])
+    record = read_record(file, WHAT, [*Statistics._fields, "digest"])
     if digest_of({name: record[name] for name in Statistics._fields}) != record["digest"]:
         raise UserError(f"{file}: is damaged")
     return Statistics(*(torch.tensor(record[name], device=device).view(1, -1, 1, 1) for name in Statistics._fields))
