@@ -32,6 +32,7 @@ from dfsc.training.compiled_code import CompiledCode
 from dfsc.training.device import choose_device, computing, placed
 from dfsc.training.student import Draw, ModelLearner
 
+WORKERS = 3  # threads of a training's job that decode
 LISTED = 20_000  # penalty images, as many as are not kept in memory, nor would be of ImageNet
 
 
@@ -89,6 +90,15 @@ def our_steps(ours: ModelLearner, steps: int, workers: int) -> Generator[Draw, N
     for step, drawn in enumerate(prefetched(ours.draw, range(steps), workers)):
         ours.update(step, drawn)
         yield drawn
+
+
+def trained(
+    size: Size, images: list[Path], penalty: list[Path], image_size: int, precision: TrainingPrecision,
+    device: torch.device,
+) -> Iterator[Draw]:  # fmt: skip
+    """A training of ours, in a process of its own, with as many threads as its job has."""
+    ours = learner_of(size, images, penalty, image_size, precision, compiled=True, device=device)
+    return our_steps(ours, 1_000_000, workers=WORKERS)
 
 
 def plain_steps(

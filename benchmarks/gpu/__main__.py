@@ -46,6 +46,7 @@ def parts_of(scale: Scale) -> list[Part]:
         Part("precisions, by AUROC", 80, partial(study.precisions, scale)),
         Part("pretraining of a teacher", 40, partial(speed.pretraining, scale)),
         Part("cold start", 80, partial(speed.cold_start, scale)),
+        Part("several trainings at once", 60, partial(speed.at_once, scale, precisions[-1])),
         Part("resume, compiled", 50, partial(agreement.resumed, scale, True)),
     ]
     if scale.device.type == "cuda":
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help=f"measure nothing; put such a file into {RESULTS.name}")
     parser.add_argument("--prepare", action="store_true", help="measure nothing; make the generated images")
     parser.add_argument("--generated", type=Path, help=f"their folder, {GENERATED} for a GPU; made if missing")
+    parser.add_argument("--only", nargs="+", metavar="WORDS", help="parts whose names contain one of these")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds for all parts; their shares follow")
     chosen = parser.parse_args(arguments)
     if chosen.keep:
@@ -91,6 +93,8 @@ def measured(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         scale = Scale(device, temporary, generated, WORKERS) if on_gpu else on_cpu(temporary, generated)
         report = Report(circumstances(device), write)
         parts = [part._replace(share=part.share * chosen.budget / BUDGET) for part in parts_of(scale)]
+        if chosen.only:
+            parts = [part for part in parts if any(words in part.name for words in chosen.only)]
         run_parts(parts, chosen.budget, report)
     print(report.text())
     return int(report.faults > 0)

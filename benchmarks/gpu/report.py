@@ -2,6 +2,7 @@
 
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -106,6 +107,7 @@ def run_parts(parts: Sequence[Part], budget: float, report: Report) -> None:
         except OutOfTime:
             report.miss(part, f"stopped after {time.monotonic() - began:.0f} s; what it found before is kept")
         except Exception as error:  # whatever a machine that nobody has seen leads to
+            traceback.print_exc()
             report.miss(part, f"failed ({type(error).__name__}: {' '.join(str(error).split())[:300]})")
         print(f"-- {part.name}: {time.monotonic() - began:.0f} s of {part.share:.0f} s", flush=True)
 

@@ -36,6 +36,8 @@ class Scale:
     repeats: int = 5
     repeats_of_scoring: int = 50
     steps: int = 40  # of the trainings that are compared weight by weight
+    at_once: tuple[int, ...] = (1, 2, 4)  # trainings on one card
+    steps_at_once: int = 1000  # of each of them
     study_steps: int = 500  # of those that are compared by AUROC
     seeds: tuple[int, ...] = (0, 1, 2)
     images: SyntheticSettings = STUDIED
@@ -68,7 +70,8 @@ def on_cpu(folder: Path, generated: Path) -> Scale:
     few = SyntheticSettings(seed=0, train=4, validation=2, test_good=2, logical=2, structural=2, pretraining=4)
     return Scale(
         torch.device("cpu"), folder, generated, workers=1, size="tiny", image_size=64, precisions=("tf32",),
-        scored_in="float32", repeats=1, repeats_of_scoring=1, steps=6, study_steps=3, seeds=(0, 1), images=few,
+        scored_in="float32", repeats=1, repeats_of_scoring=1, steps=6,
+        at_once=(1, 2), steps_at_once=2, study_steps=3, seeds=(0, 1), images=few,
         started_with=IMAGES, backbone="resnet18", teacher_batch=2, teacher_steps=3,
     )  # fmt: skip
 

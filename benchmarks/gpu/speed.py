@@ -1,8 +1,10 @@
-"""How fast: a training step, a teacher's images, scoring, a training's start; beside each figure its goal."""
+"""How fast: a training step, several trainings at once, a teacher's images, scoring, a training's start; and goals."""
 
 import statistics
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +12,7 @@ from benchmarks import inference, teacher_target, training_step
 from benchmarks.cold_start import Starts
 from benchmarks.gpu.report import Figure, at_least, at_most
 from benchmarks.gpu.scale import Scale
-from benchmarks.timing import Row
+from benchmarks.timing import Apart, Row
 from dfsc.data.pretraining_images import PretrainingImages, write_index
 from dfsc.model.backbone import load_backbone
 from dfsc.settings.leaves import Size, TrainingPrecision
@@ -34,6 +36,22 @@ def step(scale: Scale, size: Size, precision: TrainingPrecision) -> Iterator[Fig
         goal = STEP_MS.get((size, precision))
         yield at_most(what, took, goal, " ms", goal=True) if goal else Figure(what, f"{took:.4g} ms")
         yield at_least(f"{what}, against the plain loop", statistics.median(row.ratios), TIMES_THE_PLAIN_LOOP, " times")
+
+
+def at_once(scale: Scale, precision: TrainingPrecision) -> Iterator[Figure]:
+    """Steps a second of several trainings on one card, all together: whether one leaves room for another."""
+    pictures, block = scale.pictures(), scale.steps_at_once
+    alone = 0.0
+    for number in scale.at_once:
+        with ExitStack() as stack, ThreadPoolExecutor(number) as waiting:
+            trained = (training_step.trained, scale.size, *pictures, scale.image_size, precision, scale.device)
+            trainings = [stack.enter_context(Apart(*trained)) for _ in range(number)]
+            for steps in (len(pictures[0]), block):  # the first ones until features are kept, graphs recorded
+                took = max(waiting.map(lambda training, steps=steps: training.seconds(steps), trainings))
+        pace = number * block / took
+        alone = alone or pace
+        what = f"steps a second of {number} training{'s' if number > 1 else ''} of {scale.size} at once, {precision}"
+        yield Figure(what, f"{pace:.4g}, {pace / alone:.2f} times one's")
 
 
 def scoring(scale: Scale, size: Size) -> Iterator[Figure | Row]:
