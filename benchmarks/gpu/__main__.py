@@ -39,15 +39,16 @@ def parts_of(scale: Scale) -> list[Part]:
     size, precisions = scale.size, scale.precisions
     parts = [
         Part("losses and gradients against the CPU's", 25, partial(agreement.with_the_cpu, scale)),
-        *(Part(f"step of {size} in {one}", 60, partial(speed.step, scale, size, one)) for one in precisions),
+        *(Part(f"step of {size} in {one}", 50, partial(speed.step, scale, size, one)) for one in precisions),
+        Part("what a step waits for", 30, partial(speed.waited_for, scale, precisions[-1])),
         Part(f"scoring, {size}", 10, partial(speed.scoring, scale, size)),
-        Part("compiled against as written", 75, partial(agreement.with_compiled, scale)),
-        Part("resume, as written", 25, partial(agreement.resumed, scale, False)),
-        Part("precisions, by AUROC", 80, partial(study.precisions, scale)),
-        Part("pretraining of a teacher", 40, partial(speed.pretraining, scale)),
-        Part("cold start", 80, partial(speed.cold_start, scale)),
-        Part("several trainings at once", 60, partial(speed.at_once, scale, precisions[-1])),
-        Part("resume, compiled", 50, partial(agreement.resumed, scale, True)),
+        Part("compiled against as written", 60, partial(agreement.with_compiled, scale)),
+        Part("resume, as written", 20, partial(agreement.resumed, scale, False)),
+        Part("precisions, by AUROC", 70, partial(study.precisions, scale)),
+        Part("pretraining of a teacher", 35, partial(speed.pretraining, scale)),
+        Part("cold start", 70, partial(speed.cold_start, scale)),
+        Part("several trainings at once", 45, partial(speed.at_once, scale, precisions[-1])),
+        Part("resume, compiled", 45, partial(agreement.resumed, scale, True)),
     ]
     if scale.device.type == "cuda":
         parts.append(Part(f"scoring, {LAST}", 10, partial(speed.scoring, scale, LAST)))

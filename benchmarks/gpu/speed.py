@@ -8,13 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from torch.profiler import profile
+
 from benchmarks import inference, teacher_target, training_step
 from benchmarks.cold_start import Starts
 from benchmarks.gpu.report import Figure, at_least, at_most
 from benchmarks.gpu.scale import Scale
-from benchmarks.timing import Apart, Row
+from benchmarks.timing import Apart, Row, seconds
 from dfsc.data.pretraining_images import PretrainingImages, write_index
 from dfsc.model.backbone import load_backbone
+from dfsc.planning.stand_ins import IMAGES
 from dfsc.settings.leaves import Size, TrainingPrecision
 from dfsc.settings.teacher import TeacherSettings
 from dfsc.training.checkpoint import Checkpoint
@@ -36,6 +39,28 @@ def step(scale: Scale, size: Size, precision: TrainingPrecision) -> Iterator[Fig
         goal = STEP_MS.get((size, precision))
         yield at_most(what, took, goal, " ms", goal=True) if goal else Figure(what, f"{took:.4g} ms")
         yield at_least(f"{what}, against the plain loop", statistics.median(row.ratios), TIMES_THE_PLAIN_LOOP, " times")
+
+
+def waited_for(scale: Scale, precision: TrainingPrecision) -> Iterator[Figure]:
+    """What a training step's time is made of: its images, the processor's launching of its work, and that work."""
+    learner = scale.learner(precision=precision, compiled=True)
+    drawn = [learner.draw(step) for step in range(IMAGES)]
+
+    def steps() -> None:
+        for step in range(scale.steps):
+            learner.update(step, drawn[step % len(drawn)])
+
+    drawing = seconds(lambda: [learner.draw(step) for step in range(scale.steps)]) / scale.steps
+    seconds(lambda: [learner.update(step, one) for step, one in enumerate(drawn)], scale.device)  # graphs are recorded
+    taken = seconds(steps, scale.device) / scale.steps
+    with profile(acc_events=True) as watched:
+        seconds(steps, scale.device)
+    on_card = sum(event.self_device_time_total for event in watched.key_averages()) / 1e6 / scale.steps
+    parts = {"with its images at hand": taken, "one thread draws its images in": drawing}
+    if scale.device.type == "cuda":
+        parts["the card computes for"] = on_card
+    for part, value in parts.items():
+        yield Figure(f"step of {scale.size} in {precision}, {part}", f"{1000 * value:.4g} ms")
 
 
 def at_once(scale: Scale, precision: TrainingPrecision) -> Iterator[Figure]:
@@ -104,6 +129,6 @@ def cold_start(scale: Scale) -> Iterator[Figure]:
         starts = Starts(Path(folder), scale.started_with, scale.size, scale.image_size, precision, scale.device)
         for how, (compiled, kept) in ways.items():
             start = starts.one(compiled, kept)
-            parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.seconds.items())
+            parts = ", ".join(f"{name} {spent:.1f}" for name, spent in start.seconds.items())
             what = f"start to first step, {scale.started_with} images, {precision}, {how}"
             yield Figure(what, f"{start.total:.1f} s ({parts})")
