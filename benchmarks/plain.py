@@ -58,7 +58,10 @@ class PenaltyImages(Dataset[Tensor]):
 
 def endless(dataset: Dataset[Sample], workers: int) -> Iterator[Sample]:
     """Batches of one, shuffled, for ever."""
-    loader = DataLoader(dataset, batch_size=1, shuffle=True, num_workers=workers, pin_memory=torch.cuda.is_available())
+    pinned, kept = torch.cuda.is_available(), workers > 0
+    loader = DataLoader(
+        dataset, batch_size=1, shuffle=True, num_workers=workers, pin_memory=pinned, persistent_workers=kept
+    )
     while True:
         yield from loader
 

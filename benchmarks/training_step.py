@@ -114,7 +114,7 @@ def plain_steps(
     model = placed(EfficientAD(size, image_size), device)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learned, 1e-4, weight_decay=1e-5)
-    penalties = endless(PenaltyImages(penalty, image_size), workers)
+    penalties = endless(PenaltyImages(penalty * 500, image_size), workers)
     for image, jittered in endless(TrainingImages(images * 500, image_size), workers):
         with computing(device, precision):
             losses = plain_losses(model, *(batch.to(device) for batch in (image, jittered, next(penalties))))

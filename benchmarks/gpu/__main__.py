@@ -38,17 +38,17 @@ def parts_of(scale: Scale) -> list[Part]:
     """All parts in the order of their importance, with the seconds that each may need on a GPU."""
     size, precisions = scale.size, scale.precisions
     parts = [
-        Part("losses and gradients against the CPU's", 25, partial(agreement.with_the_cpu, scale)),
+        Part("losses and gradients against the CPU's", 20, partial(agreement.with_the_cpu, scale)),
         *(Part(f"step of {size} in {one}", 50, partial(speed.step, scale, size, one)) for one in precisions),
-        Part("what a step waits for", 30, partial(speed.waited_for, scale, precisions[-1])),
-        Part(f"scoring, {size}", 10, partial(speed.scoring, scale, size)),
-        Part("compiled against as written", 60, partial(agreement.with_compiled, scale)),
-        Part("resume, as written", 20, partial(agreement.resumed, scale, False)),
+        *(Part(f"what a step waits for, {one}", 25, partial(speed.waited_for, scale, one)) for one in precisions),
+        Part(f"scoring, {size}", 5, partial(speed.scoring, scale, size)),
+        Part("compiled against as written", 50, partial(agreement.with_compiled, scale)),
+        Part("resume, as written", 10, partial(agreement.resumed, scale, False)),
         Part("precisions, by AUROC", 70, partial(study.precisions, scale)),
-        Part("pretraining of a teacher", 35, partial(speed.pretraining, scale)),
-        Part("cold start", 70, partial(speed.cold_start, scale)),
-        Part("several trainings at once", 45, partial(speed.at_once, scale, precisions[-1])),
-        Part("resume, compiled", 45, partial(agreement.resumed, scale, True)),
+        Part("pretraining of a teacher", 15, partial(speed.pretraining, scale)),
+        Part("cold start", 65, partial(speed.cold_start, scale)),
+        Part("several trainings at once", 70, partial(speed.at_once, scale, precisions[-1])),
+        Part("resume, compiled", 30, partial(agreement.resumed, scale, True)),
     ]
     if scale.device.type == "cuda":
         parts.append(Part(f"scoring, {LAST}", 10, partial(speed.scoring, scale, LAST)))

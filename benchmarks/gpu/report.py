@@ -105,6 +105,7 @@ def run_parts(parts: Sequence[Part], budget: float, report: Report) -> None:
                 for found in part.run():
                     report.add(found)
         except OutOfTime:
+            traceback.print_exc()
             report.miss(part, f"stopped after {time.monotonic() - began:.0f} s; what it found before is kept")
         except Exception as error:  # whatever a machine that nobody has seen leads to
             traceback.print_exc()

@@ -36,8 +36,8 @@ class Scale:
     repeats: int = 5
     repeats_of_scoring: int = 50
     steps: int = 40  # of the trainings that are compared weight by weight
-    at_once: tuple[int, ...] = (1, 2, 4)  # trainings on one card
-    steps_at_once: int = 1000  # of each of them
+    at_once: tuple[int, ...] = (1, 2)  # trainings on one card
+    steps_at_once: int = 500  # of each of them
     study_steps: int = 500  # of those that are compared by AUROC
     seeds: tuple[int, ...] = (0, 1, 2)
     images: SyntheticSettings = STUDIED

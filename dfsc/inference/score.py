@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dfsc.data.decoded import CategoryImages
 from dfsc.data.layout import FileRecord, images_of, read_manifest
@@ -20,8 +22,10 @@ from dfsc.model.trained import TrainedModel, load_model
 from dfsc.settings.leaves import Precision
 from dfsc.settings.scoring import ScoringSettings
 from dfsc.training.device import computing
+from dfsc.training.replay import Replay
 
 BATCH = 16
+REPLAYS: WeakKeyDictionary[EfficientAD, Replay] = WeakKeyDictionary()  # as long as the model lives
 
 
 def anomaly_maps(
@@ -31,12 +35,19 @@ def anomaly_maps(
 
     `images`: uint8 [n, s, s, 3]. Source: Batzner et al. 2024, section 3.4.
     """
-    model = model.to(device)
-    with computing(device, precision):
-        maps = [
-            model(normalise_images(batch.to(device))).mean(dim=1).float().cpu()
-            for batch in torch.from_numpy(images).split(BATCH)
-        ]
+    if next(model.parameters()).device != device:  # else it would take half a millisecond to find out
+        model.to(device)
+
+    def computed(normalised: Tensor) -> Tensor:
+        with computing(device, precision):
+            return model(normalised).mean(dim=1).float()  # type: ignore[no-any-return]
+
+    replay = REPLAYS.setdefault(model, Replay())
+    weights = tuple(tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers()))
+    maps = [
+        replay(computed, (precision, model.training, weights), normalise_images(batch.to(device))).cpu()
+        for batch in torch.from_numpy(images).split(BATCH)
+    ]
     return torch.cat(maps).numpy()
 
 

@@ -203,5 +203,8 @@ def normalise_images(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Stat
 
 def standardise(images: Tensor, mean: Statistics = IMAGENET_MEAN, std: Statistics = IMAGENET_STD) -> Tensor:
     """Float images [n, 3, h, w] in 0..1, normalised with the mean and standard deviation of each channel."""
-    means, stds = (torch.tensor(values, device=images.device).reshape(1, 3, 1, 1) for values in (mean, std))
+    # Not blocking: else a GPU would do all that it was given before.
+    means, stds = (
+        torch.tensor(values).to(images.device, non_blocking=True).reshape(1, 3, 1, 1) for values in (mean, std)
+    )
     return (images - means) / stds

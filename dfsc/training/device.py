@@ -84,20 +84,19 @@ def placed(module: Module, device: torch.device) -> Module:
 
 
 def compiled(function: Function) -> Function:
-    """The function compiled by torch, on CUDA into graphs that one call replays; if that fails, as it is written."""
-    replay = torch.compile(function, mode="reduce-overhead", fullgraph=True)
+    """The function compiled by torch; if that fails, as it is written."""
+    fast = torch.compile(function, fullgraph=True)
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
-        nonlocal replay
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        nonlocal fast
         try:
-            return replay(*arguments)
+            return fast(*arguments)
         except Exception as error:  # whatever the compiler, or a missing C compiler, leads to
-            if replay is function:
+            if fast is function:
                 raise
             print(f"dfsc: not compiled, so slower ({type(error).__name__})", file=sys.stderr, flush=True)
-            replay = function
+            fast = function
         return function(*arguments)
 
     return cast(Function, call)

@@ -42,6 +42,7 @@ from dfsc.training.feature_statistics import feature_statistics, kept_statistics
 from dfsc.training.loop import LoopOptions, run_steps
 from dfsc.training.randomness import generator, shuffled_index, torch_seed
 from dfsc.training.record import cost, write_curve
+from dfsc.training.replay import Replay
 from dfsc.training.snapshots import SnapshotLog
 
 JITTERS = (image_operations.adjust_brightness, image_operations.adjust_contrast, image_operations.adjust_saturation)
@@ -83,9 +84,12 @@ class ModelLearner:
         self.optimizer = torch.optim.Adam(
             learned, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        self.replay = Replay()
         self.images = torch.from_numpy(images).to(device)
         self._kept_features: dict[int, Tensor] = {}
-        self._compute = compiled(self.losses) if compiles(settings, device) else self.losses
+        self._compiles = compiles(settings, device)
+        self._compute = compiled(self.losses) if self._compiles else self.losses
+        self._names: list[str] = []  # of what a step returns, in its order
         self._code = code
         found = kept_statistics(
             statistics, lambda: feature_statistics(self.model.teacher, self.images, settings.precision), device
@@ -117,7 +121,8 @@ class ModelLearner:
 
     def views(self, drawn: Draw) -> tuple[Tensor, Tensor]:
         """The step's images, normalised [3 n, 3, s, s]: jittered, as they are, of the penalty; and T' of the second."""
-        images = self.images[drawn.numbers].permute(0, 3, 1, 2).float() / 255
+        # One by one: a list of numbers would go to the GPU, which waits until all work there is done.
+        images = torch.stack([self.images[number] for number in drawn.numbers]).permute(0, 3, 1, 2).float() / 255
         jittered = torch.stack(
             [JITTERS[kind](image, factor) for image, (kind, factor) in zip(images, drawn.jitters, strict=True)]
         )
@@ -174,18 +179,29 @@ class ModelLearner:
         """One step of Adam on the sum of the losses; returns these, and what is watched."""
         settings = self.settings
         dropped = step >= int(settings.learning_rate_drop_after * settings.steps)
+        rate = settings.learning_rate * (settings.learning_rate_drop_factor if dropped else 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (settings.learning_rate_drop_factor if dropped else 1)
+            group |= {"lr": rate, "capturable": self._compiles}  # a checkpoint may be of another device
         views, teacher = self.views(drawn)
         torch.manual_seed(torch_seed(settings.seed, "dropout", step))
+        if self._compiles:
+            found = self.replay(self._descend, (rate, self.model.training), views, teacher)
+        else:
+            found = self._descend(views, teacher)
+        if self._code is not None:
+            self._code.keep()
+        return dict(zip(self._names, found.unbind(), strict=True))
+
+    def _descend(self, views: Tensor, teacher: Tensor) -> Tensor:
+        """Move the weights; the losses and what is watched, in the order of `_names`."""
         self.optimizer.zero_grad()
-        with computing(self.device, settings.precision):
+        with computing(self.device, self.settings.precision):
             losses, watched = self._compute(views, teacher)
         sum(losses.values(), torch.zeros((), device=self.device)).backward()
         self.optimizer.step()
-        if self._code is not None:
-            self._code.keep()
-        return {name: value.detach() for name, value in {**losses, **watched}.items()}
+        found = {**losses, **watched}
+        self._names = list(found)
+        return torch.stack([value.detach() for value in found.values()])
 
 
 def compiles(settings: TrainingSettings, device: torch.device) -> bool:
