@@ -27,10 +27,9 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Function) -> None:
-    """Add what the test's fixtures called, whichever test they were set up for."""
-    for definitions in item._fixtureinfo.name2fixturedefs.values():
-        for definition in definitions:
-            state()._stats.update(called_by.get(definition, ()))
+    """Add what the test's fixtures called, whichever test they were set up for; also those that it got by name."""
+    for definition in item._request._fixture_defs.values():
+        state()._stats.update(called_by.get(definition, ()))
 
 
 @pytest.hookimpl(trylast=True)
