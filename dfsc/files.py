@@ -9,9 +9,12 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfsc.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 MARKER = ".made_by_dfsc"  # in folders that may be replaced
 MADE_ANEW = "delete it and run the workflow again"  # how a damaged file of ours is mended
@@ -87,10 +90,20 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
-        raise UserError(f"{path}: {what} is missing{advice}") from error
+        advice = advice.replace("delete it and ", "")
+        raise UserError(f"{path}: no such file; it should be {what}{advice}") from error
     except Exception as error:  # damaged bytes surface as whatever the reader stumbles over
         reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
         raise UserError(f"{path}: cannot be read as {what} ({reason}){advice}") from error
+
+
+@contextmanager
+def open_archive(path: Path) -> "Iterator[NpzFile]":
+    """The arrays of an .npz archive. Not by np.load: it takes a damaged one for a pickle, and says how to load it."""
+    from numpy.lib.npyio import NpzFile
+
+    with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as archive:
+        yield archive
 
 
 @contextmanager

@@ -70,5 +70,5 @@ def _mapped(file: Path) -> NDArray[np.uint8]:
     if sha256_of(file) != digest:
         raise UserError(f"{file}: is damaged")
     # Copied where it is written to, and never is: torch warns of arrays that cannot be written.
-    decoded: NDArray[np.uint8] = np.load(file, mmap_mode="c", allow_pickle=False)
+    decoded: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="c")
     return decoded

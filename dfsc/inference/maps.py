@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfsc.errors import UserError
-from dfsc.files import reading, written_whole
+from dfsc.files import open_archive, reading, written_whole
 from dfsc.model.maps import NOT_PADDED, PADDING_MODES
 
 PADDING_KEY = "padding"  # in an archive, where no image has this path
@@ -30,7 +30,7 @@ def write_maps(path: Path, small: SmallMaps) -> None:
 def read_maps(path: Path) -> SmallMaps:
     """Read what `write_maps` wrote. Raises UserError naming the file, also for what `check_maps` refuses."""
     what = "an archive of anomaly maps"
-    with reading(path, what, "write it with `dfsc score`"), np.load(path, allow_pickle=False) as archive:
+    with reading(path, what, "write it with `dfsc score`"), open_archive(path) as archive:
         maps = {name: archive[name] for name in archive.files}
         small = SmallMaps(maps, str(maps.pop(PADDING_KEY)))
     try:

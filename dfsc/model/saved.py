@@ -25,7 +25,7 @@ def load_tensors(path: Path, what: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: {what} is missing") from error
+        raise UserError(f"{path}: no such file; it should be {what}") from error
     except Exception as error:  # torch raises whatever the damaged bytes lead it to
         message = f"{path}: cannot be read as {what} ({type(error).__name__}); delete it and run again"
         raise UserError(message) from error

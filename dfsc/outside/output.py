@@ -75,10 +75,7 @@ def read_map(file: Path) -> NDArray[np.float32]:
 
 def _read_array(file: Path) -> NDArray[Any]:
     with reading(Path(file.name), "an array", "write it with numpy.save"), file.open("rb") as stream:
-        loaded = np.load(stream, allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            raise ValueError("an archive of several arrays")
-        return loaded
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _read_scores(file: Path, names: Collection[str], optional: Collection[str]) -> dict[str, float]:

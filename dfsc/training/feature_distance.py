@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dfsc.files import MADE_ANEW, reading, written_whole
+from dfsc.files import MADE_ANEW, open_archive, reading, written_whole
 from dfsc.model.losses import quantile_threshold
 from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.training.loop import Progress
@@ -60,12 +60,12 @@ class DistanceLog:
 
 def read_logged_image(path: Path) -> NDArray[np.uint8]:
     """The training image that the distances are of, uint8 [s, s, 3]. Raises UserError naming the file."""
-    with reading(path, DISTANCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
+    with reading(path, DISTANCES, MADE_ANEW), open_archive(path) as archive:
         image: NDArray[np.uint8] = archive["image"]
     return image
 
 
 def read_distances(path: Path) -> dict[int, NDArray[np.float16]]:
     """Step -> (T' - A)^2, float16 [channels, h, w], in the order of the steps. Raises UserError naming the file."""
-    with reading(path, DISTANCES, MADE_ANEW), np.load(path, allow_pickle=False) as archive:
+    with reading(path, DISTANCES, MADE_ANEW), open_archive(path) as archive:
         return {int(name): archive[name] for name in sorted(set(archive.files) - {"image"}, key=int)}

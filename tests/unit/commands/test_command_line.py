@@ -310,31 +310,38 @@ def test_junk_text(command: str, name: str, made: Made, tmp_path: Path) -> None:
             assert_one_line(outcome, out)
 
 
-# What each file of ours is read by: the subcommand, and the file among those of `Made`.
+# What each file of ours is read by: the subcommand, and the file among those of `Made`; and what it should be.
 READERS = [
-    ("score", "manifest", "{manifest}"),
-    ("train", "manifest", "{manifest}"),
-    ("train", "pretraining_index", "{index}"),
-    ("train", "teacher", "{teacher}"),
-    ("train", "teacher", "{record}"),
-    ("teacher track", "teacher", "{record}"),
-    ("teacher track", "teacher", "{curve}"),
-    ("score", "model", "model.pt"),
-    ("predict", "model", "model.pt"),
-    ("export", "model", "model.pt"),
-    ("evaluate", "maps", "maps.npz"),
-    ("novelty-over-training", "distances", "feature_distances.npz"),
-    *[("track", "files", name) for name in ("training.json", "metrics.json", "training_curve.csv")],
-    ("tables", "results", "run.json"),
-    *[("compare", "results", f"tables/{name}") for name in ("runs.csv", "comparison.csv", "grid.json")],
-    ("show", "results", "tables/comparison.csv"),
-    ("auroc-over-quantile", "tables", "tables/comparison.csv"),
-    ("histograms", "tables", "tables/scores.csv"),
+    ("score", "manifest", "{manifest}", "a manifest"),
+    ("train", "manifest", "{manifest}", "a manifest"),
+    ("train", "pretraining_index", "{index}", "an index of pretraining images"),
+    ("train", "teacher", "{teacher}", "a teacher"),
+    ("train", "teacher", "{record}", "the record of a teacher"),
+    ("teacher track", "teacher", "{record}", "the record of a teacher"),
+    ("teacher track", "teacher", "{curve}", "a training curve"),
+    ("score", "model", "model.pt", "a trained model"),
+    ("predict", "model", "model.pt", "a trained model"),
+    ("export", "model", "model.pt", "a trained model"),
+    ("evaluate", "maps", "maps.npz", "an archive of anomaly maps"),
+    ("evaluate", "scores", "scores.csv", "image scores"),
+    ("novelty-over-training", "distances", "feature_distances.npz", "the feature distances of a training"),
+    ("track", "files", "training.json", "the record of a training, or of a run"),
+    ("track", "files", "metrics.json", "metrics"),
+    ("track", "files", "training_curve.csv", "a training curve"),
+    ("tables", "results", "run.json", "a receipt"),
+    ("compare", "results", "tables/runs.csv", "the table of runs"),
+    ("compare", "results", "tables/comparison.csv", "the comparison"),
+    ("compare", "results", "tables/grid.json", "the grid of tables"),
+    ("show", "results", "tables/comparison.csv", "the comparison"),
+    ("auroc-over-quantile", "tables", "tables/comparison.csv", "the comparison"),
+    ("histograms", "tables", "tables/scores.csv", "the image scores"),
 ]
 
 
-@pytest.mark.parametrize(("command", "name", "file"), READERS, ids=str)
-def test_a_damaged_file_of_ours_is_named(command: str, name: str, file: str, made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "name", "file", "what"), READERS, ids=str)
+def test_a_damaged_file_of_ours_is_named(
+    command: str, name: str, file: str, what: str, made: Made, tmp_path: Path
+) -> None:
     """Cut short by a full disk or a kill, emptied, overwritten, or gone."""
     data, results = made.prepared.root, made.root / "results/made"
     own = {"manifest": made.prepared.manifest(), "index": data / "index", "teacher": data / "teacher.pt"}
@@ -355,13 +362,15 @@ def test_a_damaged_file_of_ours_is_named(command: str, name: str, file: str, mad
         if content is not None:
             damaged.write_bytes(content)
         values = made.values(command, out)
-        if isinstance(values[name], list) and not isinstance(value, list):
+        if isinstance(values.get(name), list) and not isinstance(value, list):
             value = [value, *values[name][1:]]
         outcome = made.run(command, {**values, name: value})
         assert_one_line(outcome, out)
         # Where a receipt is gone, a run is.
         named = str(damaged.parent.relative_to(copied) if command == "tables" and content is None else damaged)
         assert named in outcome.errors, outcome.errors
+        assert content is None or f"cannot be read as {what}" in outcome.errors, outcome.errors
+        assert "allow_pickle" not in outcome.errors and "weights_only" not in outcome.errors, outcome.errors
 
 
 @pytest.mark.parametrize("command", ["heatmaps", "novelty", "novelty-over-training"])

@@ -88,7 +88,7 @@ def test_a_category_or_table_that_is_not_there_is_named(table: Path) -> None:
     table.write_text(f"{HEAD}\nbolts,80,60,three,2,4,5,6\n")
     assert f"{table}: cannot be read as a table of published counts" in refused(RECORDS, table)
     table.unlink()
-    assert refused(RECORDS, table) == f"{table}: a table of published counts is missing"
+    assert refused(RECORDS, table) == f"{table}: no such file; it should be a table of published counts"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def test_both_routes_agree(prepared: Prepared, tmp_path: Path, padding: str) -> 
     auroc = json.loads((tmp_path / "official.json").read_text())["classification"]["auc_roc"]
     assert set(auroc) == {"logical_anomalies", "structural_anomalies", "mean"}
 
+    head, *lines, end = (tmp_path / "scores.csv").read_bytes().split(b"\n")
+    assert (
+        head == b"path,image_score" and end == b"" and all(re.fullmatch(rb"[^\r]+\.png,[^\r]+", line) for line in lines)
+    )
     with (tmp_path / "scores.csv").open(newline="") as stream:
         scores = {row["path"]: float(row["image_score"]) for row in csv.DictReader(stream)}
     assert [path for path in scores if not path.startswith("test/")] == [f"validation/good/00{n}.png" for n in range(3)]

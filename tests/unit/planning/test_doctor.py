@@ -320,7 +320,7 @@ def test_slurm_is_asked_for_what_the_profile_says(tmp_path: Path) -> None:
     of_train |= {"gpu": 0, "gres": "'shard:1'"}
     assert sbatch_options(profile)[:3] == ["--account=lab", "--partition=long", "--gres=shard:1"]
     assert sbatch_options({"default-resources": ["mem_mb=4000"], "set-resources": None}) == ["--cpus-per-task=1"]
-    with pytest.raises(UserError, match="a profile of Snakemake is missing"):
+    with pytest.raises(UserError, match="no such file; it should be a profile of Snakemake"):
         read_profile(tmp_path)
 
 

@@ -57,6 +57,7 @@ def compared(low: float, high: float, kinds: tuple[str, ...] = ("logical_anomali
         (-0.03, -0.001, "worse", "−1.6", "[−3.0, −0.1]"),
         (-0.004, 0.02, "not decided", "+0.8", "[−0.4, +2.0]"),
         (0.0, 0.02, "not decided", "+1.0", "[+0.0, +2.0]"),
+        (-0.02, 0.0, "not decided", "−1.0", "[−2.0, +0.0]"),
     ],
 )
 def test_the_verdict_is_that_of_the_interval(

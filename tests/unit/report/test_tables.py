@@ -151,6 +151,14 @@ def test_reference_numbers_that_cannot_be_read_are_named(
     assert not (tmp_path / "tables").exists()
 
 
+def test_the_document_holds_every_table_once_on_pages_of_its_own(folder: Path) -> None:
+    lines = (folder / "tables.tex").read_text().splitlines()
+    tables = sorted(path.stem for path in folder.glob("*.tex") if path.stem != "tables")
+    of_tables = lines[lines.index(r"\footnotesize") + 1 :]
+    assert sorted(of_tables[:-1:2]) == [rf"\input{{{name}}}" for name in tables] and len(tables) > 3
+    assert {*of_tables[1:-1:2]} == {r"\clearpage"} and of_tables[-1] == r"\end{document}"
+
+
 def test_the_latex_compiles(folder: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("needs LaTeX: apt-get install texlive-latex-base texlive-latex-recommended texlive-latex-extra")
