@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class Replay:
         self._calls = Counter[Hashable]()
         self._recorded: dict[Hashable, Recording] = {}
         self._refused = False
+        self._lock = Lock()  # two threads would write to one recording's places
         self._stream: torch.cuda.Stream | None = None
 
     def __call__(self, function: Callable[..., Tensor], key: Hashable, *given: Tensor) -> Tensor:
@@ -41,6 +43,10 @@ class Replay:
         if given[0].device.type != "cuda" or self._refused:
             return function(*given)
         key = (key, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in given))
+        with self._lock:
+            return self._replayed(function, key, given)
+
+    def _replayed(self, function: Callable[..., Tensor], key: Hashable, given: tuple[Tensor, ...]) -> Tensor:
         self._calls[key] += 1
         if self._calls[key] <= BEFORE:
             return self._beside(function, given)
