@@ -43,7 +43,7 @@ class Replay:
         if given[0].device.type != "cuda" or self._refused:
             return function(*given)
         key = (key, *((tensor.shape, tensor.dtype, tensor.stride()) for tensor in given))
-        with self._lock:
+        with self._lock, torch.cuda.device(given[0].device):  # or another GPU's stream would be recorded
             return self._replayed(function, key, given)
 
     def _replayed(self, function: Callable[..., Tensor], key: Hashable, given: tuple[Tensor, ...]) -> Tensor:
