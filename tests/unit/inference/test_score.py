@@ -6,7 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from dfsc.data.decoded import CategoryImages
+from dfsc.data.layout import read_manifest
+from dfsc.inference.score import BATCH, score_images
+from dfsc.model.networks import EfficientAD
+from dfsc.settings.scoring import ScoringSettings
 from support.command_line import dfsc
 from support.prepared import Prepared
 
@@ -56,3 +62,14 @@ def test_a_file_that_is_no_model_is_refused(prepared: Prepared, tmp_path: Path) 
     )
     assert outcome.code == 2 and "teacher.pt" in outcome.errors and outcome.errors.count("\n") == 1
     assert not (tmp_path / "scores.csv").exists()
+
+
+def test_progress_is_told_of_all_images_after_each_batch(prepared: Prepared) -> None:
+    tested = [record for record in read_manifest(prepared.manifest()) if record.path.startswith("test/")]
+    told, records = list[tuple[int, int]](), tested * (BATCH // len(tested) + 1)
+    assert BATCH < len(records) < 2 * BATCH
+    images = CategoryImages(prepared.dataset / prepared.category, 64, 1)
+    settings = ScoringSettings("zero", "float32")
+    network = EfficientAD("tiny", 64).eval()
+    score_images(network, images, records, settings, torch.device("cpu"), lambda *progress: told.append(progress))
+    assert told == 2 * [(len(tested), len(records))], "each image is in the first batch"
