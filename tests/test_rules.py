@@ -422,6 +422,16 @@ def test_images_are_checked_first_and_a_model_is_tracked_before_the_next_is_trai
     assert in_order == sorted({*in_order}), "each above the one before"
 
 
+@pytest.mark.parametrize("rule", ["tables", "page"])
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_results_on_loco_stand_beside_no_other_data_set_and_no_images_of_ones_own(
+    planned: dict[str, list[Job]], name: str, rule: str
+) -> None:
+    (job,) = (job for job in planned[name] if job.rule == rule)
+    assert ("--reference config/reference_results.csv" in job.command) == (name in ("own", "drawn", "loco"))
+    assert ("--reference" in job.command) == (name in ("own", "drawn", "loco"))
+
+
 def test_no_rule_keeps_a_failure_to_itself(planned: dict[str, list[Job]]) -> None:
     """What a command says is kept in its log, and shown where a person waits for it."""
     for job in [job for jobs in planned.values() for job in jobs if job.command]:
