@@ -164,6 +164,16 @@ def test_the_estimate_is_printed(config: dict[str, Any], capsys: pytest.CaptureF
     assert sorted(Path().rglob("*")) == before, "nothing is left"
 
 
+@pytest.mark.parametrize(("steps", "seconds", "measured"), [(30, 0, 1), (3, 600, 3)])
+def test_as_many_steps_are_measured_as_there_is_time_for(
+    config: dict[str, Any], capsys: pytest.CaptureFixture[str], steps: int, seconds: int, measured: int
+) -> None:
+    arguments = ("--configfile", "smallest.yaml", "--steps", steps, "--seconds", seconds, "--device", "cpu")
+    assert dfsc("estimate", *arguments).code == 0
+    found = re.findall(r"([\w-]+ ?[\w-]+) +│ +1 │ +\d+ │ +(\d+) │", capsys.readouterr().out)
+    assert dict(found) == dict.fromkeys(("EfficientAD-tiny", "DFSC-tiny", "teacher tiny"), str(measured))
+
+
 def test_disk_is_that_of_all_models_and_of_a_checkpoint_each(
     config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ from dfsc.report.page.maps import BLOCK, HIGHEST, LARGEST_SIDE, levels_of, packe
 from dfsc.report.page.tables import page_tables
 from dfsc.report.tables import Context
 from dfsc.settings.grid import Grid
+from support.checkout import CHECKOUT
 from support.command_line import dfsc
 from support.page_grid import STEPS, make_benchmark
 from support.small_sets import loco_category
@@ -257,6 +258,12 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (other / "thesis.tex").touch()
     outcome = dfsc(*arguments, tmp_path / "data", "--output", other)
     assert outcome.code == 2 and "was not made by dfsc" in outcome.errors and (other / "thesis.tex").exists()
+
+
+def test_results_of_others_stand_on_the_page(told: Benchmark) -> None:
+    for more in ((), ("--reference", CHECKOUT / "config/reference_results.csv")):
+        assert dfsc("page", "--results", told.results, "--dataset", told.dataset, *more).code == 0
+        assert ("EfficientAD paper table 2" in (told.results / "page/index.html").read_text()) == bool(more)
 
 
 def test_the_same_page_twice_has_the_same_bytes(tmp_path: Path) -> None:
