@@ -404,6 +404,34 @@ def test_every_rule_is_expected(planned: dict[str, list[Job]]) -> None:
     assert {job.rule for jobs in planned.values() for job in jobs} == {rule for _, rule, _ in EXPECTED}
 
 
+def test_what_computes_with_a_network_asks_for_a_gpu_and_nothing_else_does(planned: dict[str, list[Job]]) -> None:
+    of_rules = dict.fromkeys(("pretrain_teacher", "train", "score", "measure_speed"), 1) | {"run_method": 2}
+    jobs = [job for of_one in planned.values() for job in of_one]
+    assert {job.rule for job in jobs} >= of_rules.keys()
+    assert {job.rule: job.gpus for job in jobs if job.gpus} == of_rules
+    assert all(job.gpus == of_rules.get(job.rule, 0) for job in jobs)
+
+
+def test_images_are_checked_first_and_a_model_is_tracked_before_the_next_is_trained(
+    planned: dict[str, list[Job]],
+) -> None:
+    of_rule = {job.rule: job.priority for jobs in planned.values() for job in jobs}
+    first = [of_rule.pop(rule) for rule in ("fetch", "synthesize", "arrange", "manifest", "index_pretraining")]
+    assert min(first) > max(priority for rule, priority in of_rule.items() if rule != "index_penalty")
+    in_order = [of_rule[rule] for rule in ("measure_speed", "train", "score", "evaluate", "track")]
+    assert in_order == sorted({*in_order}), "each above the one before"
+
+
+@pytest.mark.parametrize("rule", ["tables", "page"])
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_results_on_loco_stand_beside_no_other_data_set_and_no_images_of_ones_own(
+    planned: dict[str, list[Job]], name: str, rule: str
+) -> None:
+    (job,) = (job for job in planned[name] if job.rule == rule)
+    assert ("--reference config/reference_results.csv" in job.command) == (name in ("own", "drawn", "loco"))
+    assert ("--reference" in job.command) == (name in ("own", "drawn", "loco"))
+
+
 def test_no_rule_keeps_a_failure_to_itself(planned: dict[str, list[Job]]) -> None:
     """What a command says is kept in its log, and shown where a person waits for it."""
     for job in [job for jobs in planned.values() for job in jobs if job.command]:

@@ -28,6 +28,8 @@ class Job:
     wildcards: dict[str, str]
     command: str
     reason: str
+    gpus: int
+    priority: int
 
     @property
     def params_changed(self) -> bool:
@@ -82,7 +84,8 @@ class _Jobs(logging.Handler):
         if str(getattr(record, "event", "")).endswith("job_info"):
             job = vars(record)
             named = {"rule": job["rule_name"], "wildcards": dict(job["wildcards"] or {})}
-            self.found.append(named | {"command": job["shellcmd"] or "", "reason": str(job["reason"])})
+            named |= {"command": job["shellcmd"] or "", "reason": str(job["reason"])}
+            self.found.append(named | {"gpus": job["resources"].get("gpu", 0), "priority": job["priority"]})
 
 
 def _plan(configfiles: list[str], overlay: dict[str, Any]) -> list[dict[str, Any]]:

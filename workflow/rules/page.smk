@@ -15,7 +15,7 @@ rule page:
         # A function: of a list, Snakemake would compare each file with all others.
         cells=shown_of_cells,
         ground_truth=expand(GROUND_TRUTH, category=CATEGORIES),
-        reference="config/reference_results.csv",
+        reference=REFERENCE,
     output:
         f"{RESULTS}/page/index.html",
     log:
@@ -23,10 +23,11 @@ rule page:
     threads: 4
     params:
         folder=f"{RESULTS}/page",
+        reference=reference_of,
         drawn_with=drawn_with(),
         code=code_digest("page"),
     message:
         "write the page: {output}"
     shell:
-        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} --reference {input.reference} "
+        "dfsc page --results {RESULTS} --dataset {DATASET:q} --output {params.folder} {params.reference} "
         "--workers {threads} > {log} 2>&1"

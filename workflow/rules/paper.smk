@@ -2,12 +2,20 @@
 # Writes: tables (CSV, Markdown, LaTeX, HTML), and the figures of their numbers (PDF, PNG).
 
 
+# Results of others on LOCO say nothing of images of one's own, or of other data sets.
+REFERENCE = [] if SOURCE in ARRANGED else "config/reference_results.csv"
+
+
+def reference_of(wildcards, input):
+    """An option that names the results of others."""
+    return ["--reference", input.reference] if input.reference else []
+
+
 rule tables:
     input:
         receipts=receipts,
         speeds=speeds(),
-        # Results of others on LOCO say nothing of images of one's own, or of other data sets.
-        reference=[] if SOURCE in ARRANGED else "config/reference_results.csv",
+        reference=REFERENCE,
     output:
         runs=f"{RESULTS}/tables/runs.csv",
         comparison=f"{RESULTS}/tables/comparison.csv",
@@ -46,7 +54,7 @@ rule tables:
         uri=config["tracking"]["uri"],
         folder=f"{RESULTS}/tables",
         grid=GRID.as_text(),
-        reference=lambda wildcards, input: ["--reference", input.reference] if input.reference else [],
+        reference=reference_of,
         code=code_digest("tables"),
     message:
         "assemble the tables from MLflow"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 from dfsc.cli import app
@@ -155,7 +156,6 @@ class Made:
 @pytest.fixture(scope="module")
 def made(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The finished benchmark."""
-    import torch
     import yaml
 
     from dfsc.files import sha256_of
@@ -226,6 +226,19 @@ def assert_one_line(outcome: Outcome, out: Path) -> None:
 def test_every_subcommand_succeeds_on_what_it_is_for(command: str, made: Made, tmp_path: Path) -> None:
     outcome = made.run(command, made.values(command, tmp_path))
     assert outcome.code == 0, outcome.errors
+
+
+@pytest.mark.parametrize(
+    "command", [name for name, parsed in COMMANDS.items() if any(one.name == "threads" for one in parsed.params)]
+)
+def test_a_command_computes_with_the_threads_that_it_is_given(command: str, made: Made, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        outcome = made.run(command, {**made.values(command, tmp_path), "threads": 3})
+        assert (outcome.code, torch.get_num_threads()) == (0, 3), outcome.errors
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

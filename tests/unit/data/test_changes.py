@@ -105,6 +105,8 @@ def test_pretraining_images_are_told_by_paths_and_sizes(
         file.touch()
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     assert pretraining_content(folder, seen, keep=True) == pretraining_content(copy, seen, keep=True) == before
+    (folder / "train/good/0.png").write_text("of another size, in a folder that lists the same files as before")
+    assert (pretraining_content(folder, seen, keep=False) == before) == large
     (folder / "train/new").mkdir()
     (folder / "train/new/1.png").write_text("a folder that was not there")
     added = pretraining_content(folder, seen, keep=True)

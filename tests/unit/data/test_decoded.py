@@ -103,6 +103,9 @@ def test_other_images_sizes_and_code_have_a_file_of_their_own(
     monkeypatch.setattr(images, "__file__", edited)
     CategoryImages(folder, 64).keep_in(kept.parent, prepared.manifest())
     assert len(list(kept.parent.glob("*.npy"))) == 4
+    monkeypatch.setattr("PIL.__version__", "99")
+    CategoryImages(folder, 64).keep_in(kept.parent, prepared.manifest())
+    assert len(list(kept.parent.glob("*.npy"))) == 5
 
 
 def test_results_are_the_same_bits_without_kept_images_with_kept_ones_and_with_damaged_ones(

@@ -3,20 +3,23 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dfsc.data.arranging import arrange
 from dfsc.data.ground_truth import list_test_images, read_regions
 from dfsc.data.layout import read_defects
+from dfsc.data.layouts import mvtec_ad
 from dfsc.data.manifest import check_counts, scan_category
 from dfsc.errors import UserError
 from dfsc.inference.evaluate import evaluate_small_maps
 from dfsc.inference.maps import SmallMaps
 from support.command_line import dfsc
-from support.small_sets import arrange_mvtec_ad, loco_category, mvtec_ad_category, save_as_it_is, write_defects
+from support.small_sets import HALVES, arrange_mvtec_ad, loco_category, mvtec_ad_category, save_as_it_is, write_defects
 
 SPLIT = '{"validation": 0.5, "test": 0, "seed": 0}'
 ARRANGE = ("arrange", "--split", SPLIT, "--layout", "mvtec_ad", "--folder")
@@ -114,11 +117,25 @@ def test_a_threshold_makes_a_mask_of_grey_values(tmp_path: Path) -> None:
     folder = mvtec_ad_category(tmp_path / "theirs/part")
     grey = np.asarray(softened())
     put(folder / "ground_truth/spot/001_mask.png", lambda path: softened().save(path))
-    outcome = dfsc(*ARRANGE, folder, "--output", tmp_path / "arranged/part", "--mask-threshold", "128")
-    assert outcome.code == 0, outcome.errors
-    mask = np.asarray(Image.open(tmp_path / "arranged/part/ground_truth/structural_anomalies/spot_001/000.png"))
-    assert 0 < np.count_nonzero(grey >= 128) < np.count_nonzero(grey)
-    np.testing.assert_array_equal(mask > 0, grey >= 128)
+    there = int(np.unique(grey)[-2])  # the second highest: a mask from it on holds more than one from the next on
+    for threshold in (128, there, there + 1):
+        output = tmp_path / f"arranged/{threshold}"
+        outcome = dfsc(*ARRANGE, folder, "--output", output, "--mask-threshold", threshold)
+        assert outcome.code == 0, outcome.errors
+        mask = np.asarray(Image.open(output / "ground_truth/structural_anomalies/spot_001/000.png"))
+        assert 0 < np.count_nonzero(grey >= threshold) < np.count_nonzero(grey)
+        np.testing.assert_array_equal(mask > 0, grey >= threshold)
+
+
+@pytest.mark.parametrize(("of_user", "wanted"), [(None, 200), (128, 128)])
+def test_the_users_threshold_goes_before_the_layouts(tmp_path: Path, of_user: int | None, wanted: int) -> None:
+    folder = mvtec_ad_category(tmp_path / "theirs/part")
+    put(folder / "ground_truth/spot/001_mask.png", lambda path: softened().save(path))
+    arrange(replace(mvtec_ad(folder), mask_threshold=200), tmp_path / "arranged", HALVES, of_user)
+    mask = np.asarray(Image.open(tmp_path / "arranged/ground_truth/structural_anomalies/spot_001/000.png"))
+    grey = np.asarray(softened())
+    np.testing.assert_array_equal(mask > 0, grey >= wanted)
+    assert np.count_nonzero(grey >= 128) > np.count_nonzero(grey >= 200) > 0
 
 
 def test_large_masks_are_accepted_where_that_is_said(tmp_path: Path) -> None:

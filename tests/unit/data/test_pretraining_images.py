@@ -1,6 +1,7 @@
 """The index of pretraining images: every image once, whatever lies around; what cannot be listed is named."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfsc.data.pretraining_images import PretrainingImages, central_half, write_index
+from dfsc.data.pretraining_images import PretrainingImages, central_half, prefetched, write_index
 from dfsc.errors import UserError
 from support.command_line import dfsc
 from support.small_sets import save_as_it_is
@@ -38,6 +39,48 @@ def test_every_image_is_listed_and_others_are_counted(
     images = PretrainingImages(tmp_path / "index", folder)
     assert images.paths == ["e.WEBP", "f.bmp", "n01/a.JPEG", "n01/b.png", "n02/deep/c, d.Tiff", "n02/g.jp2"]
     assert images.source == "other" and {images.image(number).size for number in range(6)} == {(8, 8)}
+
+
+def test_the_first_are_so_many_images_whatever_lies_between(folder: Path, tmp_path: Path) -> None:
+    write_index(folder, "other", tmp_path / "all")
+    paths = PretrainingImages(tmp_path / "all", folder).paths
+    for first in range(1, 8):
+        assert write_index(folder, "other", tmp_path / "index", first).images == min(first, 6)
+        found = PretrainingImages(tmp_path / "index", folder)
+        assert (found.paths, len(found)) == (paths[:first], min(first, 6))
+        assert (found.digest == PretrainingImages(tmp_path / "all", folder).digest) == (first >= 6)
+
+
+def test_a_crop_is_kept_by_its_image_and_size_in_colour(tmp_path: Path) -> None:
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 255, (90, 120, 3)).astype(np.uint8)
+        save_as_it_is(tmp_path / f"photographs/{number}.png", pixels)
+    write_index(tmp_path / "photographs", "other", tmp_path / "index")
+    images = PretrainingImages(tmp_path / "index", tmp_path / "photographs")
+    places = [(number, size) for number in (0, 1) for size in (16, 32)]
+    wanted = {place: np.asarray(central_half(images.image(place[0]), place[1])) for place in places}
+    for there in (True, False):
+        for (number, size), crop in wanted.items():
+            grey = images.penalty_crop(number, size, grey=True)
+            assert grey.shape == crop.shape and (grey == grey[..., :1]).all() and (grey != crop).any()
+            np.testing.assert_array_equal(images.penalty_crop(number, size, grey=False), crop)
+        if there:
+            shutil.rmtree(tmp_path / "photographs")  # each was decoded once, and kept
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_few_items_are_prepared_ahead_and_come_in_order(workers: int) -> None:
+    begun: list[int] = []
+
+    def load(step: int) -> int:
+        begun.append(step)
+        return 10 * step
+
+    items = prefetched(load, range(5, 105), workers)
+    for step in range(5, 105):
+        assert next(items) == 10 * step
+        assert len(begun) <= step - 4 + 2 * workers
+    assert next(items, None) is None and sorted(begun) == list(range(5, 105))
 
 
 def test_a_set_that_was_moved_has_the_same_index(folder: Path, tmp_path: Path) -> None:

@@ -97,6 +97,14 @@ def test_larger_counts_only_add_files(generated: Path, tmp_path: Path) -> None:
     assert digests(tmp_path / "fewer").items() < digests(generated).items()
 
 
+def test_no_image_is_drawn_twice(generated: Path) -> None:
+    """Validation and test images are others than those that a model is trained on."""
+    shown = {path: found for path, found in digests(generated).items() if path.endswith(".png")}
+    images = {path: found for path, found in shown.items() if "/ground_truth/" not in path}
+    assert {path.split("/")[1] for path in images} >= {"train", "validation", "test"}
+    assert len({*images.values()}) == len(images) > 90
+
+
 def test_another_seed_gives_other_images(generated: Path, tmp_path: Path) -> None:
     synthesize(tmp_path / "other", replace(SETTINGS, seed=4))
     expected, got = digests(generated), digests(tmp_path / "other")

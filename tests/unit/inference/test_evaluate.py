@@ -299,6 +299,22 @@ def test_bad_small_maps_are_refused(
         category.evaluate_small()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda scores: scores.pop(GOOD), "scores/test/good/001.png: the image score of test/good/001.png is missing"),
+        (lambda scores: scores.update({"test/good/777.png": 1.0}), "777.png: there is no test image of that name"),
+    ],
+)
+def test_scores_of_other_images_than_the_maps_are_refused(
+    category: SmallCategory, change: Callable[[dict[str, float]], object], message: str
+) -> None:
+    scores = dict.fromkeys(category.small_maps, 0.5)
+    change(scores)
+    with pytest.raises(UserError, match=message):
+        evaluate_small_maps(category.dataset, category.name, SmallMaps(category.small_maps, "zero"), scores=scores)
+
+
 def test_unknown_padding_is_refused(category: SmallCategory) -> None:
     with pytest.raises(UserError, match="padding 'mirror' is none of zero, minimum, replicate"):
         category.evaluate_small("mirror")

@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 
+from dfsc import __version__ as dfsc_version
+from dfsc.files import sha256_of
 from dfsc.inference import Detector
-from dfsc.inference.exported import ONNXRUNTIME, compare_runtimes, run_export
+from dfsc.inference.exported import DETECTOR, ONNXRUNTIME, compare_runtimes, run_export
 from dfsc.model.export import Graph, resize_as_pillow
 from dfsc.model.maps import PADDING_MODES
 from dfsc.model.trained import load_model
@@ -101,16 +105,53 @@ def test_it_runs_where_nothing_of_dfsc_is(folder: Path, tmp_path: Path) -> None:
     assert {"category", "settings", "fingerprint", "data_digest", "teacher_digest", "model_digest"} <= metadata.keys()
 
 
+@pytest.mark.parametrize("padding", PADDING_MODES)
+def test_an_export_says_with_what_it_was_made_and_pads_so(folder: Path, tmp_path: Path, padding: str) -> None:
+    model, file = folder / "model.pt", tmp_path / "model.onnx"
+    arguments = ("--padding", padding, "--false-alarm-rate", 0.3, "--threads", 1)
+    assert dfsc("export", model, "--output", file, *arguments).code == 0
+    session = onnxruntime.InferenceSession(file)
+    said, detector = session.get_modelmeta().custom_metadata_map, Detector(load_model(model), 0.3, padding)
+    told = {name: json.loads(said[name]) for name in ("threshold", "false_alarm_rate", "validation_scores")}
+    assert told["threshold"] == detector.threshold and told["false_alarm_rate"] == 0.3
+    assert told["validation_scores"] == load_model(model).validation_scores[padding].double().tolist()
+    assert said["padding"] == padding and said["model_digest"] == sha256_of(model)
+    assert said["dfsc_version"] == dfsc_version and load_model(model).origin.items() <= said.items()
+    full, _ = session.run(None, {"image": np.array(photograph(200, 130))})
+    np.testing.assert_allclose(full, detector(photograph(200, 130)).anomaly_map, rtol=1e-4, atol=1e-5)
+
+
 def test_a_comparison_says_what_differs(folder: Path) -> None:
-    """Of the same images: another model's export is far away, and its own is near."""
+    """Of the same images: another model's export is far away, and its own is near. Of low scores, 0.1 is the unit."""
     images = sorted(str(path) for path in (folder / "images").iterdir())[:4]
     save_calibrated(folder / "other.pt", "tiny", 64, seed=1)
-    for model, near in (("model.pt", True), ("other.pt", False)):
-        detector = Detector.load(folder / model, 0.2, device="cpu")
+    low = load_model(folder / "model.pt")
+    low.network.map_quantiles[:, 1] += 1000
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    for model, near in (
+        (load_model(folder / "model.pt"), True),
+        (load_model(folder / "other.pt"), False),
+        (low, False),
+    ):
+        detector, maps, scores, changed, spent = Detector(model, 0.2), [], [], [], []
+        for path in images:
+            pixels = np.array(Image.open(path))
+            began = time.perf_counter()
+            verdict = detector(pixels)
+            spent.append(1000 * (time.perf_counter() - began))
+            full, score = session.run(None, {"image": pixels})
+            maps.append(np.abs(full - verdict.anomaly_map).max())
+            scores.append(abs(score - verdict.score) / max(abs(verdict.score), 0.1))
+            changed += [path] if (score <= detector.threshold) != verdict.accepted else []
         compared = compare_runtimes(detector, folder / "model.onnx", images, 1, lambda done, total: None)
-        (found,) = (one for one in compared if one.runtime == ONNXRUNTIME)
+        own, found = (next(one for one in compared if one.runtime == name) for name in (DETECTOR, ONNXRUNTIME))
         assert (found.score_difference < 1e-5) == near and (found.map_difference < 1e-4) == near
-        assert all(one.milliseconds > 0 for one in compared)
+        assert (found.map_difference, found.score_difference) == pytest.approx((max(maps), max(scores)), abs=1e-4)
+        assert found.changed == changed
+        assert (own.map_difference, own.score_difference, own.changed) == (0, 0, [])
+        # What is told apart is ms from s: the machine may be busy.
+        assert 0.03 < own.milliseconds / sorted(spent)[1] < 30 and found.milliseconds > 0
+    assert max(abs(detector(Image.open(path)).score) for path in images) < 0.1 and changed
 
 
 def test_an_export_that_changes_a_verdict_is_not_written(

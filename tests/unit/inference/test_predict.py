@@ -1,6 +1,7 @@
 """From a model file and images to verdicts: every image once, whatever is wrong with some, killed or not."""
 
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -16,10 +17,12 @@ from PIL import Image
 
 from dfsc.inference import Detector
 from dfsc.inference.overlay import overlay
+from dfsc.inference.predict import run_prediction
 from dfsc.inference.score import anomaly_maps
-from dfsc.model.maps import pad_map, resize_map
+from dfsc.inference.threshold import threshold_of
+from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.model.networks import EfficientAD
-from dfsc.model.trained import load_model
+from dfsc.model.trained import load_model, save_model
 from support.command_line import dfsc
 from support.models import save_network
 
@@ -103,6 +106,22 @@ def test_an_image_is_judged_alike_as_file_as_array_and_as_picture(model: Path, t
     assert len({detector(picture)[:5] for picture in pictures}) == 1
 
 
+@pytest.mark.parametrize("padding", PADDING_MODES)
+def test_a_detector_is_loaded_as_it_is_told(model: Path, tmp_path: Path, padding: str) -> None:
+    """Its scores are those of its padding, the threshold that of its rate."""
+    known = load_model(model)
+    others = {mode: (1 + place) * known.validation_scores[mode] for place, mode in enumerate(PADDING_MODES)}
+    save_model(tmp_path / "model.pt", known._replace(validation_scores=others))
+    detector = Detector.load(tmp_path / "model.pt", 0.2, padding, "cpu")
+    scores = others[padding].double().numpy()
+    assert detector.validation_scores.tolist() == scores.tolist()
+    assert detector.threshold == threshold_of(scores, 0.2)
+    pixels = np.array(noise(2).resize((64, 64), Image.Resampling.BILINEAR))[None]
+    small = anomaly_maps(known.network, pixels, torch.device("cpu"), "float32")[0]
+    wanted = resize_map(pad_map(small, padding), noise(2).height, noise(2).width)
+    np.testing.assert_array_equal(detector(noise(2)).anomaly_map, wanted)
+
+
 @pytest.mark.parametrize(
     ("score", "code", "said"), [(9e9, 0, "21 accepted, 0 rejected"), (-9e9, 3, "0 accepted, 21 rejected")]
 )
@@ -124,17 +143,23 @@ def test_the_exit_code_says_whether_all_were_accepted(
 
 def test_heatmaps_show_one_scale(model: Path, tmp_path: Path) -> None:
     """A colour means the same in every image; where nothing is anomalous, the image is seen, in grey."""
-    for number in range(3):
+    shown = (3, 4, 11, 15)
+    for number in shown:
         noise(number).save(tmp_path / f"{number}.png")
     dfsc("predict", model, *sorted(tmp_path.glob("*.png")), "--output", tmp_path / "out", "--device", "cpu")
-    detector = Detector.load(model, device="cpu")
-    assert detector.full_scale == pytest.approx(2 * max(0.1, detector.validation_scores.max()))
-    for number in range(3):
+    detector, highest = Detector.load(model, device="cpu"), []
+    full_scale = 2 * max(0.1, detector.validation_scores.max())
+    assert detector.full_scale == pytest.approx(full_scale)
+    for number in shown:
         (path,) = (tmp_path / "out/heatmaps").rglob(f"{number}.png.jpg")
         drawn = np.asarray(Image.open(path), np.float32)
         full = second_reading(model, noise(number))
-        wanted = np.asarray(overlay(noise(number), full, detector.full_scale), np.float32)
-        assert np.abs(drawn - wanted).mean() < 12 and drawn.shape == wanted.shape  # JPEG, of noise
+        kept = io.BytesIO()
+        overlay(noise(number), full, full_scale).save(kept, "JPEG", quality=90)
+        wanted = np.asarray(Image.open(kept), np.float32)
+        assert np.abs(drawn - wanted).max() < 8 and drawn.shape == wanted.shape
+        highest.append(float(full.max()))
+    assert len({*highest}) == len(shown) and sum(value > 0 for value in highest) == 3
 
     grey = np.full((1, 4, 3), 90, np.uint8)
     level = np.array([[-1.0, 0.0, 5.0, 99.0]], np.float32)
@@ -230,6 +255,37 @@ def test_what_was_made_otherwise_is_not_mixed(model: Path, tmp_path: Path, chang
     outcome = dfsc(*command, *changes)
     assert outcome.code == 2 and named in outcome.errors and outcome.errors.count("\n") == 1
     assert (tmp_path / "out/predictions.csv").read_bytes() == before
+
+
+def test_verdicts_of_another_model_are_not_mixed(model: Path, tmp_path: Path) -> None:
+    """Whose threshold is the same: its weights alone are others."""
+    noise(1).save(tmp_path / "image.png")
+    command = ("predict", tmp_path / "model.pt", tmp_path / "image.png", "--output", tmp_path / "out")
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_network(tmp_path / "model.pt", EfficientAD("tiny", 64), [0.5] * 19)
+        outcome = dfsc(*command)
+        assert (outcome.code == 2) == (seed == 1), outcome.errors
+    assert "model is " in outcome.errors and outcome.errors.count("\n") == 1
+
+
+def test_a_second_call_judges_and_counts_what_it_is_asked_about(model: Path, tmp_path: Path) -> None:
+    images = [str(tmp_path / f"{number:02}.png") for number in range(20)]
+    for number, path in enumerate(images):
+        noise(number).save(path)
+    detector, reports = Detector.load(model, device="cpu"), list[tuple[int, int]]()
+
+    def counted(paths: list[str]) -> int:
+        def progress(done: int, total: int) -> None:
+            reports.append((done, total))
+
+        summary = run_prediction(model, detector, paths, tmp_path / "out", False, 1, progress)
+        percentiles = {row["path"]: float(row["percentile"]) for row in rows_of(tmp_path / "out")}
+        assert summary.median_percentile == np.median([percentiles[path] for path in paths])
+        return sum(summary.counts.values())
+
+    assert [counted(images[:3]), counted(images), counted(images[5:6])] == [3, 20, 1]
+    assert reports == [(3, 3), (19, 20), (20, 20)], "three were judged before"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def test_weights_are_taken_over_exactly(tmp_path: Path, size: str, style: str) -
     assert outcome.code == 0, outcome.errors
     imported = load_teacher(tmp_path / "ours.pt", size)
     assert all(torch.equal(value, imported[name]) for name, value in network.state_dict().items())
-    assert read_json(tmp_path / "ours.json")["teacher"] == f"published: {file.name} (sha256 {sha256_of(file)})"
+    said = f"published: {file.name} (sha256 {sha256_of(file)})"
+    assert read_json(tmp_path / "ours.json") == {"teacher": said, "digest": sha256_of(tmp_path / "ours.pt")}
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])

@@ -1,6 +1,7 @@
 """`dfsc method new` writes what works at once; `dfsc method check` says in one line what is wrong."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def test_a_new_method_works_at_once(tmp_path: Path, capfd: pytest.CaptureFixture
     assert re.search(r"mine/run: works; image AUROC on 18 generated images: logical \d+\.\d, structural", last[-2])
     assert last[-2].endswith(" s a run"), "it writes maps of validation images"
     assert last[-1].startswith("add it to a configuration: methods: {mine: {label: mine, command: ")
+
+
+def test_the_time_told_is_that_of_one_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    in_python(tmp_path / "slow", "time.sleep(2)\n[save(i, [[i.stat().st_size]]) for i in images]")
+    began = time.monotonic()
+    outcome = dfsc("method", "check", "slow", "--folder", tmp_path)
+    assert outcome.code == 0, outcome.errors
+    told = re.search(r"; (\d+\.\d) s a run", capfd.readouterr().out)
+    assert told and 2 <= float(told[1]) <= (time.monotonic() - began) / 2 + 0.05, "there were two"
 
 
 def test_a_new_method_never_replaces_one(tmp_path: Path) -> None:
@@ -40,6 +50,9 @@ WRONG = {
     "NaN": ("[save(i, [[0, np.nan]]) for i in images]", r"test_\d+.npy: holds NaN or infinite values"),
     "a crash": ("print('started', flush=True); sys.exit('no GPU')", r"exit code 1; its last lines: started \| no GPU"),
     "maps of the order": ("[save(i, [[n, 0]]) for n, i in enumerate(images)]", r"a test image's map changes when test"),
+    "the order, in a small part of high maps": (
+        "[save(i, [[1000 + n / 9, 1000]]) for n, i in enumerate(images)]", r"a test image's map changes when test"
+    ),
     "scores of the order": (
         "[save(i, [[i.stat().st_size]]) for i in images]\n"
         "rows = [f'{i.name},{n}' for n, i in enumerate(images)]\n"

@@ -18,12 +18,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from dfsc.data.layout import read_manifest
 from dfsc.data.manifest import scan_category
+from dfsc.files import digest_of
 from dfsc.inference.image_scores import read_scores
 from dfsc.inference.maps import read_maps
 from dfsc.metrics.auroc import auroc
 from dfsc.model.maps import resize_map
 from dfsc.outside.blinding import neutral_names, write_blinded
+from dfsc.outside.command import folder_digest
 from dfsc.outside.method import output_of
+from dfsc.provenance import code_digest
 from dfsc.settings.grid import CELL_FILES
 from support.checkout import CHECKOUT
 from support.command_line import Outcome, dfsc
@@ -76,6 +79,28 @@ def test_maps_come_back_under_their_own_names(prepared: Prepared, tmp_path: Path
     assert made["seconds"] > 0 and made["gpu_seconds"] == 0 and made["hardware"].startswith("CPU (")
     assert not (tmp_path / ".run_method").exists()
     judged(prepared, tmp_path)
+
+
+def test_a_run_is_of_the_methods_code_and_of_ours(prepared: Prepared, tmp_path: Path) -> None:
+    command, records = in_python(tmp_path / "mean", MEAN), []
+    for number in range(3):
+        if number == 2:
+            (tmp_path / "mean/more.py").write_text("# another line")
+        assert run(command, prepared, tmp_path / str(number)).code == 0
+        made = json.loads((tmp_path / f"{number}/method.json").read_text())
+        assert made["code"] == digest_of([folder_digest(command), code_digest("method run")])
+        records.append((made["code"], made["fingerprint"]))
+    assert records[0] == records[1] and not set(records[0]) & set(records[2])
+
+
+def test_a_runs_memory_is_that_of_the_command(prepared: Prepared, tmp_path: Path) -> None:
+    command = in_python(tmp_path / "large", f"held = np.ones(400 * 2**17)\n{MEAN}")
+    images = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
+    arguments = ("method", "run", "--command", command, *images, "--seed", 3, *cell_files(tmp_path))
+    ours = [sys.executable, "-c", "from dfsc.cli import main; main()", *map(str, arguments)]
+    assert subprocess.run(ours, capture_output=True, check=False).returncode == 0
+    held = json.loads((tmp_path / "method.json").read_text())["peak_memory_bytes"]
+    assert 400 * 2**20 < held < 800 * 2**20, "of this process it would be far less"
 
 
 def test_maps_of_validation_images_give_scores_and_are_not_kept(prepared: Prepared, tmp_path: Path) -> None:
@@ -245,6 +270,18 @@ def test_maps_made_elsewhere(prepared: Prepared, tmp_path: Path) -> None:
     official = ("--dataset", prepared.dataset, "--category", prepared.category, "--maps", tmp_path / "official")
     assert dfsc("evaluate", *official, "--output", direct).code == 0
     assert judged(prepared, tmp_path) == json.loads(direct.read_text())
+
+    def fingerprint() -> str:
+        assert dfsc(*take, *cell_files(tmp_path / "again")).code == 0
+        return str(json.loads((tmp_path / "again/method.json").read_text())["fingerprint"])
+
+    before = fingerprint()
+    os.utime(folder / "test/good/000.tiff")
+    assert fingerprint() == before
+    anomaly_map = tifffile.imread(folder / "test/good/000.tiff")
+    tifffile.imwrite(folder / "test/good/000.tiff", anomaly_map + np.float32(1e-3))
+    assert fingerprint() != before, "of other maps"
+    shutil.rmtree(tmp_path / "again")
 
     (folder / "test/good/000.tiff").rename(folder / "test/good/900.tiff")
     outcome = dfsc(*take, *cell_files(tmp_path / "again"))

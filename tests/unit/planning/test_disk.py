@@ -11,6 +11,7 @@ from dfsc.model.maps import PADDING_MODES
 from dfsc.model.networks import EfficientAD
 from dfsc.model.trained import ORIGIN, TrainedModel, save_model
 from dfsc.planning.disk import checkpoint_bytes, filled_by, missing_cells, model_bytes
+from dfsc.planning.machine import results_needed
 from dfsc.settings.grid import CELL_FILES
 from dfsc.settings.leaves import Size
 from dfsc.settings.reading import read_configuration
@@ -77,3 +78,25 @@ def test_a_model_that_is_there_is_measured(config: dict[str, Any]) -> None:
     assert [cell.method for cell in missing_cells(config, "tiny")] == ["dfsc-tiny-q0.9"]
     config["tracking"]["uri"] = "http://127.0.0.1:5000"
     assert filled_by(config, "tiny").store == 0, "a server keeps its own"
+
+
+def test_what_is_needed_is_of_the_models_that_are_missing(config: dict[str, Any]) -> None:
+    """And, of a size that lacks one, of a checkpoint; the tracking store keeps a copy of each model."""
+    config["training"] |= {"sizes": ["S", "tiny"], "seeds": [0, 1]}
+    results, store = Path("results/smallest"), Path.cwd() / "mlartifacts/smallest"
+    missing = {"S": 4, "tiny": 4}
+    for method, seeds in {"": (), "efficientad-S": (0,), "efficientad-tiny": (0, 1), "dfsc-tiny-q0.9": (0, 1)}.items():
+        for seed in seeds:
+            model = results / f"coin_tray/{method}/seed{seed}/model.pt"
+            model.parent.mkdir(parents=True)
+            model.touch()
+            missing["S" if "-S" in method else "tiny"] -= 1
+        filled = {size: filled_by(config, size) for size in missing}
+        needed = sum(number * filled[size].results for size, number in missing.items())
+        needed += sum(checkpoint_bytes(size, 64) for size, number in missing.items() if number)
+        assert results_needed(config) == {
+            results: needed, store: sum(missing[size] * filled[size].store for size in missing)
+        }  # fmt: skip
+    assert missing == {"S": 3, "tiny": 0} and filled["S"].store < filled["S"].results
+    config["tracking"]["uri"] = "http://127.0.0.1:5000"
+    assert results_needed(config) == {results: needed}, "a server keeps its own"

@@ -140,6 +140,21 @@ def test_other_penalty_images_are_looked_at_too(project: Project) -> None:
     assert "data/none" in project.only_missing("penalty images of protocols.other_penalty")
 
 
+@pytest.mark.parametrize("key", ["pretraining", "protocols.other_penalty"])
+def test_penalty_images_are_fetched_where_their_own_section_asks_for_it(
+    project: Project, server: Server, prepared: Prepared, key: str
+) -> None:
+    project.list_source("imagenette", address=server.address("good/data.bin"))
+    listed = {"images": "imagenette", "folder": "data/imagenette"}
+    own = {"images": "other", "folder": str(prepared.dataset / "pretraining")}
+    project.config["pretraining"], other = (listed, own) if key == "pretraining" else (own, listed)
+    project.config["protocols"] = {"other_penalty": other}
+    found = project.found()
+    names = {"pretraining": "penalty images", "protocols.other_penalty": "penalty images of protocols.other_penalty"}
+    assert {found[name].state for place, name in names.items() if place != key} == {"ok"}
+    assert found[names[key]].state == "later" and server.address("good/data.bin") in found[names[key]].words
+
+
 def test_images_of_ones_own_are_looked_at_where_they_are(project: Project, prepared: Prepared) -> None:
     good = prepared.dataset / prepared.category / "train/good"
     project.config["dataset"] = {"source": "images", "folder": "data/own", "categories": ["coins"]}

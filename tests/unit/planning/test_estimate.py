@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dfsc.data.images import load_images
 from dfsc.data.pretraining_images import CACHE_BYTES
 from dfsc.errors import Interrupted
-from dfsc.planning.estimate import TEACHER_THREADS, Kind, kinds_of_models
+from dfsc.planning.disk import checkpoint_bytes, model_bytes
+from dfsc.planning.estimate import TEACHER_THREADS, Estimate, Kind, kinds_of_models, print_estimate
 from dfsc.planning.pace import WARMING_STEPS, Budget, Pace, Stopwatch
 from dfsc.planning.stand_ins import IMAGES, penalty_images, teacher_weights, training_images
 from dfsc.settings.grid import TRAINED, Grid
@@ -61,6 +64,18 @@ def test_a_step_is_timed_after_those_that_warm_up() -> None:
     assert (pace.steps, learner.done) == (20, WARMING_STEPS + 20)
     assert 0.01 <= pace.step_seconds < 0.04, "a busy machine wakes a sleeper late, but not by that much on average"
     assert WARMING_STEPS * 0.05 <= pace.start_seconds < 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_are_prepared_by_as_many_threads_as_a_training_would(workers: int) -> None:
+    class Drawing(Sleeper):
+        def draw(self, step: int) -> None:
+            drawn_by.add(threading.get_ident())
+            time.sleep(0.01)
+
+    drawn_by = set[int]()
+    measured(Drawing(0.02, 0.02), Budget(20, 60, workers))
+    assert (threading.get_ident() in drawn_by) == (workers == 0) and len(drawn_by) == max(1, workers)
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(0.0, 1), (0.45, 1), (0.75, 4)])
@@ -149,7 +164,46 @@ def test_the_estimate_is_printed(config: dict[str, Any], capsys: pytest.CaptureF
     assert sorted(Path().rglob("*")) == before, "nothing is left"
 
 
-def test_a_teacher_is_measured_with_the_threads_of_its_rule() -> None:
+@pytest.mark.parametrize(("steps", "seconds", "measured"), [(30, 0, 1), (3, 600, 3)])
+def test_as_many_steps_are_measured_as_there_is_time_for(
+    config: dict[str, Any], capsys: pytest.CaptureFixture[str], steps: int, seconds: int, measured: int
+) -> None:
+    arguments = ("--configfile", "smallest.yaml", "--steps", steps, "--seconds", seconds, "--device", "cpu")
+    assert dfsc("estimate", *arguments).code == 0
+    found = re.findall(r"([\w-]+ ?[\w-]+) +│ +1 │ +\d+ │ +(\d+) │", capsys.readouterr().out)
+    assert dict(found) == dict.fromkeys(("EfficientAD-tiny", "DFSC-tiny", "teacher tiny"), str(measured))
+
+
+def test_disk_is_that_of_all_models_and_of_a_checkpoint_each(
+    config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the smallest grid with 50 seeds: 100 models of each size, one of which is there, a baseline of size S."""
+    config["training"] |= {"sizes": ["S", "M"], "seeds": list(range(50)), "image_size": 256}
+    there = Path("results/smallest/coin_tray/efficientad-S/seed7/model.pt")
+    there.parent.mkdir(parents=True)
+    there.touch()
+    print_estimate(config, Estimate([Kind("S", 3, 1000, Pace(5, 0.36, 36.0))], [], CPU))
+    shown = capsys.readouterr().out
+    for size in ("S", "M"):
+        model = model_bytes(size, 256)
+        each = 2 * model + 4 * 384 * 56 * 56 * 2  # a copy is tracked; four feature distances in half precision
+        assert (
+            f"disk, models of size {size}: {100 * each / 1e9:,.2f} GB: 100 of {each / 1e6:,.1f} MB, of which the "
+            f"tracking store {model / 1e6:,.1f} (computed" in shown
+        )
+        assert f"and {checkpoint_bytes(size, 256) / 1e6:,.1f} MB for the checkpoint of each training" in shown
+    assert shown.count("of them are trained") == 1 and "  1 of them are trained" in shown
+
+
+def test_a_teacher_is_measured_with_the_threads_of_its_rule(config: dict[str, Any]) -> None:
+    threads, seen = torch.get_num_threads(), list[int]()
+    hook = register_module_forward_pre_hook(lambda *call: seen.append(torch.get_num_threads()))
+    try:
+        assert dfsc("estimate", "--configfile", "smallest.yaml", "--steps", 2, "--device", "cpu").code == 0
+    finally:
+        hook.remove()
+        torch.set_num_threads(threads)
+    assert seen == sorted(seen) and {*seen} == {1, TEACHER_THREADS}, "models first, with one"
     rule = (CHECKOUT / "workflow/rules/teacher.smk").read_text()
     assert f"--threads {TEACHER_THREADS} " in rule
     assert "--threads" not in (CHECKOUT / "workflow/rules/train.smk").read_text(), "which leaves it one"

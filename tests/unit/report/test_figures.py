@@ -555,17 +555,22 @@ def test_the_commands_draw_novelty(category: Path, tmp_path: Path) -> None:
         save_model(path, seed)
     given = [f"--label={label}" for label in labels]
     data = ["--dataset", category.parent, "--category", category.name]
-    check_drawn(
-        tmp_path,
-        ["novelty", *models.values(), *given, *data, "--quantiles", "0.5,0.95", "--source", "told"],
-        lambda output: draw_novelty(models, category, [0.5, 0.95], output, "told"),
-    )
+    curves = {label: tmp_path / f"{number}.csv" for number, label in zip((2, 1), labels, strict=True)}
+    for number, path in enumerate(curves.values(), 1):
+        path.write_text(f"step,inside_margin,novel_threshold\n1,0.{number},{number}.5\n100,0.{number}1,{number}.25\n")
+    with_curves = [*given, *(f"--curve={path}" for path in curves.values())]
     logs = {label: tmp_path / f"{number}.npz" for number, label in zip((2, 1), write_logs(tmp_path), strict=True)}
-    check_drawn(
-        tmp_path,
-        ["novelty-over-training", *logs.values(), *given, "--quantiles", "0.5,0.9", "--title", "a title"],
-        lambda output: draw_novelty_over_training(logs, [0.5, 0.9], output, "a title"),
-    )
+    for more, beside in ((given, None), (with_curves, curves)):
+        check_drawn(
+            tmp_path,
+            ["novelty", *models.values(), *more, *data, "--quantiles", "0.5,0.95", "--source", "told"],
+            lambda output: draw_novelty(models, category, [0.5, 0.95], output, "told", beside),  # noqa: B023
+        )
+        check_drawn(
+            tmp_path,
+            ["novelty-over-training", *logs.values(), *more, "--quantiles", "0.5,0.9", "--title", "a title"],
+            lambda output: draw_novelty_over_training(logs, [0.5, 0.9], output, "a title", beside),  # noqa: B023
+        )
 
 
 COMMANDS: dict[str, list[object]] = {

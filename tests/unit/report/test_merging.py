@@ -8,6 +8,7 @@ import pytest
 from dfsc.report.compare import runs_frame
 from dfsc.report.paper import read_paper_tables, write_compared
 from dfsc.settings.grid import Grid
+from support.checkout import CHECKOUT
 from support.command_line import Outcome, dfsc
 from support.outside_grid import GRID, scores, told_run
 from support.tracked_grid import CATEGORIES, SEEDS
@@ -35,6 +36,15 @@ def test_two_halves_are_the_whole(tmp_path: Path) -> None:
     for file in sorted((whole / "tables").iterdir()):
         assert (tmp_path / "all/tables" / file.name).read_bytes() == file.read_bytes(), file.name
     assert dfsc("show", tmp_path / "all").code == 0
+
+
+def test_results_of_others_stand_beside_the_whole(tmp_path: Path) -> None:
+    folders = tables(tmp_path / "a", FIRST), tables(tmp_path / "b", SECOND)
+    others = CHECKOUT / "config/reference_results.csv"
+    for output, more in (("with", ("--reference", others)), ("without", ())):
+        assert dfsc("merge", *folders, "--output", tmp_path / output, *more).code == 0
+        shown = (tmp_path / output / "tables/table1_image_auroc.md").read_text()
+        assert ("GCAD" in shown) == (output == "with")
 
 
 def test_seeds_of_two_labs_are_joined(tmp_path: Path) -> None:

@@ -103,6 +103,18 @@ def test_the_counts_are_those_counted_by_hand(points: pd.DataFrame) -> None:
     assert (row["low"], row["high"]) == pytest.approx((exact.low, exact.high))
 
 
+def test_all_categories_promise_what_the_one_with_the_fewest_validation_images_does(frame: pd.DataFrame) -> None:
+    """Of one_type there are 18 of the 19 images: they promise 10 %, and no longer 5 %."""
+    scores = {cell.path: scores_of(cell.category, cell.method, cell.seed) for cell in GRID.cells()}
+    for seed in (0, 1):
+        del scores[f"one_type/{DFSC}/seed{seed}"]["validation/good/07.png"]
+    points = operating_points(frame, scores, GRID)
+    for category, images in (("both", 19), ("one_type", 18), ("good_only", 19), (POOLED, 18)):
+        for rate, needed in ((0.05, 19), (0.1, 9)):
+            row = at(points, category, DFSC, rate, "good")
+            assert row["validation"] == images and math.isnan(row["wrong"]) == (images < needed), (category, rate)
+
+
 def test_an_image_counts_for_the_method_that_is_right_with_more_seeds(points: pd.DataFrame) -> None:
     for folder, (better, worse) in PAIRS.items():
         row = at(points, "both", DFSC, 0.05, folder)

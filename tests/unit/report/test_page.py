@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,18 @@ from PIL import Image
 from dfsc.inference.maps import SmallMaps, write_maps
 from dfsc.report.compare import COMPARED
 from dfsc.report.page import ASSETS, TEMPLATES, drawn_with
-from dfsc.report.page.answer import answers, notes
+from dfsc.report.page.answer import answers, notes, rests_on
+from dfsc.report.page.benchmark import Benchmark
 from dfsc.report.page.charts import forests
-from dfsc.report.page.data import as_script_text
+from dfsc.report.page.data import as_script_text, curve_data, run_data
 from dfsc.report.page.images import write_images
 from dfsc.report.page.maps import BLOCK, HIGHEST, LARGEST_SIDE, levels_of, packed_maps, reduced, scale_of
+from dfsc.report.page.tables import page_tables
 from dfsc.report.tables import Context
 from dfsc.settings.grid import Grid
+from support.checkout import CHECKOUT
 from support.command_line import dfsc
-from support.page_grid import make_benchmark
+from support.page_grid import STEPS, make_benchmark
 from support.small_sets import loco_category
 
 ALL, METHOD, BASELINE = "mean of categories", "dfsc-tiny-q0.9", "efficientad-tiny"
@@ -88,15 +92,83 @@ def test_an_inactive_constraint_and_a_single_seed_are_said() -> None:
 
 
 def test_the_forest_has_each_difference_with_its_interval() -> None:
-    forest = forests(compared(-0.01, 0.03), CONTEXT)[0]
+    forest = forests(compared(-0.01, 0.03).assign(difference=0.005), CONTEXT)[0]
     logical, mean = forest["figure"]["data"]
     assert (logical["name"], mean["name"]) == ("logical", "mean") and logical["meta"] == "logical_anomalies"
     for trace in (logical, mean):
-        assert trace["x"] == [1.0, 1.0]
-        assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [2.0, 2.0]
+        assert trace["x"] == [0.5, 0.5]
+        assert (trace["error_x"]["array"], trace["error_x"]["arrayminus"]) == ([2.5, 2.5], [1.5, 1.5])
     assert logical["marker"]["symbol"] != mean["marker"]["symbol"], "told apart without colour"
     assert forest["figure"]["layout"]["yaxis"]["ticktext"] == ["bolts", ALL]
-    assert "bolts, logical: +1.0 [−1.0, +3.0]" in forest["text"]
+    assert "bolts, logical: +0.5 [−1.0, +3.0]" in forest["text"]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Benchmark:
+    """A benchmark whose four runs took 1 to 4 hours, a quarter of it on a GPU; the second ended last."""
+    loco_category(tmp_path / "data/bolts", good=2, anomalous=2)
+    make_benchmark(tmp_path / "data", tmp_path / "results", GRID)
+    for number, cell in enumerate(GRID.cells(), 1):
+        ended = (2, 9, 3, 4)[number - 1]
+        record: dict[str, object] = {
+            "started": f"2026-11-0{number}T10:00:00Z",
+            "finished": f"2026-11-0{ended}T10:00:00Z",
+        }
+        record |= {"seconds": 3600.0 * number, "gpu_seconds": 900.0 * number}
+        (tmp_path / "results" / cell.path / "training.json").write_text(json.dumps(record))
+    return Benchmark.read(tmp_path / "results", tmp_path / "data")
+
+
+def test_the_answer_says_what_it_rests_on(told: Benchmark) -> None:
+    said = dict(rests_on(told, {"good": 2, "logical_anomalies": 3, "structural_anomalies": 0}))
+    assert said == {
+        "Images": "folder: bolts; test images: 2 good, 3 logical",
+        "Pretraining and penalty images": "generated (2000 images)",
+        "Runs": "4 of 4; 2 methods, seeds 0, 1",
+        "Commit": "0123456789abcdef",
+        "Finished": "2026-11-09",
+        "Cost": "10 hours of training, 2.5 of them on a GPU; tables/cost.md has each method's",
+        "Hardware": "CPU, 1 thread",
+    }
+
+
+def test_each_run_is_told_with_its_cost_metrics_and_curves(told: Benchmark) -> None:
+    runs = {run["key"]: run for run in run_data(told)}
+    curves = curve_data(told, "bolts")
+    assert list(runs) == list(curves) == ["0/0", "0/1", "1/0", "1/1"]
+    for number, (cell, run) in enumerate(zip(GRID.cells(), runs.values(), strict=True), 1):
+        assert (run["category"], run["method"], run["seed"]) == (cell.category, cell.method, cell.seed)
+        assert (run["cost"]["seconds"], run["cost"]["gpu_seconds"]) == (3600 * number, 900 * number)
+        made = told.records[cell]
+        assert [run["cost"][name] for name in ("started", "finished")] == [made["started"], made["finished"]]
+        row = told.runs[(told.runs["method"] == cell.method) & (told.runs["seed"] == cell.seed)].iloc[0]
+        assert run["run_id"] == row["run_id"] and run["metrics"]["image_auroc.mean"] == row["image_auroc.mean"]
+        assert (run["made_from"]["commit"], run["made_from"]["data_digest"]) == ("0123456789abcdef", "bolts")
+    for curve in curves.values():
+        assert curve["training"]["step"] == list(STEPS)
+        assert curve["training"]["hard"] == pytest.approx([2 / step**0.3 for step in STEPS], rel=1e-4)
+        assert curve["spro"].keys() == {"logical_anomalies", "structural_anomalies"}
+        rates, values = curve["spro"]["logical_anomalies"]
+        assert rates == pytest.approx([place / 100 for place in range(31)]), "up to 0.3"
+        assert values == pytest.approx([rate**0.3 for rate in rates], rel=1e-4)
+
+
+def test_a_number_leads_to_the_runs_that_have_it(told: Benchmark) -> None:
+    """Each link's metric is one that a run of its category and method has, of the number that is shown."""
+    seen = set()
+    for table in page_tables(told):
+        for line, shown in [(one, shown) for one in table.lines for shown in one.cells if shown.link]:
+            asked = dict(parse_qsl(shown.link.removeprefix("#"), keep_blank_values=True))
+            chosen = told.runs[told.runs["method"] == asked["method"]]
+            assert asked["view"] == "runs" and asked["method"] == line.method
+            assert asked["category"] in ("bolts", "") and (shown.sort is None or asked["metric"] in chosen)
+            if shown.sort is not None:
+                assert chosen[asked["metric"]].mean() == pytest.approx(shown.sort), (table.name, asked)
+                seen.add((table.name, asked["metric"]))
+    assert {("table5_operating_points", f"{name}.0.05") for name in ("false_alarms", "missed")} <= {
+        (table, metric.removesuffix(".logical_anomalies")) for table, metric in seen
+    }
+    assert ("table6_defects", "found.0.05.logical_anomalies.missing") in seen
 
 
 def test_text_of_the_data_ends_no_script() -> None:
@@ -187,6 +259,12 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (other / "thesis.tex").touch()
     outcome = dfsc(*arguments, tmp_path / "data", "--output", other)
     assert outcome.code == 2 and "was not made by dfsc" in outcome.errors and (other / "thesis.tex").exists()
+
+
+def test_results_of_others_stand_on_the_page(told: Benchmark) -> None:
+    for more in ((), ("--reference", CHECKOUT / "config/reference_results.csv")):
+        assert dfsc("page", "--results", told.results, "--dataset", told.dataset, *more).code == 0
+        assert ("EfficientAD paper table 2" in (told.results / "page/index.html").read_text()) == bool(more)
 
 
 def test_the_same_page_twice_has_the_same_bytes(tmp_path: Path) -> None:

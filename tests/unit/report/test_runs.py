@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dfsc.data.layout import read_manifest, write_manifest
 from dfsc.metrics.summary import metric_name
 from dfsc.provenance import RECORDED_VERSIONS, code_digest
 from dfsc.report.compare import SAME, runs_frame
@@ -74,6 +75,33 @@ def test_each_tag_that_runs_are_compared_by_is_recorded(model: Path, uri: str) -
     shown = provenance(runs, frame)
     assert not (shown["value"] == "").any(), shown
     assert training["commit"] in set(shown["value"]) and training["teacher"] in set(shown["value"])
+
+
+def test_a_run_on_other_images_is_another_run(model: Path, prepared: Prepared, tmp_path: Path) -> None:
+    """Whichever of its manifests lists others, and in whatever order they are named."""
+    uri, manifests = f"sqlite:///{tmp_path}/mlflow.db", [tmp_path / f"{name}.csv" for name in ("training", "test")]
+    copied = Path(shutil.copytree(model, tmp_path / "model"))
+    records = read_manifest(prepared.manifest())
+
+    def tracked(*lengths: int, backwards: bool = False) -> tuple[str, str]:
+        """Run and digest, of manifests of so many files."""
+        for path, length in zip(manifests, lengths, strict=True):
+            write_manifest(path, records[:length])
+        named = [f"--manifest={path}" for path in (manifests[::-1] if backwards else manifests)]
+        outcome = dfsc(*track_arguments(copied, uri), *named)
+        assert outcome.code == 0, outcome.errors
+        (run,) = read_runs(uri, [copied / "run.json"])
+        return run["run_id"], run["tags"]["data_digest"]
+
+    first = tracked(3, 4)
+    assert tracked(3, 4) == tracked(3, 4, backwards=True) == first
+    others = [tracked(2, 4), tracked(3, 5)]
+    assert len({run for run, _ in (first, *others)}) == len({digest for _, digest in (first, *others)}) == 3
+    with tracking_client(uri) as client:
+        experiment = client.get_experiment_by_name("real")
+        assert experiment is not None
+        kept = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+    assert kept == {run for run, _ in (first, *others)}, "none replaced another"
 
 
 def test_a_run_lasts_as_long_as_its_training(model: Path, uri: str) -> None:

@@ -18,7 +18,7 @@ from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
 from support.read_tables import number_of
 from support.told_arithmetic import gain_of, value_of
-from support.told_runs import CATEGORIES, CELLS, GRID, SEEDS, track_told_runs
+from support.told_runs import CATEGORIES, CELLS, GRID, SEEDS, told_cost, track_told_runs
 
 READINGS: list[dict[str, Any]] = [
     {"label": "trimming alone", "novel_weight": 0.0},
@@ -121,6 +121,8 @@ def test_an_interrupted_study_is_completed(store: tuple[str, Path], tmp_path: Pa
     whole = page.read_text()
     write_study(GRID, tmp_path / "none", kept, page)
     assert page.read_text() == whole, "what is kept says all"
+    hours = sum(told_cost(cell)["seconds"] for cell in CELLS) / 3600
+    assert f"{len(GRID.seeds)} seeds; {hours:.1f} hours of training" in whole and f"{hours:.1f}" != "0.0"
     assert f"{len(CELLS)} trainings (complete)" in whole and "commit-of-first, commit-of-second" in whole
 
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in whole.splitlines() if "DFSC-" in line]

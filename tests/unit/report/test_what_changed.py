@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from dfsc.inference.maps import read_maps
+from dfsc.inference.overlay import overlay
 from dfsc.inference.threshold import threshold_of
+from dfsc.model.maps import pad_map, resize_map
 from dfsc.report.figures.what_changed import SHOWN, Changed, changed_images, draw_what_changed
 from dfsc.report.paper import read_image_scores, read_paper_tables
 from dfsc.report.tables import Context
@@ -77,6 +81,17 @@ def test_without_thresholds_nothing_is_chosen(root: Path) -> None:
     assert changed_images(scores, none, "bolts", METHOD) == [], "no pair"
 
 
+def drawn_map(archive: Path, folder: Path, path: str) -> np.ndarray:
+    """A map over its image, from the median of the run's maps of good images on: to 3 times what is above it."""
+    found = read_maps(archive)
+    padded = {name: pad_map(one, found.padding) for name, one in found.maps.items()}
+    good = np.concatenate([one.ravel() for name, one in padded.items() if "/good/" in name])
+    low, nearly_all = np.quantile(good, 0.5), np.quantile(good, 0.999)
+    with Image.open(folder / path) as image:
+        full = resize_map(padded[path], image.height, image.width)
+        return np.asarray(overlay(image, full - np.float32(low), 3 * float(nearly_all - low)))
+
+
 def test_the_figure_shows_what_the_rule_chose(root: Path, tmp_path: Path) -> None:
     scores, context = read(root)
     maps = [root / f"results/bolts/{method}/seed0/maps.npz" for method in (BASELINE, METHOD)]
@@ -95,6 +110,10 @@ def test_the_figure_shows_what_the_rule_chose(root: Path, tmp_path: Path) -> Non
         ):
             said = {0: "missed", 3: "found"}.get(count, f"found, {count} of 3 seeds")
             assert axis.get_title() == f"{label}: {said}"
+        for axis, archive in zip(row[2:], maps, strict=True):
+            wanted = drawn_map(archive, root / "data/bolts", one.path)
+            np.testing.assert_allclose(axis.get_images()[0].get_array(), wanted, atol=1)
+        assert (drawn_map(maps[0], root / "data/bolts", one.path) != wanted).any()
     title = figure.get_suptitle()
     assert f"finds {len(better)} anomalies with more seeds than EfficientAD-tiny, and {len(worse)} with fewer" in title
     draw_what_changed(root / "data/bolts", maps, scores, context, "theirs", tmp_path / "none")

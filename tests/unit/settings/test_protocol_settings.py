@@ -104,6 +104,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path, protocols: str, told: str) -
     assert str(refused.value).startswith(f"config: {told}")
 
 
+def test_as_many_checkpoints_as_steps_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("protocols: {checkpoints: 70000}\n")
+    config = read_configuration([tmp_path / "mine.yaml"])
+    assert config["protocols"]["checkpoints"] == config["training"]["steps"] == 70000
+
+
 @pytest.mark.parametrize("leaf", ["best_on_test: true", "calibration_images: 8"])
 def test_a_deviation_is_no_setting_of_all_methods(tmp_path: Path, leaf: str) -> None:
     (tmp_path / "mine.yaml").write_text(f"inference: {{{leaf}}}\n")

@@ -85,11 +85,29 @@ def nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PLACE, raising=False)
 
 
-def test_each_kind_of_training_has_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_of_training_has_a_file(tmp_path: Path) -> None:
     assert [kept(tmp_path, code) for code in "aabb"] == [{}, {"kernel.so": b"a" * 999}, {}, {"kernel.so": b"b" * 999}]
-    monkeypatch.setattr(torch, "__version__", "99")
-    assert kept(tmp_path) == {}
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+OTHERS = {
+    "torch.__version__": "99",
+    "torch.get_num_threads": lambda: 99,
+    "torch.backends.cpu.get_cpu_capability": lambda: "none",
+    "platform.machine": lambda: "z80",
+    "platform.python_version": lambda: "4.0",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_shapes_compiled_code_has_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kept(tmp_path)
+    with monkeypatch.context() as other:
+        other.setattr(name, OTHERS[name])
+        assert kept(tmp_path) == {}
+    assert kept(tmp_path) == {"kernel.so": b"a" * 999} and len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "text", "a folder"])

@@ -12,7 +12,7 @@ from dfsc.data.images import load_images
 from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.report.figures.novelty import draw_novelty, draw_novelty_over_training
 from dfsc.training.checkpoint import Checkpoint
-from dfsc.training.feature_distance import DistanceLog, feature_distance, novel_share, read_distances
+from dfsc.training.feature_distance import DistanceLog, feature_distance, novel_share, read_distances, read_logged_image
 from dfsc.training.loop import LoopOptions, run_steps
 from support.figures import check_figure
 from support.learners import learner_of
@@ -34,6 +34,9 @@ def test_keeping_the_distance_changes_no_bit_of_training(prepared: Prepared, tmp
     kept = read_distances(tmp_path / "dfsc.npz")
     assert list(kept) == [1, 2, 4, 12], "at the start, and at 10, 30 and 100 % of the steps"
     assert all(squared.ndim == 3 and (squared >= 0).all() for squared in kept.values())
+    np.testing.assert_array_equal(read_logged_image(tmp_path / "dfsc.npz"), image)
+    np.testing.assert_array_equal(kept[12], feature_distance(learner.model, image[None])[0].half().numpy())
+    assert not np.array_equal(image, image[:, ::-1]) and not np.array_equal(kept[1], kept[2])
     assert DistanceLog(learner.model, image, tmp_path / "dfsc.npz", log.progress).kept.keys() == kept.keys()
     logs = dict.fromkeys(("EfficientAD", "DFSC"), tmp_path / "dfsc.npz")
     draw_novelty_over_training(logs, [0.9, 0.99], tmp_path / "figure", "coin tray")

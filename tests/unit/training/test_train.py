@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from dfsc import cli
-from dfsc.errors import Interrupted
+from dfsc.errors import Interrupted, RunFailed
 from dfsc.files import read_json, sha256_of
 from dfsc.model.saved import load_tensors
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.feature_distance import read_distances
-from dfsc.training.loop import LoopOptions, run_steps
+from dfsc.training.loop import LoopOptions, TrainingLog, run_steps
+from dfsc.training.record import cost
 from support.command_line import dfsc
 from support.learners import learner_of
 from support.prepared import DFSC, Prepared
@@ -125,14 +128,48 @@ def test_a_training_ended_by_a_signal_goes_on_to_the_same_bits(
     assert (tmp_path / "training_curve.csv").read_text() == (undisturbed / "training_curve.csv").read_text()
 
 
-def test_an_interrupted_training_says_when_its_first_attempt_began(prepared: Prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_training_says_when_its_first_attempt_began_and_counts_all(
+    prepared: Prepared, tmp_path: Path, ending: signal.Signals
+) -> None:
+    """Each of two attempts works for half a second, and is ended; the third is not."""
     learner, checkpoint = learner_of(prepared), Checkpoint(tmp_path, "interrupted")
-    began = time.time()
-    with pytest.raises(Interrupted):
-        run_steps(learner, 12, checkpoint, LoopOptions(progress=lambda *_: os.kill(os.getpid(), signal.SIGTERM)))
-    ended = time.time()
+
+    def stop(step: int, steps: int, losses: Mapping[str, float]) -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), ending)
+
+    began, in_attempts, ended = time.time(), 0.0, []
+    for _ in range(2):
+        start = time.monotonic()
+        with pytest.raises(Interrupted):
+            run_steps(learner, 12, checkpoint, LoopOptions(progress=stop))
+        in_attempts += time.monotonic() - start
+        ended.append(time.time())
+    time.sleep(0.5)  # in no attempt
+    start = time.monotonic()
     log = run_steps(learner, 12, checkpoint, LoopOptions())
-    assert began <= log.started <= ended
+    assert began <= log.started <= ended[0]
+    assert 1 <= log.seconds <= in_attempts + time.monotonic() - start
+    assert [row["step"] for row in log.curve] == list(range(1, 13))
+
+
+def test_a_training_cost_what_the_machine_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended now, however long it was interrupted, and in UTC; its memory is in bytes."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    began, before = time.time() - 7200, time.time()
+    try:
+        found = cost(TrainingLog([], 59.96, began), torch.device("cpu"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (found["seconds"], found["gpu_seconds"]) == (60.0, 0.0)
+    started, finished = (datetime.fromisoformat(found[name]).timestamp() for name in ("started", "finished"))
+    assert started == int(began) and int(before) <= finished <= time.time()
+    (held,) = (line.split() for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0.99 * 1024 * int(held[1]) <= found["peak_memory_bytes"] <= memory
 
 
 def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path, processes: ForkServerContext) -> None:
@@ -165,6 +202,28 @@ def test_losses_that_grow_without_end_stop_the_training(prepared: Prepared, tmp_
     assert outcome.code == 1 and not (tmp_path / "model.pt").exists()
     assert outcome.errors.count("\n") == 1 and "the training diverged: by step" in outcome.errors, outcome.errors
     assert dfsc(*prepared.train_arguments(tmp_path, dfsc={**pushing, "margin_unit": "absolute"}, steps=60)).code == 0
+
+
+class Growing:
+    """A learner of two losses: one is 1 at each step, the other ten times what it was."""
+
+    def __init__(self) -> None:
+        self.model = nn.Linear(1, 1)
+        self.optimizer = torch.optim.Adam(self.model.parameters())
+
+    def draw(self, step: int) -> None:
+        """Nothing is drawn."""
+
+    def update(self, step: int, drawn: None) -> dict[str, Tensor]:
+        """Its losses."""
+        return {"steady": torch.ones(()), "growing": torch.tensor(10.0**step), "shrinking": torch.tensor(0.1**step)}
+
+
+def test_the_loss_that_grew_is_named(tmp_path: Path) -> None:
+    """3 at first; 10,001 at step 5, not 10,000 times as much, and 100,001 at step 6."""
+    said = r"by step 6, the losses are 3e\+04 times those of the first steps \(`growing` is 1e\+05\)"
+    with pytest.raises(RunFailed, match=said):
+        run_steps(Growing(), 100, Checkpoint(tmp_path, "growing"), LoopOptions())
 
 
 def test_what_could_not_be_written_is_written_by_the_next_attempt(prepared: Prepared, tmp_path: Path) -> None:
