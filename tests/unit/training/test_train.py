@@ -20,7 +20,7 @@ from dfsc.files import read_json, sha256_of
 from dfsc.model.saved import load_tensors
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.feature_distance import read_distances
-from dfsc.training.loop import LoopOptions, TrainingLog, run_steps
+from dfsc.training.loop import CURVE_POINTS, LoopOptions, TrainingLog, run_steps
 from dfsc.training.record import cost
 from support.command_line import dfsc
 from support.learners import learner_of
@@ -224,6 +224,27 @@ def test_the_loss_that_grew_is_named(tmp_path: Path) -> None:
     said = r"by step 6, the losses are 3e\+04 times those of the first steps \(`growing` is 1e\+05\)"
     with pytest.raises(RunFailed, match=said):
         run_steps(Growing(), 100, Checkpoint(tmp_path, "growing"), LoopOptions())
+
+
+class Counting(Growing):
+    """A loss that is the step's number; the first attempt is asked to stop in step 4."""
+
+    asked = False
+
+    def update(self, step: int, drawn: None) -> dict[str, Tensor]:
+        """Its loss."""
+        if step == 4 and not self.asked:
+            self.asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"number": torch.tensor(float(step))}
+
+
+def test_a_point_of_the_curve_is_the_mean_since_the_last_also_of_steps_before_an_interruption(tmp_path: Path) -> None:
+    learner, checkpoint, steps = Counting(), Checkpoint(tmp_path, "counting"), 2 * CURVE_POINTS
+    with pytest.raises(Interrupted, match="stopped at step 5 "):
+        run_steps(learner, steps, checkpoint, LoopOptions())
+    log = run_steps(learner, steps, checkpoint, LoopOptions())
+    assert log.curve == [{"step": step, "number": step - 1.5} for step in range(2, steps + 1, 2)]
 
 
 def test_what_could_not_be_written_is_written_by_the_next_attempt(prepared: Prepared, tmp_path: Path) -> None:
