@@ -34,7 +34,11 @@ def pytest_runtest_teardown(item: pytest.Function) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quickest module's tests first, where it is known how long they take: most mutants end there."""
+    """Run the quickest module's tests first, where it is known how long they take: most mutants end there.
+
+    Without those that start processes by a fork server: it serves mutmut's own process, and none that this forks.
+    """
+    items[:] = [item for item in items if "processes" not in item.fixturenames]
     took = state().duration_by_test
     of_module = defaultdict[str, float](float)
     for item in items:
