@@ -183,7 +183,7 @@ def _gives_tracked_auroc(by_folder: Mapping[str, NDArray[np.float64]], run: Mapp
     if not len(by_folder["good"]):
         return False
     for kind in ANOMALY_TYPES:
-        tracked = run.get(f"image_auroc.{kind}", np.nan)
+        tracked = run[f"image_auroc.{kind}"]
         if not len(by_folder[kind]):
             if not np.isnan(tracked):
                 return False

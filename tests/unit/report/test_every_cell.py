@@ -360,6 +360,7 @@ def test_every_run_and_every_score_is_in_its_row(tables: Tables, root: Path) -> 
     runs = pd.read_csv(tables.folder / "runs.csv", keep_default_na=False)
     found = {Cell(*row[["category", "method", "seed"]]): row for _, row in runs.iterrows()}
     assert len(found) == len(runs) and set(found) == set(tables.cells)
+    assert list(runs.columns[:6]) == ["category", "method", "seed", "size", "quantile", "ablation"]
     for cell, row in found.items():
         for metric, column in itertools.product(METRICS, COLUMNS):
             assert row[f"{metric}.{column}"] == pytest.approx(told(cell, metric, column), abs=1e-12), (cell, metric)

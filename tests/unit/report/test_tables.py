@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from dfsc.errors import UserError
-from dfsc.report.compare import ALL, compare, runs_frame
+from dfsc.report.compare import ALL, COMPARED, check_scores, compare, runs_frame, split_scores
 from dfsc.report.pairing import pair_runs
 from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
@@ -339,6 +340,49 @@ def test_edited_scores_are_refused(store: Store, tmp_path: Path) -> None:
     refused = "coin_tray/efficientad-tiny/seed0: its image scores do not give its tracked AUROC"
     with pytest.raises(UserError, match=refused):
         write_paper_tables(uri, results, GRID, tmp_path / "tables")
+
+
+SCORES = {"good/0": 0.1, "good/1": 0.4, "logical_anomalies/0": 0.3, "logical_anomalies/1": 0.9}  # an AUROC of 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "tracked", "accepted"),
+    [
+        ({}, {"logical_anomalies": 0.75}, True),
+        ({}, {"logical_anomalies": 0.75 + 1e-12}, True),
+        ({}, {"logical_anomalies": 0.75 + 1e-6}, False),
+        ({}, {}, False),
+        ({}, {"logical_anomalies": 0.75, "structural_anomalies": 0.5}, False),
+        ({"structural_anomalies/0": 0.3}, {"logical_anomalies": 0.75}, False),
+        ({"structural_anomalies/0": 0.3}, {"logical_anomalies": 0.75, "structural_anomalies": 0.5}, True),
+        ({"good/0": None, "good/1": None}, {"logical_anomalies": 0.75}, False),
+    ],
+)
+def test_scores_give_the_tracked_auroc_or_are_refused(
+    changed: dict[str, float | None], tracked: dict[str, float], accepted: bool
+) -> None:
+    """What is tracked of a type that has no images is as wrong as a type that has images and nothing tracked."""
+    scores = {f"test/{path}.png": score for path, score in (SCORES | changed).items() if score is not None}
+    run = {"category": "bolts", "method": "mine", "seed": "0", "run_id": "one"}
+    frame = pd.DataFrame([run | {f"image_auroc.{kind}": value for kind, value in tracked.items()}])
+    refused = pytest.raises(UserError, match="bolts/mine/seed0: its image scores do not give its tracked AUROC")
+    with nullcontext() if accepted else refused:
+        check_scores(frame, {"one": scores})
+
+
+def test_scores_are_split_by_the_folders_of_the_test_images() -> None:
+    scores = {"test/good/1.png": 2.0, "test/good/0.png": 1.0, "test/bent/0.png": 3.0, "validation/good/0.png": 9.0}
+    assert {folder: [*found] for folder, found in split_scores(scores).items() if len(found)} == {
+        "good": [1.0, 2.0], "bent": [3.0],
+    }  # fmt: skip
+
+
+def test_a_comparison_of_nothing_has_its_columns(store: Store) -> None:
+    frame = runs_frame(read_runs(store[0], receipts_of(store[1])), GRID)
+    measured = [name for name in frame if name.startswith(("image_auroc", "au_spro"))]
+    good_alone = {run_id: {"test/good/0.png": 0.1} for run_id in frame["run_id"]}
+    empty = compare(frame.drop(columns=measured), good_alone, GRID)
+    assert measured and empty.empty and list(empty) == COMPARED
 
 
 def test_a_probability_is_never_certain() -> None:
