@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Without those that start processes by a fork server: it serves mutmut's own process, and none that this forks.
     """
-    left_out = [item for item in items if "processes" in item.fixturenames]
+    left_out = [item for item in items if isinstance(item, pytest.Function) and "processes" in item.fixturenames]
     if left_out:
         left_out[0].config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
