@@ -19,7 +19,7 @@ from dfsc.report.compare import ALL, COMPARED, check_scores, compare, runs_frame
 from dfsc.report.pairing import pair_runs
 from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
-from dfsc.report.tables import OPTIMISTIC, probability, reference_results
+from dfsc.report.tables import OPTIMISTIC, Context, caption, probability, reference_results
 from dfsc.report.terminal import print_comparison, print_operating_points, print_tables
 from dfsc.report.tracking import read_runs, read_scores
 from dfsc.settings.grid import Grid
@@ -383,6 +383,24 @@ def test_a_comparison_of_nothing_has_its_columns(store: Store) -> None:
     good_alone = {run_id: {"test/good/0.png": 0.1} for run_id in frame["run_id"]}
     empty = compare(frame.drop(columns=measured), good_alone, GRID)
     assert measured and empty.empty and list(empty) == COMPARED
+
+
+@pytest.mark.parametrize(
+    ("metric", "seeds", "begins", "source"),
+    [
+        ("image_auroc", [0, 1], "Image AUROC in per cent, mean ± standard deviation over 2 seeds.",
+         "test images resampled, seeds by Student's t"),
+        ("au_spro_0.05", [0, 1], "AU-sPRO up to FPR 0.05 in per cent, mean ± standard deviation over 2 seeds.",
+         "Student's t over seeds"),
+        ("image_auroc", [0], "Image AUROC in per cent, one seed.",
+         "test images resampled; nothing said of other seeds"),
+        ("au_spro_0.05", [0], "AU-sPRO up to FPR 0.05 in per cent, one seed.", "none"),
+    ],
+)  # fmt: skip
+def test_a_caption_says_what_the_interval_is_of(metric: str, seeds: list[int], begins: str, source: str) -> None:
+    said = caption(metric, Context(replace(GRID, seeds=seeds), "imagenette (9 images)", False))
+    assert said.startswith(begins) and f"with its 95 % interval ({source})." in said
+    assert said.endswith("images: imagenette (9 images).")
 
 
 def test_a_probability_is_never_certain() -> None:
