@@ -1,4 +1,4 @@
-# Everything from a fresh clone: python3 (3.11 to 3.13), make and git are all that must be there.
+# Everything from a fresh clone: python3 (3.11.4 to 3.13), make and git are all that must be there.
 #   make demo    the whole pipeline on generated images, on a CPU: tables, figures, tracked runs
 #   make test    formatting, types and tests
 #   make benchmark                 speed, as ratios in one table: benchmarks/RESULTS.md
@@ -69,7 +69,7 @@ lock:
 # Compiled on all cores, where pip uses one: many machines forbid Python to keep what it compiles when it imports
 # (PYTHONDONTWRITEBYTECODE), and each job would compile torch anew.
 $(BIN)/dfsc: pyproject.toml requirements.lock dfsc/__init__.py
-	python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and "python3 is %d.%d; 3.11 to 3.13 is needed" % v)'
+	python3 -c 'import sys; v = sys.version_info[:3]; sys.exit(not (3, 11, 4) <= v < (3, 14) and "python3 is %d.%d.%d; 3.11.4 to 3.13 is needed" % v)'
 	python3 -m venv .venv
 	@echo "installing about 260 packages (5 GB) into .venv; this takes a few minutes"
 	$(BIN)/pip install --quiet --require-hashes --no-compile --requirement requirements.lock

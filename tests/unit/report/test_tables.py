@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from dfsc.errors import UserError
-from dfsc.report.compare import ALL, COMPARED, check_scores, compare, runs_frame, split_scores
+from dfsc.report.compare import ALL, COMPARED, check_scores, compare, refuse_unlike, runs_frame, split_scores
 from dfsc.report.pairing import pair_runs
 from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
@@ -281,6 +281,14 @@ def test_runs_not_made_alike_are_refused(store: Store, tmp_path: Path, changed: 
     for partial in (False, True):
         with pytest.raises(UserError, match=rf"coin_tray/dfsc-tiny-q0.9/seed1.*differ in (setting )?{values}"):
             write_paper_tables(uri, results, GRID, tmp_path / "tables", partial)
+
+
+def test_the_first_setting_that_differs_is_named_with_both_values() -> None:
+    settings = [{"batch_size": 1, "jitter": 0.2, "steps": 3}, {"batch_size": 1, "jitter": 0.1, "steps": 4}]
+    frame = pd.DataFrame([{"category": "bolts", "method": "mine", "size": "S", "seed": str(seed),
+                           "settings": json.dumps(chosen)} for seed, chosen in enumerate(settings)])  # fmt: skip
+    with pytest.raises(UserError, match=r"mine/seed1 and bolts/mine/seed0 differ in setting jitter \(0\.1, 0\.2\);"):
+        refuse_unlike(frame, ["settings"])
 
 
 def test_doubles_and_strangers_are_refused(store: Store, tmp_path: Path) -> None:
