@@ -84,5 +84,5 @@ if __name__ == "__main__":
     entries = tomllib.loads((HERE / "mutants_explained.toml").read_text())["mutant"]
     text = report(mutants(), {entry["line"]: entry["reason"] for entry in entries})
     print(text)
-    keep("mutants", f"mutmut, texts of messages left alone.\n\n{text}")
+    keep("mutants", f"mutmut, texts of messages left alone; a random sample, where not all were tried.\n\n{text}")
     print(f"written to {RESULTS}")
