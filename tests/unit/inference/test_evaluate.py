@@ -267,7 +267,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
     ),
     "no defects_config": (
         lambda c: (c.folder / "defects_config.json").unlink(),
-        "defects_config.json: a list of defect types is missing",
+        "defects_config.json: no such file; it should be a list of defect types",
     ),
 }  # fmt: skip
 
