@@ -112,8 +112,9 @@ def test_a_record_holds_what_the_file_is(tmp_path: Path, workers: int) -> None:
 def test_a_folder_that_no_split_takes_is_named(tmp_path: Path, split: str) -> None:
     folder = loco_category(tmp_path / "part")
     (folder / split / "spare").mkdir()
-    with pytest.raises(UserError, match=f"{split}/spare: would be left out"):
-        scan_category(folder)
+    for refusing in (None, "test" if split == "test" else "training"):
+        with pytest.raises(UserError, match=f"{split}/spare: would be left out"):
+            scan_category(folder, part=refusing)
     for part in ["training"] if split == "test" else ["test", "ground_truth"]:
         scan_category(folder, part=part)  # the other may just be written
 
