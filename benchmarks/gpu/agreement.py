@@ -101,7 +101,7 @@ def _compiled_steps(scale: Scale) -> Iterator[Figure]:
         drawn = [computed(compiled, step, 0, dropout=True).gradient for step in (0, 0, 0, 1, 1, 2)][3:]
     failure, replays = " ".join(said.getvalue().split())[:300], compiled.replay.replays
     state = f"{counters['stats']['unique_graphs']} graphs compiled, {replays} steps replayed"
-    held = "not compiled" not in failure and replays > 0
+    held = "dfsc: not" not in failure and replays > 0  # "not compiled", "not recorded"
     if scale.device.type == "cuda":
         yield Figure("compiler", state if held else failure or state, "compiled and replayed", held)
     else:

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from torch._C._autograd import DeviceType
 from torch.profiler import profile
 
 from benchmarks import inference, teacher_target, training_step
@@ -65,7 +64,7 @@ def waited_for(scale: Scale, precision: TrainingPrecision) -> Iterator[Figure]:
     if scale.device.type == "cuda":
         with profile(acc_events=True) as watched:
             seconds(lambda: steps(scale.steps), scale.device)
-        work = [event for event in watched.key_averages() if event.device_type == DeviceType.CUDA]
+        work = [event for event in watched.key_averages() if event.device_type.name == "CUDA"]
         busy = sum(event.self_device_time_total for event in work if not event.is_user_annotation)
         found["the card computes for"] = busy / 1000 / scale.steps
     what, goal = f"step of {scale.size} in {precision}", STEP_MS.get((scale.size, precision))
