@@ -45,6 +45,7 @@ mutants: export OMP_NUM_THREADS := 1
 mutants: export MKL_NUM_THREADS := 1
 mutants: $(BIN)/dfsc
 	pip install --quiet --target .mutmut --upgrade mutmut==3.8.1
+	rm -f mutants/mutmut-stats.json  # what fixtures keep is of the same process
 	python -m mutmut run
 	python -m benchmarks.mutants
 

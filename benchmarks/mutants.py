@@ -1,8 +1,8 @@
 """The mutation tester's score: `make mutants`, hours on two cores, once before a release.
 
-mutmut changes one operator, number, name or string at a time in the modules that shape results, and runs the tests that
-call the changed function. A mutant that no test notices is listed, or explained in mutants_explained.toml: it means the
-same, or its effect is a text that a person reads.
+mutmut changes one operator, number, name or string at a time in the modules that shape results. mypy refuses some of
+them; for each of the others run the tests that call the changed function. A mutant that nothing notices is listed, or
+explained in mutants_explained.toml: it means the same, or its effect is a text that a person reads.
 """
 
 import json
@@ -20,7 +20,9 @@ from benchmarks.results import RESULTS, keep
 
 HERE = Path(__file__).parent
 FOUND = HERE.parent / "mutants"
-NOTICED = ("killed", "timeout", "segfault")  # mutmut's words
+BY_TESTS, BY_TYPES = "by tests", "by types"
+ENDS = (BY_TESTS, BY_TYPES, "explained", "open")
+NOTICED = {"killed": BY_TESTS, "timeout": BY_TESTS, "segfault": BY_TESTS, "caught by type check": BY_TYPES}  # mutmut's
 UNTRIED = ("not checked", "check was interrupted by user")
 
 
@@ -35,11 +37,6 @@ class Mutant:
     def module(self) -> str:
         """dfsc.model.losses"""
         return self.name.rpartition(".")[0]
-
-    @property
-    def noticed(self) -> bool:
-        """Whether a test failed, or did not end in time."""
-        return self.status in NOTICED
 
     def changed_line(self) -> str:
         """The mutated line, without its indent: numbers in mutmut's names shift with every edit, lines do not."""
@@ -63,19 +60,20 @@ def mutants() -> list[Mutant]:
 
 def report(found: list[Mutant], explained: dict[str, str]) -> str:
     """A table of modules, and the survivors with their reasons."""
-    lines = {mutant: mutant.changed_line() for mutant in found if not mutant.noticed and mutant.status not in UNTRIED}
-    with_reason = {mutant for mutant, line in lines.items() if line in explained}
-    tried = [mutant for mutant in found if mutant.status not in UNTRIED]
+    lines = {mutant: mutant.changed_line() for mutant in found if mutant.status not in (*NOTICED, *UNTRIED)}
+
+    def end(mutant: Mutant) -> str:
+        return NOTICED.get(mutant.status) or ("explained" if lines[mutant] in explained else "open")
+
     rows = []
     for module in [*sorted({mutant.module for mutant in found}), "all"]:
-        of = [mutant for mutant in tried if module in ("all", mutant.module)]
-        count = Counter("noticed" if m.noticed else "explained" if m in with_reason else "open" for m in of)
-        every = sum(module in ("all", mutant.module) for mutant in found)
-        good = count["noticed"] + count["explained"]
-        share = f"{good / len(of):.1%}" if of else "-"
-        cells = [module, every, len(of), count["noticed"], count["explained"], count["open"], share]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
-    head = "| module | mutants | tried | noticed | explained | open | noticed or explained |\n|" + " --- |" * 7
+        of = [mutant for mutant in found if module in ("all", mutant.module)]
+        count = Counter(end(mutant) for mutant in of if mutant.status not in UNTRIED)
+        tried = count.total()
+        share = f"{1 - count['open'] / tried:.1%}" if tried else "-"
+        rows.append(f"| {' | '.join(map(str, [module, len(of), tried, *(count[one] for one in ENDS), share]))} |")
+    columns = ["module", "mutants", "tried", *ENDS, "noticed or explained"]
+    head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
     survivors = [f"- `{m.module}`: `{line}`: {explained.get(line, 'open')}" for m, line in lines.items()]
     return "\n".join([head, *rows, "", "Survivors:", "", *sorted(survivors)]) + "\n"
 
