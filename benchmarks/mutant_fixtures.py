@@ -59,7 +59,7 @@ def pytest_fixture_setup(fixturedef: Definition, request: pytest.FixtureRequest)
     """See what this fixture's set-up calls, apart from what was called before it; and keep what it gives."""
     if get_mutant_under_test() != SEEING:
         return (yield)
-    base = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    base: Path = request.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
     folders = set(base.iterdir())
     before = set(state()._stats)
     state()._stats.clear()
