@@ -33,7 +33,7 @@ class Kept:
 
     value: object
     calls: frozenset[str]  # functions, those of the fixtures that it asks for, too
-    files: dict[Path, Stamp]  # in the folders that it made
+    files: dict[Path, Stamp]  # that it wrote
 
     def holds(self) -> bool:
         """Whether the mutant cannot change it, and no test of an earlier one has."""
@@ -50,8 +50,9 @@ def place(definition: Definition) -> tuple[str, str]:
 
 
 def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
-    """The stamps of the files that are there."""
-    return {file: (status.st_size, status.st_mtime_ns) for file in files if file.exists() for status in [file.stat()]}
+    """The stamps of those that are there."""
+    found = {file: file.stat() for file in files if file.is_file()}
+    return {file: (status.st_size, status.st_mtime_ns) for file, status in found.items()}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,7 +61,7 @@ def pytest_fixture_setup(fixturedef: Definition, request: pytest.FixtureRequest)
     if get_mutant_under_test() != SEEING:
         return (yield)
     base: Path = request.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    folders = set(base.iterdir())
+    there = stamps(base.rglob("*"))
     before = set(state()._stats)
     state()._stats.clear()
     value = yield
@@ -70,8 +71,8 @@ def pytest_fixture_setup(fixturedef: Definition, request: pytest.FixtureRequest)
     asked = [definition for definition in asked if is_ours(definition)]
     if can_be_kept(fixturedef) and all(place(definition) in kept for definition in asked):
         calls = called_by[fixturedef].union(*(kept[place(definition)].calls for definition in asked))
-        files = [file for folder in set(base.iterdir()) - folders for file in folder.rglob("*") if file.is_file()]
-        kept[place(fixturedef)] = Kept(value, frozenset(calls), stamps(files))
+        written = {file: one for file, one in stamps(base.rglob("*")).items() if there.get(file) != one}
+        kept[place(fixturedef)] = Kept(value, frozenset(calls), written)
     return value
 
 
