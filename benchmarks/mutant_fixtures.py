@@ -8,6 +8,7 @@ A fixture that calls nothing of the mutated function gives what it gave in mutmu
 a fork. Before the first mutant, mutmut runs all tests once more, on what was kept.
 """
 
+import atexit
 import inspect
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable
@@ -24,6 +25,7 @@ KILLERS = Path("killers.tsv")  # in mutmut's folder: which test failed on which 
 KILLERS_FIRST = 3
 
 Definition = pytest.FixtureDef[Any]
+Place = tuple[str, str]  # of a fixture: the file that defines it, and its name
 Stamp = tuple[int, int]  # of a file: bytes, and when it was written
 
 
@@ -32,48 +34,41 @@ class Kept:
     """What a fixture gave."""
 
     value: object
-    calls: frozenset[str]  # functions, those of the fixtures that it asks for, too
-    files: dict[Path, Stamp]  # that it wrote
+    asks_for: frozenset[Place]
+    calls: frozenset[str]  # functions, by mutmut's names
+    folders: frozenset[Path]  # that it made
+    files: dict[Path, Stamp]  # in them
 
-    def holds(self) -> bool:
-        """Whether the mutant cannot change it, and no test of an earlier one has."""
-        return mutated() not in self.calls and self.files == stamps(self.files)
+    def is_changed(self) -> bool:
+        """Whether somebody has written to its folders since."""
+        return self.files != stamps(self.folders)
 
 
 called_by: dict[Definition, set[str]] = {}
-kept: dict[tuple[str, str], Kept] = {}
+kept: dict[Place, Kept] = {}
 
 
-def place(definition: Definition) -> tuple[str, str]:
+def place(definition: Definition) -> Place:
     """What names a fixture in each of mutmut's runs."""
     return definition.baseid, definition.argname
 
 
-def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
-    """The stamps of those that are there."""
-    found = {file: file.stat() for file in files if file.is_file()}
-    return {file: (status.st_size, status.st_mtime_ns) for file, status in found.items()}
+def stamps(folders: Iterable[Path]) -> dict[Path, Stamp]:
+    """Of all files in them; not of locks, which are empty, and written again by whoever takes them."""
+    found = {file: file.stat() for folder in folders for file in folder.rglob("*") if file.is_file()}
+    return {file: (status.st_size, status.st_mtime_ns) for file, status in found.items() if status.st_size}
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: Definition, request: pytest.FixtureRequest) -> Generator[None, object, object]:
-    """See what this fixture's set-up calls, apart from what was called before it; and keep what it gives."""
-    if get_mutant_under_test() != SEEING:
-        return (yield)
-    base: Path = request.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    there = stamps(base.rglob("*"))
-    before = set(state()._stats)
-    state()._stats.clear()
-    value = yield
-    called_by[fixturedef] = set(state()._stats)
-    state()._stats.update(before)
-    asked = [request._get_active_fixturedef(name) for name in fixturedef.argnames if name != "request"]
-    asked = [definition for definition in asked if is_ours(definition)]
-    if can_be_kept(fixturedef) and all(place(definition) in kept for definition in asked):
-        calls = called_by[fixturedef].union(*(kept[place(definition)].calls for definition in asked))
-        written = {file: one for file, one in stamps(base.rglob("*")).items() if there.get(file) != one}
-        kept[place(fixturedef)] = Kept(value, frozenset(calls), written)
-    return value
+def with_all_that_ask(places: set[Place]) -> set[Place]:
+    """These fixtures, and those that ask for one of them, of one another too."""
+    more = {one for one, found in kept.items() if found.asks_for & places} - places
+    return with_all_that_ask(places | more) if more else places
+
+
+def base_folder(config: pytest.Config) -> Path:
+    """Where all fixtures of a run make their folders."""
+    folder: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return folder
 
 
 def is_ours(definition: Definition) -> bool:
@@ -87,23 +82,58 @@ def can_be_kept(definition: Definition) -> bool:
     return is_ours(definition) and shared and not inspect.isgeneratorfunction(definition.func)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Definition, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    """See what this fixture's set-up calls, apart from what was called before it; and keep what it gives."""
+    if get_mutant_under_test() != SEEING:
+        return (yield)
+    base = base_folder(request.config)
+    there = set(base.iterdir())
+    before = set(state()._stats)
+    state()._stats.clear()
+    value = yield
+    called_by[fixturedef] = set(state()._stats)
+    state()._stats.update(before)
+    asked = [request._get_active_fixturedef(name) for name in fixturedef.argnames if name != "request"]
+    asks_for = frozenset(place(definition) for definition in asked if is_ours(definition))
+    if can_be_kept(fixturedef) and asks_for <= kept.keys():
+        folders = frozenset(folder for folder in base.iterdir() if folder not in there and not folder.is_symlink())
+        calls = frozenset(called_by[fixturedef])
+        kept[place(fixturedef)] = Kept(value, asks_for, calls, folders, stamps(folders))
+    return value
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Forget what a test or another fixture wrote to; and lock the rest, as each later run removes old folders."""
+    yield
+    if get_mutant_under_test() == SEEING:
+        for one in with_all_that_ask({one for one, found in kept.items() if found.is_changed()}):
+            del kept[one]
+        lock = base_folder(session.config) / ".lock"
+        lock.touch()
+        atexit.register(lock.unlink, missing_ok=True)  # of mutmut's own process; its forks do not get there
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Give fixtures what was kept of them, where the mutant cannot change it and no earlier one's test has."""
+    if get_mutant_under_test() == SEEING:
+        return
+    function = mutated()
+    made_again = {one for one, found in kept.items() if function in found.calls or found.is_changed()}
+    held = kept.keys() - with_all_that_ask(made_again)
+    functions = [item for item in session.items if isinstance(item, pytest.Function)]
+    for definitions in (of for item in functions for of in item._fixtureinfo.name2fixturedefs.values()):
+        for definition in definitions:
+            if place(definition) in held:
+                definition.cached_result = (kept[place(definition)].value, None, None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Function) -> None:
     """Add what the test's fixtures called, whichever test they were set up for; also those that it got by name."""
     for definition in item._request._fixture_defs.values():
         state()._stats.update(called_by.get(definition, ()))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Give fixtures what was kept of them."""
-    if get_mutant_under_test() == SEEING:
-        return
-    held = {where: one for where, one in kept.items() if one.holds()}
-    functions = [item for item in session.items if isinstance(item, pytest.Function)]
-    for definitions in (of for item in functions for of in item._fixtureinfo.name2fixturedefs.values()):
-        for definition in definitions:
-            if place(definition) in held:
-                definition.cached_result = (held[place(definition)].value, None, None)
 
 
 def mutated() -> str:

@@ -7,7 +7,8 @@ import math
 import re
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,13 +160,12 @@ class Tables(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The told runs as the workflow leaves them, tracked in a store; the working folder is theirs."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The told runs as the workflow leaves them, tracked in a store."""
     root = tmp_path_factory.mktemp("told")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
+    with chdir(root):
         track_told_runs(root / "results" / BENCHMARK, uri_of(root))
-        yield root
+    return root
 
 
 def uri_of(root: Path) -> str:
@@ -179,20 +179,28 @@ def receipt_of(root: Path, cell: Cell) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(root: Path) -> Tables:
+def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of the whole grid, as the command makes them from a configuration and the folder of results."""
-    shutil.copytree(CHECKOUT / "config", root / "config")
-    (root / "told.yaml").write_text(yaml.safe_dump(CONFIG | {"tracking": {"uri": uri_of(root)}}))
-    outcome = dfsc("tables", "--configfile", "told.yaml", "--reference", REFERENCE)
+    folder = checkout_of(root, tmp_path_factory.mktemp("whole"), uri_of(root))
+    with chdir(folder):
+        outcome = dfsc("tables", "--configfile", "told.yaml", "--reference", REFERENCE)
     assert outcome.code == 0, outcome.errors
-    return Tables(root / "results" / BENCHMARK / "tables", CELLS)
+    return Tables(folder / "results" / BENCHMARK / "tables", CELLS)
+
+
+def checkout_of(root: Path, folder: Path, uri: str) -> Path:
+    """A folder with the told results and a configuration that names a store; returns it."""
+    shutil.copytree(CHECKOUT / "config", folder / "config")
+    shutil.copytree(root / "results", folder / "results")
+    (folder / "told.yaml").write_text(yaml.safe_dump(CONFIG | {"tracking": {"uri": uri}}))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def gaps(root: Path, whole: Tables) -> Tables:
+def gaps(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """The tables of a part of the grid."""
     cells = [cell for cell in CELLS if cell not in LACKING]
-    results = root / "partial"
+    results = tmp_path_factory.mktemp("gaps")
     for cell in cells:
         (results / cell.path).mkdir(parents=True)
         shutil.copy(receipt_of(root, cell), results / cell.path)
@@ -200,19 +208,28 @@ def gaps(root: Path, whole: Tables) -> Tables:
     return Tables(results / "tables", cells)
 
 
+class Paired(NamedTuple):
+    """What the command says of the differences that it gave the runs, and the store in which it did."""
+
+    said: dict[str, Any]
+    uri: str
+
+
 @pytest.fixture(scope="module")
-def pairs(root: Path, whole: Tables) -> dict[str, Any]:
-    """What the command says of the differences that it gave the runs in MLflow, which the tables left as they were."""
-    with tracking_client(uri_of(root)) as client:
+def paired(root: Path, whole: Tables, tmp_path_factory: pytest.TempPathFactory) -> Paired:
+    """The differences, in a copy of the store, which the tables left without them."""
+    folder = tmp_path_factory.mktemp("paired")
+    uri = f"sqlite:///{shutil.copy(root / 'mlflow.db', folder)}"
+    with tracking_client(uri) as client:
         experiment = client.get_experiment_by_name(BENCHMARK)
         assert experiment is not None
         for run in client.search_runs([experiment.experiment_id], max_results=1000):
             assert not any(name.startswith("difference") for name in run.data.metrics)
             assert "paired_baseline" not in run.data.tags
-    outcome = dfsc("pair", "--configfile", "told.yaml", "--output", root / "pairs.json")
+    with chdir(checkout_of(root, folder, uri)):
+        outcome = dfsc("pair", "--configfile", "told.yaml", "--output", "pairs.json")
     assert outcome.code == 0, outcome.errors
-    found: dict[str, Any] = json.loads((root / "pairs.json").read_text())
-    return found
+    return Paired(json.loads((folder / "pairs.json").read_text()), uri)
 
 
 @pytest.fixture(params=["whole", "gaps"])
@@ -821,8 +838,8 @@ def test_every_cost(tables: Tables) -> None:
 # In MLflow.
 
 
-def test_every_run_in_mlflow(root: Path, pairs: dict[str, Any]) -> None:
-    with tracking_client(uri_of(root)) as client:
+def test_every_run_in_mlflow(root: Path, paired: Paired) -> None:
+    with tracking_client(paired.uri) as client:
         experiment = client.get_experiment_by_name(BENCHMARK)
         assert experiment is not None
         runs = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -843,19 +860,19 @@ def test_every_run_in_mlflow(root: Path, pairs: dict[str, Any]) -> None:
         } == pytest.approx(told_numbers(cell), abs=1e-12)
 
 
-def test_every_difference_that_is_said_of_a_run(root: Path, pairs: dict[str, Any]) -> None:
+def test_every_difference_that_is_said_of_a_run(root: Path, paired: Paired) -> None:
     def run_of(cell: Cell) -> str:
         return str(json.loads(receipt_of(root, cell).read_text())["run_id"])
 
     compared = {run_of(cell): cell for cell in CELLS if cell.method not in BASELINES}
-    assert pairs.keys() == compared.keys()
+    assert paired.said.keys() == compared.keys()
     for run, cell in compared.items():
         wanted = {
             f"{metric}.{column}": gain_of(metric, column, *cell)
             for metric, column in itertools.product(("image_auroc", "au_spro_0.05"), COLUMNS)
         }
-        assert pairs[run]["baseline"] == run_of(cell._replace(method=baseline_of(cell.method)))
-        said = {name: value for name, value in pairs[run].items() if name != "baseline"}
+        assert paired.said[run]["baseline"] == run_of(cell._replace(method=baseline_of(cell.method)))
+        said = {name: value for name, value in paired.said[run].items() if name != "baseline"}
         assert said == pytest.approx(wanted, abs=1e-12), cell
 
 
@@ -925,9 +942,10 @@ def test_a_runs_curve_and_files_in_mlflow(root: Path, whole: Tables, cell: Cell,
             assert tracked.read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_teacher_in_mlflow(root: Path) -> None:
-    receipt = json.loads(track_told_teacher(root / "results" / BENCHMARK, uri_of(root)).read_text())
-    with tracking_client(uri_of(root)) as client:
+def test_a_teacher_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    receipt = json.loads(track_told_teacher(tmp_path / "results" / BENCHMARK, uri_of(tmp_path)).read_text())
+    with tracking_client(uri_of(tmp_path)) as client:
         run = client.get_run(receipt["run_id"])
         assert client.get_experiment(run.info.experiment_id).name == receipt["experiment"] == f"{BENCHMARK}-teachers"
         curve = client.get_metric_history(receipt["run_id"], "loss/distillation")
