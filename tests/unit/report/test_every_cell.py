@@ -543,10 +543,8 @@ def test_every_number_of_the_operating_points(tables: Tables) -> None:
         assert row["wrong"] == pytest.approx(statistics.fmean(counts))
         assert row["rate"] == pytest.approx(statistics.fmean(counts) / row["images"])
         if pairs:
-            more = [
-                sum(wrong(baseline_of(method), seed)[path] - wrong(method, seed)[path] for seed in pairs)
-                for path in by_seed[0]
-            ]
+            against = [(wrong(baseline_of(method), seed), wrong(method, seed)) for seed in pairs]
+            more = [sum(baselines[path] - own[path] for baselines, own in against) for path in by_seed[0]]
             better, worse = sum(one > 0 for one in more), sum(one < 0 for one in more)
             assert (row["pairs"], row["better"], row["worse"]) == (len(pairs), better, worse), (category, method)
             wanted = binomtest(better, better + worse).pvalue if better + worse else 1
