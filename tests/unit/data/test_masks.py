@@ -273,6 +273,14 @@ def test_a_type_has_masks_for_all_its_images_or_for_none_and_the_published_ones_
         check_counts(records, "part", table, "ground_truth")
 
 
+def test_a_list_of_defects_is_read_where_there_is_one(tmp_path: Path) -> None:
+    folder = loco_category(tmp_path / "part", anomalous=0)
+    assert "defects_config.json" in [record.path for record in scan_category(folder)]
+    write_defects(folder, pixel_value=0)
+    with pytest.raises(UserError, match=r"defects_config\.json: entry 1: "):
+        scan_category(folder)
+
+
 def test_good_images_alone_need_no_list_of_defects(tmp_path: Path) -> None:
     folder = loco_category(tmp_path / "data/part", anomalous=0)
     (folder / "defects_config.json").unlink()

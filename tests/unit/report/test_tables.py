@@ -291,6 +291,13 @@ def test_the_first_setting_that_differs_is_named_with_both_values() -> None:
         refuse_unlike(frame, ["settings"])
 
 
+def test_digests_that_differ_are_named_by_their_beginnings() -> None:
+    rows = [{"category": "bolts", "method": "mine", "size": "S", "seed": str(seed), "code_digest": digest}
+            for seed, digest in enumerate(["a" * 64, "b" * 64])]  # fmt: skip
+    with pytest.raises(UserError, match=rf"differ in code_digest \({'b' * 24}, {'a' * 24}\);"):
+        refuse_unlike(pd.DataFrame(rows), ["code_digest"])
+
+
 def test_doubles_and_strangers_are_refused(store: Store, tmp_path: Path) -> None:
     uri, results = store
     runs = read_runs(uri, receipts_of(results))
