@@ -4,15 +4,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dfsc.data.layout import images_of, read_manifest, write_manifest
+from dfsc.errors import UserError
 from dfsc.files import read_json, sha256_of
 from dfsc.inference.image_scores import read_scores
 from dfsc.model.maps import PADDING_MODES
+from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.model.saved import load_tensors, save_tensors
 from dfsc.model.trained import ORIGIN, load_model
+from dfsc.training.calibration import calibrate
 from support.command_line import dfsc
 from support.prepared import TRAINING, Prepared
 
@@ -50,6 +54,18 @@ def test_validation_scores_are_what_scoring_those_images_gives(
     assert read_scores(tmp_path / "scores.csv", "validation") == {
         path.replace("test", "validation"): score for path, score in read_scores(tmp_path / "scores.csv").items()
     }
+
+
+@pytest.mark.parametrize("everywhere", [0.0, 1.0])
+def test_maps_that_are_the_same_everywhere_are_refused(everywhere: float) -> None:
+    model = EfficientAD("tiny", 64)
+    for weight in model.parameters():
+        torch.nn.init.zeros_(weight)
+    torch.nn.init.constant_(list(model.student.parameters())[-1], everywhere)  # the last bias: what S gives anywhere
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    with pytest.raises(UserError, match="validation images: the anomaly maps of them are the same everywhere"):
+        calibrate(model, images, torch.device("cpu"))
+    assert (model.raw_maps(normalise_images(torch.from_numpy(images))) == everywhere).all()
 
 
 def test_a_model_file_says_where_it_is_from(prepared: Prepared, trained: Path) -> None:
