@@ -8,8 +8,9 @@ A fixture that calls nothing of the mutated function gives what it gave in mutmu
 a fork. Before the first mutant, mutmut runs all tests once more, on what was kept.
 """
 
-import atexit
 import inspect
+import os
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ class Kept:
         """Whether somebody has written to its folders since."""
         return self.files != stamps(self.folders)
 
+
+# Below it all of mutmut's runs make their folders, and no other pytest's, which would remove what is kept.
+apart = tempfile.TemporaryDirectory(prefix="mutants-")
+os.environ["PYTEST_DEBUG_TEMPROOT"] = apart.name
 
 called_by: dict[Definition, set[str]] = {}
 kept: dict[Place, Kept] = {}
@@ -110,9 +115,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if get_mutant_under_test() == SEEING:
         for one in with_all_that_ask({one for one, found in kept.items() if found.is_changed()}):
             del kept[one]
-        lock = base_folder(session.config) / ".lock"
-        lock.touch()
-        atexit.register(lock.unlink, missing_ok=True)  # of mutmut's own process; its forks do not get there
+        (base_folder(session.config) / ".lock").touch()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
