@@ -51,6 +51,10 @@ def test_a_map_is_the_distance_to_the_nearest_remembered_patch(run: Any, images:
     memory = method["memory"].numpy()
     assert len(memory) == len(np.unique(memory, axis=0)) == len(trained) // 100
     assert all((trained == patch).all(axis=1).any() for patch in memory), "of training images alone"
+    farthest = [
+        max(min(np.linalg.norm(some - patch, axis=1)) for patch in trained) for some in (memory, trained[: len(memory)])
+    ]
+    assert farthest[0] < 0.9 * farthest[1], "they are chosen to lie near to all"
     for file, of_image in zip(files, described, strict=True):
         wanted = [[min(np.linalg.norm(memory - patch, axis=1)) for patch in row] for row in of_image]
         np.testing.assert_allclose(maps[file.stem], wanted, rtol=1e-3, atol=1e-3)

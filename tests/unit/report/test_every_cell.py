@@ -809,6 +809,33 @@ def test_every_cell_of_the_pages_tables(tables: Tables) -> None:
         assert next(lines, None) is None
 
 
+def test_the_pages_later_tables_say_what_the_files_say(tables: Tables) -> None:
+    """A value, and beneath it what the next row of the file says of the difference."""
+    runs, compared, context = read_paper_tables(tables.folder)
+    points, defects = page_tables(Benchmark(tables.folder.parent, Path(), runs, compared, context))[len(TABLES) :]
+    assert [points.name, defects.name] == [POINTS, OF_DEFECTS]
+    written = iter(rows_of(tables, POINTS))
+    for line in points.lines:
+        row, (category, promised, label, *cells) = next(written), line.cells
+        assert [row[name] for name in ("category", "promised", "")] == [category.text, promised.text, label.text]
+        assert [row[heading] for heading in points.columns[3:]] == [cell.text for cell in cells]
+        if any(cell.more for cell in cells):
+            against = next(written)
+            assert against[""] == "better : worse than baseline"
+            assert [against[heading] for heading in points.columns[3:]] == [cell.more for cell in cells]
+    assert next(written, None) is None
+    written = iter(rows_of(tables, OF_DEFECTS))
+    for line in defects.lines:
+        row, (category, defect, kind, images, label, *cells) = next(written), line.cells
+        shown = [category.text, f"{defect.text} ({kind.text})", images.text, label.text]
+        assert [row[name] for name in ("category", "defect", "images", "")] == shown
+        assert [row[heading] for heading in defects.columns[5:]] == [cell.text for cell in cells]
+        if line.method not in BASELINES:
+            gained = [re.sub(r" ± \S+", "", text) for text in list(next(written).values())[-len(cells) :]]
+            assert gained == [cell.more for cell in cells]
+    assert next(written, None) is None
+
+
 # Figures of the same numbers: tests/unit/report/test_figures.py looks into them.
 
 

@@ -91,6 +91,11 @@ def test_an_inactive_constraint_and_a_single_seed_are_said() -> None:
     assert not any("seed" in note for note in notes(compared(0.1, 0.2), CONTEXT))
 
 
+def test_what_a_metric_was_not_measured_of_is_said_of_each() -> None:
+    said = [note.partition(":")[0] for note in notes(compared(0.1, 0.2, kinds=()), CONTEXT)]
+    assert said == ["bolts has no anomalous images", "bolts has no masks"], "of image AUROC, and of AU-sPRO"
+
+
 def test_the_forest_has_each_difference_with_its_interval() -> None:
     forest = forests(compared(-0.01, 0.03).assign(difference=0.005), CONTEXT)[0]
     logical, mean = forest["figure"]["data"]
