@@ -3,11 +3,14 @@
 import json
 import re
 import shlex
+import shutil
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from PIL import Image
 
 from dfsc.data.changes import category_content
 from dfsc.data.sources import read_source
@@ -486,6 +489,27 @@ def test_what_comes_from_outside_is_taken_over_again_when_its_content_changes(
 def test_a_published_teacher_is_taken_over_again_when_its_file_changes(planned: dict[str, list[Job]]) -> None:
     inputs = {name: job.inputs for name, jobs in planned.items() for job in jobs if job.rule == "import_teacher"}
     assert inputs["own"] == ["given/small.pth"] and inputs["loco"] == ["results/loco/fetched/teacher_medium"]
+
+
+def test_changed_pretraining_or_penalty_images_are_listed_again_by_their_own_rule(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    checkout = Checkout.new(tmp_path_factory.mktemp("listed"))
+    rules = {"index_pretraining": "my photos", "index_penalty": "few photos"}
+    for name in ("given/small.pth", *(f"{folder}/first.png" for folder in rules.values())):
+        (checkout.root / name).parent.mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(checkout.root / name, format="PNG")
+    listed = {"benchmark": "listed", **CONFIGURATIONS["own"], "protocols": PROTOCOLS}
+    (checkout.root / "listed.yaml").write_text(yaml.safe_dump(listed))
+    indices = [f"results/listed/{name}.index" for name in ("pretraining", "penalty")]
+    run = checkout.snakemake("--configfile", "listed.yaml", "--", *indices)
+    assert run.returncode == 0, run.stdout
+    with planning(checkout) as planner:
+        assert not rules.keys() & {job.rule for job in planner.jobs("listed.yaml")}
+        for rule, folder in rules.items():
+            added = Path(shutil.copy(checkout.root / folder / "first.png", checkout.root / folder / "second.png"))
+            assert rules.keys() & {job.rule for job in planner.jobs("listed.yaml")} == {rule}
+            added.unlink()
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
