@@ -3,11 +3,20 @@
 import json
 import re
 import shlex
+import shutil
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from PIL import Image
 
-from support.checkout import Checkout
+from dfsc.data.changes import category_content
+from dfsc.data.sources import read_source
+from dfsc.outside.command import folder_digest
+from dfsc.report.page import drawn_with
+from support.checkout import CHECKOUT, Checkout
 from support.outside_methods import write_method
 from support.plans import Job, planning
 
@@ -382,13 +391,20 @@ EXPECTED: dict[Key, str] = {
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Job]]:
-    """Every job of the configurations, in a checkout where nothing has run."""
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout where nothing has run, with what comes from outside: a teacher, a method, and maps of a seed."""
     checkout = Checkout.new(tmp_path_factory.mktemp("planned"))
-    (checkout.root / "given").mkdir()
-    (checkout.root / "given/small.pth").touch()
+    for name in ("given/small.pth", "their maps/coin_tray/7/test/good/000.tiff"):
+        (checkout.root / name).parent.mkdir(parents=True)
+        (checkout.root / name).touch()
     write_method(checkout.root / "methods/my method", "#!/bin/sh")
-    with planning(checkout) as planner:
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def planned(outside: Checkout) -> dict[str, list[Job]]:
+    """Every job of the configurations, in that checkout."""
+    with planning(outside) as planner:
         return planner.each([], {name: {"benchmark": name, **overlay} for name, overlay in CONFIGURATIONS.items()})
 
 
@@ -420,6 +436,89 @@ def test_images_are_checked_first_and_a_model_is_tracked_before_the_next_is_trai
     assert min(first) > max(priority for rule, priority in of_rule.items() if rule != "index_penalty")
     in_order = [of_rule[rule] for rule in ("measure_speed", "train", "score", "evaluate", "track")]
     assert in_order == sorted({*in_order}), "each above the one before"
+
+
+# What each rule reads of the images of a category: it runs again when these change, and for no other.
+READS = {
+    "train": {"training"},
+    "score": {"test"},
+    "evaluate": {"ground_truth"},
+    "run_method": {"training", "test"},
+    "import_maps": {"test"},
+    "make_control": {"test", "ground_truth"},
+    "track": {"training", "test", "ground_truth"},
+    "draw_model_heatmaps": {"ground_truth"},
+    "draw_heatmaps": {"ground_truth"},
+    "draw_what_changed": {"ground_truth"},
+    "draw_novelty": {"training", "test", "ground_truth"},
+    "page": {"ground_truth"},
+}
+
+
+def test_a_rule_rests_on_the_parts_of_the_images_that_it_reads(planned: dict[str, list[Job]]) -> None:
+    seen = set()
+    for job in [job for jobs in planned.values() for job in jobs]:
+        parts = {Path(file).stem for file in job.inputs if "/manifests/" in file}
+        recalibrated = {"training"} if job.rule == "score" and "--validation=" in job.command else set()
+        assert parts == READS.get(job.rule, set()) | recalibrated, job
+        seen.add(job.rule)
+    assert seen >= READS.keys()
+
+
+def test_what_comes_from_outside_is_taken_over_again_when_its_content_changes(
+    planned: dict[str, list[Job]], outside: Checkout
+) -> None:
+    """And the page is written again when its look does."""
+
+    def params(name: str, rule: str, **wildcards: str) -> dict[str, str]:
+        (found,) = (
+            job.params for job in planned[name] if job.rule == rule and wildcards.items() <= job.wildcards.items()
+        )
+        return found
+
+    for source in ("mvtec_loco", "teacher_medium"):
+        listed = read_source(source, CHECKOUT / "config/sources.yaml")
+        assert params("loco", "fetch", source=source)["sha256"] == listed.sha256
+    command, maps = (outside.root / name for name in ("methods/my method/run", "their maps/coin_tray/7"))
+    assert params("drawn", "run_method", seed="7")["method_code"] == folder_digest(command)
+    content = category_content(maps, outside.root / "unseen", keep=False)
+    assert params("drawn", "import_maps", seed="7")["content"] == content["test"] != content["training"]
+    assert params("own", "page")["drawn_with"] == drawn_with()
+
+
+def test_a_published_teacher_is_taken_over_again_when_its_file_changes(planned: dict[str, list[Job]]) -> None:
+    inputs = {name: job.inputs for name, jobs in planned.items() for job in jobs if job.rule == "import_teacher"}
+    assert inputs["own"] == ["given/small.pth"] and inputs["loco"] == ["results/loco/fetched/teacher_medium"]
+
+
+def test_changed_pretraining_or_penalty_images_are_listed_again_by_their_own_rule(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    checkout = Checkout.new(tmp_path_factory.mktemp("listed"))
+    rules = {"index_pretraining": "my photos", "index_penalty": "few photos"}
+    for name in ("given/small.pth", *(f"{folder}/first.png" for folder in rules.values())):
+        (checkout.root / name).parent.mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(checkout.root / name, format="PNG")
+    listed = {"benchmark": "listed", **CONFIGURATIONS["own"], "protocols": PROTOCOLS}
+    (checkout.root / "listed.yaml").write_text(yaml.safe_dump(listed))
+    indices = [f"results/listed/{name}.index" for name in ("pretraining", "penalty")]
+    run = checkout.snakemake("--configfile", "listed.yaml", "--", *indices)
+    assert run.returncode == 0, run.stdout
+    with planning(checkout) as planner:
+        assert not rules.keys() & {job.rule for job in planner.jobs("listed.yaml")}
+        for rule, folder in rules.items():
+            added = Path(shutil.copy(checkout.root / folder / "first.png", checkout.root / folder / "second.png"))
+            assert rules.keys() & {job.rule for job in planner.jobs("listed.yaml")} == {rule}
+            added.unlink()
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_table_is_made(planned: dict[str, list[Job]], name: str) -> None:
+    """In all formats, and shown in the report; Table 7 where a method deviates from the published protocol."""
+    (job,) = (job for job in planned[name] if job.rule == "tables")
+    made = [re.search(r"tables/table(\d)_\w+\.(\w+)$", file) for file in job.outputs]
+    numbers = "1234567" if name == "loco" else "123456"
+    assert sorted(found.groups() for found in made if found) == sorted(product(numbers, ("csv", "md", "tex", "html")))
 
 
 @pytest.mark.parametrize("rule", ["tables", "page"])

@@ -26,8 +26,8 @@ for name in ("train", "validation", "test", "output"):
 parser.add_argument("--seed", type=int)
 parser.add_argument("--device")
 options = parser.parse_args()
-torch.manual_seed(options.seed)
 backbone = load_backbone(BACKBONE, PACKAGED[BACKBONE], 0)[0].to(options.device)
+torch.manual_seed(options.seed)  # not before the backbone, which is made with a seed of its own
 
 
 def patches(files: list[Path]) -> torch.Tensor:

@@ -30,6 +30,9 @@ class Job:
     reason: str
     gpus: int
     priority: int
+    inputs: list[str]
+    outputs: list[str]
+    params: dict[str, str]
 
     @property
     def params_changed(self) -> bool:
@@ -85,6 +88,7 @@ class _Jobs(logging.Handler):
             job = vars(record)
             named = {"rule": job["rule_name"], "wildcards": dict(job["wildcards"] or {})}
             named |= {"command": job["shellcmd"] or "", "reason": str(job["reason"])}
+            named |= {"inputs": list(job["input"]), "outputs": list(job["output"]), "params": job["jobid"]}
             self.found.append(named | {"gpus": job["resources"].get("gpu", 0), "priority": job["priority"]})
 
 
@@ -103,7 +107,9 @@ def _plan(configfiles: list[str], overlay: dict[str, Any]) -> list[dict[str, Any
             dag.execute_workflow(executor="dryrun")
         finally:
             logger.removeHandler(jobs)
-    return jobs.found
+        planned = workflow._workflow.dag  # nothing public has a job's params
+        params = {planned.jobid(job): {name: str(value) for name, value in job.params.items()} for job in planned.jobs}
+    return [job | {"params": params[job["params"]]} for job in jobs.found]
 
 
 def _answer(question: str) -> list[list[dict[str, Any]]] | str:

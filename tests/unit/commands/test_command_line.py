@@ -15,7 +15,7 @@ import torch
 import typer
 
 from dfsc.cli import app
-from dfsc.commands.options import labelled
+from dfsc.commands.options import configuration, labelled
 from dfsc.settings.grid import CELL_FILES, Grid
 from support.checkout import CHECKOUT
 from support.command_line import Outcome, dfsc
@@ -401,6 +401,15 @@ def test_labels_are_one_for_each_file(command: str, made: Made, tmp_path: Path) 
     assert made.run(command, values).code == 0
     outcome = made.run(command, {**values, files: values[files][:1] * 2, "output": tmp_path / "none/figure"})
     assert_one_line(outcome, tmp_path / "none")
+
+
+def test_a_configuration_is_laid_over_the_one_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    files = [tmp_path / f"{name}.yaml" for name in ("first", "second", "third")]
+    for file in files:
+        file.write_text(f"benchmark: {file.stem}")
+    assert configuration(files[:1], files[1:])["benchmark"] == "third"
+    assert configuration(files[:1], None)["benchmark"] == "first"
 
 
 def test_a_file_without_a_label_is_called_by_its_path() -> None:

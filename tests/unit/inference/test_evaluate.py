@@ -14,16 +14,18 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-import dfsc.inference.evaluate
 from dfsc.data.images import decode_grey
 from dfsc.errors import UserError
+from dfsc.inference import evaluate as evaluate_module
 from dfsc.inference.evaluate import evaluate_official_maps, evaluate_small_maps
+from dfsc.inference.image_scores import write_scores
 from dfsc.inference.maps import SmallMaps, read_maps, write_maps
 from dfsc.metrics.spro import FPR_LIMITS
 from dfsc.metrics.summary import Evaluation, flat_metrics
 from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
 from dfsc.report.figures.curves import curves_as_csv, write_curves
 from support.checkout import CHECKOUT
+from support.command_line import dfsc
 from support.figures import check_figure
 
 GOLDEN = CHECKOUT / "tests/golden/spro"
@@ -66,15 +68,14 @@ def test_reports_defects_curves_and_counts(tmp_path: Path) -> None:
     assert {str(limit) for limit in FPR_LIMITS} <= {point["fpr"] for point in logical if point["metric"] == "spro"}
 
 
-def test_operating_points_and_defects_by_hand() -> None:
+def test_operating_points_and_defects_by_hand(tmp_path: Path) -> None:
     """Scores that are given, and masks that are read once more: which image shows which defect."""
     dataset, maps = GOLDEN / "smooth" / "dataset", GOLDEN / "smooth" / "maps/pushpins"
     paths = sorted(path.relative_to(dataset / "pushpins") for path in (dataset / "pushpins/test").rglob("*.png"))
     small = SmallMaps({str(path): tifffile.imread((maps / path).with_suffix(".tiff")) for path in paths}, "none")
     scores = {path: number % 10 + 0.5 for number, path in enumerate(small.maps)}
-    evaluation = evaluate_small_maps(
-        dataset, "pushpins", small, scores=scores, validation=[*np.linspace(0, 6.6, 18), 8]
-    )
+    validation = [*np.linspace(0, 6.6, 18).tolist(), 8.0]
+    evaluation = evaluate_small_maps(dataset, "pushpins", small, scores=scores, validation=validation)
     names = {
         entry["pixel_value"]: entry["defect_name"]
         for entry in json.loads((dataset / "pushpins/defects_config.json").read_text())
@@ -105,10 +106,18 @@ def test_operating_points_and_defects_by_hand() -> None:
     without = evaluate_small_maps(dataset, "pushpins", small, scores=scores)
     assert without.metrics["operating_points"] == {}
 
+    write_maps(tmp_path / "maps.npz", small)
+    validated = {f"validation/good/{number:02}.png": score for number, score in enumerate(validation)}
+    write_scores(tmp_path / "scores.csv", validated | scores)
+    files = ("--maps", tmp_path / "maps.npz", "--scores", tmp_path / "scores.csv")
+    place = ("--dataset", dataset, "--category", "pushpins", "--output", tmp_path / "metrics.json")
+    assert dfsc("evaluate", *place, *files).code == 0
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics, "the command's are the same"
+
 
 def test_threads_and_portions_change_nothing_and_progress_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = evaluate_golden("tied", workers=1)
-    monkeypatch.setattr(dfsc.inference.evaluate, "PORTION_PIXELS", 3 * 96 * 144)
+    monkeypatch.setattr(evaluate_module, "PORTION_PIXELS", 3 * 96 * 144)
     steps: list[tuple[int, int]] = []
     actual = evaluate_official_maps(
         GOLDEN / "tied" / "dataset", "pushpins", GOLDEN / "tied" / "maps", workers=3,

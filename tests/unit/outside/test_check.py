@@ -30,6 +30,36 @@ def test_the_time_told_is_that_of_one_run(tmp_path: Path, capfd: pytest.CaptureF
     assert told and 2 <= float(told[1]) <= (time.monotonic() - began) / 2 + 0.05, "there were two"
 
 
+def test_the_auroc_told_is_that_of_the_methods_own_scores(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Scores that are the maps' maxima backwards turn every AUROC round."""
+    maps = "[save(i, [[i.stat().st_size]]) for i in images]\n"
+    rows = "rows = [f'{i.name},{-i.stat().st_size}' for i in images]\n"
+    in_python(tmp_path / "by_maps", maps)
+    in_python(
+        tmp_path / "by_scores",
+        f"{maps}{rows}(output / 'scores.csv').write_text('\\n'.join(['name,image_score', *rows, '']))",
+    )
+    told = []
+    for name in ("by_maps", "by_scores"):
+        assert dfsc("method", "check", name, "--folder", tmp_path).code == 0
+        told.append([float(text) for text in re.findall(r"(?:logical|structural) (\d+\.\d)", capfd.readouterr().out)])
+    assert [one + other for one, other in zip(*told, strict=True)] == pytest.approx([100, 100], abs=0.11)
+    assert told[0] != pytest.approx([50, 50], abs=1)
+
+
+@pytest.mark.parametrize(("options", "device"), [([], "cpu"), (["--device", "cuda"], "cuda")])
+def test_a_method_is_told_the_device_that_is_asked_for(tmp_path: Path, options: list[str], device: str) -> None:
+    in_python(tmp_path / "asking", "sys.exit(given['--device'])")
+    outcome = dfsc("method", "check", "asking", "--folder", tmp_path, *options)
+    assert outcome.code == 1 and outcome.errors.endswith(f"its last lines: {device}\n"), outcome.errors
+
+
+def test_a_run_is_stopped_after_the_minutes_that_are_given(tmp_path: Path) -> None:
+    in_python(tmp_path / "slow", "time.sleep(99)")
+    outcome = dfsc("method", "check", "slow", "--folder", tmp_path, "--minutes", 0.01)
+    assert outcome.code == 1 and "slow/run: was stopped after 0.01 minutes" in outcome.errors, outcome.errors
+
+
 def test_a_new_method_never_replaces_one(tmp_path: Path) -> None:
     assert dfsc("method", "new", "mine", "--folder", tmp_path).code == 0
     (tmp_path / "mine/method.py").write_text("a week's work")

@@ -276,6 +276,7 @@ def test_maps_made_elsewhere(prepared: Prepared, tmp_path: Path) -> None:
         return str(json.loads((tmp_path / "again/method.json").read_text())["fingerprint"])
 
     before = fingerprint()
+    assert json.loads((tmp_path / "again/method.json").read_text())["code"] == code_digest("method import")
     os.utime(folder / "test/good/000.tiff")
     assert fingerprint() == before
     anomaly_map = tifffile.imread(folder / "test/good/000.tiff")
@@ -296,6 +297,7 @@ def control(name: str, seed: object, prepared: Prepared, output: Path) -> dict[s
     place = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
     outcome = dfsc("method", "control", name, *place, "--seed", seed, *cell_files(output))
     assert outcome.code == 0, outcome.errors
+    assert json.loads((output / "method.json").read_text())["code"] == code_digest("method control")
     return judged(prepared, output)
 
 

@@ -175,6 +175,18 @@ def test_an_unpacked_loco_is_checked_against_its_table(project: Project, prepare
     assert not list(prepared.dataset.parent.glob("*.adopted.json")), "a look writes nothing"
 
 
+def test_a_folder_to_be_linked_is_checked_against_its_table(project: Project, prepared: Prepared) -> None:
+    table = Path("config/mvtec_loco.csv")
+    counts = ",".join(str(GENERATED[name]) for name in COUNTS)
+    table.write_text(f"{table.read_text().splitlines()[0]}\n{prepared.category},320,240,{counts}\n")
+    project.config["dataset"] |= {"source": "mvtec_loco", "folder": "data/loco"}
+    project.list_source("mvtec_loco", address=str(prepared.dataset))
+    words = f"data/loco: the workflow makes it a link to {prepared.dataset}"
+    assert project.found()["images"] == Finding("later", "images", words)
+    table.write_text(table.read_text().replace(f"320,240,{GENERATED['train']}", "320,240,99"))
+    assert "holds 6 images, but 99 are published" in project.only_missing("images")
+
+
 def test_what_is_fetched_is_told_with_its_size_and_place(project: Project, server: Server) -> None:
     project.config["dataset"] |= {"source": "mvtec_loco", "folder": "data/loco"}
     project.list_source("mvtec_loco", address=server.address("good/data.bin"))
@@ -235,6 +247,16 @@ def test_methods_from_outside_are_looked_at(project: Project) -> None:
     assert project.found()["method mine"].state == "ok"
     project.config["methods"] = {"theirs": {"label": "Theirs", "maps": "maps/{category}"}}
     assert "maps/coin_tray/test" in project.only_missing("method theirs")
+
+
+def test_maps_made_elsewhere_are_looked_for_of_each_seed(project: Project) -> None:
+    project.config["training"]["seeds"] = [3, 4]
+    project.config["methods"] = {"theirs": {"label": "Theirs", "maps": "maps/{category}/{seed}"}}
+    Path("maps/coin_tray/3/test").mkdir(parents=True)
+    words = project.only_missing("method theirs")
+    assert "maps/coin_tray/4/test" in words and "maps/coin_tray/3" not in words
+    Path("maps/coin_tray/4/test").mkdir(parents=True)
+    assert project.found()["method theirs"].words == "2 folders of maps"
 
 
 def test_a_full_disk_is_named_with_what_is_needed(project: Project, tmp_path: Path) -> None:

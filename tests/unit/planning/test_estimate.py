@@ -195,6 +195,22 @@ def test_disk_is_that_of_all_models_and_of_a_checkpoint_each(
     assert shown.count("of them are trained") == 1 and "  1 of them are trained" in shown
 
 
+def test_runs_from_outside_are_counted_with_their_own_time_limit(
+    config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config["training"]["seeds"] = [0, 1, 2]
+    config["methods"] = {
+        "short": {"label": "Short", "command": "methods/short/run", "runtime": 7},
+        "plain": {"label": "Plain", "command": "methods/plain/run", "seeds": False},
+        "theirs": {"label": "Theirs", "maps": "maps"},
+    }
+    print_estimate(config, Estimate([Kind("tiny", 6, 5, Pace(5, 0.36, 36.0))], [], CPU))
+    shown = capsys.readouterr().out
+    assert "short: 3 runs from outside, not measured; each is stopped after 7 minutes" in shown
+    assert "plain: 1 runs from outside, not measured; each is stopped after 60 minutes" in shown
+    assert "theirs" not in shown, "which is run elsewhere"
+
+
 def test_a_teacher_is_measured_with_the_threads_of_its_rule(config: dict[str, Any]) -> None:
     threads, seen = torch.get_num_threads(), list[int]()
     hook = register_module_forward_pre_hook(lambda *call: seen.append(torch.get_num_threads()))

@@ -21,7 +21,9 @@ from scipy.stats import binomtest
 from dfsc.report import compare
 from dfsc.report.compare import resample_differences, runs_frame
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
-from dfsc.report.paper import write_paper_tables
+from dfsc.report.page.benchmark import Benchmark
+from dfsc.report.page.tables import page_tables
+from dfsc.report.paper import read_paper_tables, write_paper_tables
 from dfsc.report.store import tracking_client
 from dfsc.report.tables import Context, build_tables
 from dfsc.report.tracking import read_runs, read_scores
@@ -753,6 +755,85 @@ def test_every_number_that_compare_prints(
             check_probability(cells[2] or "", comparison[place])
         assert next(told_lines).startswith(f"{LABELS[method]} against {LABELS[names[0]]}. ")
     assert next(told_lines, None) is None
+
+
+def test_every_verdict_that_show_prints(
+    tables: Tables, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the promised 5 %, of every method."""
+    lines = printed(capsys, monkeypatch, "show", tables.folder.parent, "--operating-points")
+    counted = re.compile(r"(\d+(?:\.\d)?) of (\d+): (\d+\.\d)(?= |$)")
+    shown = iter([line for line in lines if len(counted.findall(line)) == 1 + len(TYPES)])
+    numbers = pd.read_csv(tables.folder / f"{POINTS}.csv")
+    numbers = numbers[numbers["promised"] == 0.05].set_index(["category", "method", "folder"])
+    for category, method in itertools.product((*CATEGORIES, "all categories"), METHODS):
+        name = category.replace("all categories", ALL)
+        if not seeds_of(tables.cells, name, method):
+            continue
+        line = next(shown)
+        assert line.startswith(f"{label_in(method, name)} "), line
+        for folder, found in zip(("good", *TYPES), counted.findall(line), strict=True):
+            row = numbers.loc[category, method, folder]
+            wanted = [row["wrong"], row["images"], 100 * row["rate"]]
+            assert [float(text) for text in found] == pytest.approx(wanted, abs=0.0501), (category, method, folder)
+    assert next(shown, None) is None
+
+
+# On the page: tests/test_page.py opens it.
+
+
+def test_every_cell_of_the_pages_tables(tables: Tables) -> None:
+    runs, compared, context = read_paper_tables(tables.folder)
+    pages = page_tables(Benchmark(tables.folder.parent, Path(), runs, compared, context))
+    comparison = comparison_of(tables)
+    for page, (name, (metric, _, by_size, _)) in zip(pages[: len(TABLES)], TABLES.items(), strict=True):
+        assert page.name == name and page.columns == [
+            *("category", "method", *HEADINGS.values(), "P(better)", "inside margin", "source")
+        ]
+        lines = iter(page.lines)
+        for category, method in itertools.product(NAMES, itertools.chain(*by_size)):
+            if not seeds_of(tables.cells, category, method):
+                continue
+            line = next(lines)
+            assert (line.category, line.method, line.size) == (category, method, size_of(method))
+            first, second, *values, better, inside, source = line.cells
+            assert [cell.text for cell in (first, second, source)] == [category, label_in(method, category), "ours"]
+            for cell, column in zip(values, COLUMNS, strict=True):
+                place = (metric, category, method, column)
+                check_value(cell.text, values_at(tables, place))
+                check_gain(cell.more, gains_at(tables, place), comparison[place], spread=False)
+                assert cell.sort == comparison[place]["value"]
+            check_probability(better.text, comparison[metric, category, method, "mean"])
+            share = inside_at(tables, category, method)
+            assert inside.text == ("" if math.isnan(share) else f"{100 * share:.1f} %")
+        assert next(lines, None) is None
+
+
+def test_the_pages_later_tables_say_what_the_files_say(tables: Tables) -> None:
+    """A value, and beneath it what the next row of the file says of the difference."""
+    runs, compared, context = read_paper_tables(tables.folder)
+    points, defects = page_tables(Benchmark(tables.folder.parent, Path(), runs, compared, context))[len(TABLES) :]
+    assert [points.name, defects.name] == [POINTS, OF_DEFECTS]
+    written = iter(rows_of(tables, POINTS))
+    for line in points.lines:
+        row, (category, promised, label, *cells) = next(written), line.cells
+        assert [row[name] for name in ("category", "promised", "")] == [category.text, promised.text, label.text]
+        assert [row[heading] for heading in points.columns[3:]] == [cell.text for cell in cells]
+        if any(cell.more for cell in cells):
+            against = next(written)
+            assert against[""] == "better : worse than baseline"
+            assert [against[heading] for heading in points.columns[3:]] == [cell.more for cell in cells]
+    assert next(written, None) is None
+    written = iter(rows_of(tables, OF_DEFECTS))
+    for line in defects.lines:
+        row, (category, defect, kind, images, label, *cells) = next(written), line.cells
+        shown = [category.text, f"{defect.text} ({kind.text})", images.text, label.text]
+        assert [row[name] for name in ("category", "defect", "images", "")] == shown
+        assert [row[heading] for heading in defects.columns[5:]] == [cell.text for cell in cells]
+        if line.method not in BASELINES:
+            gained = [re.sub(r" ± \S+", "", text) for text in list(next(written).values())[-len(cells) :]]
+            assert gained == [cell.more for cell in cells]
+    assert next(written, None) is None
 
 
 # Figures of the same numbers: tests/unit/report/test_figures.py looks into them.

@@ -21,7 +21,7 @@ from dfsc.metrics.summary import Evaluation
 from dfsc.model.networks import EfficientAD
 from dfsc.report.figures.curves import draw_curves
 from dfsc.report.figures.from_tables import draw_auroc_over_quantile, draw_score_histograms
-from dfsc.report.figures.heatmaps import draw_heatmaps
+from dfsc.report.figures.heatmaps import draw_heatmaps, worst_examples
 from dfsc.report.figures.novelty import constraint_at, draw_novelty, draw_novelty_over_training
 from dfsc.report.figures.plotting import COLOURS
 from dfsc.report.tables import Context
@@ -183,6 +183,23 @@ def test_a_quantile_that_a_category_lacks_leaves_the_others_in_their_place(tmp_p
         assert np.asarray(dfsc.get_xdata()).tolist() == places
 
 
+def test_what_has_no_quantile_is_not_among_the_quantiles(tmp_path: Path) -> None:
+    """A deviation of Table 7, and a method from outside, which are compared with the same baseline."""
+    others = [
+        replace(GRID.methods[0], name="efficientad-S-no_penalty", protocol={"no_penalty": True}),
+        replace(GRID.methods[0], name="theirs", size="", origin="command"),
+    ]
+    rows, frame = comparison(), runs(comparison())
+    more = [row | {"method": one.name} for one in others for row in rows.values() if row["method"] == "dfsc-S-q0.5"]
+    frames = [frame, *(frame[frame["method"] == "dfsc-S-q0.5"].assign(method=one.name) for one in others)]
+    wider = replace(context(), grid=replace(GRID, methods=[*GRID.methods, *others]))
+    shown = pd.DataFrame([*rows.values(), *more])
+    figure = draw_auroc_over_quantile(pd.concat(frames), shown, wider, tmp_path / "sweep")["efficientad-S"]
+    for row, column in zip(np.array(figure.axes).reshape(6, 3)[::2], COLUMNS, strict=True):
+        for axis, category in zip(row, (*CATEGORIES, ALL), strict=True):
+            check_sweep(axis, "S", lambda method: rows["image_auroc", category, method, column])  # noqa: B023
+
+
 def test_a_constraint_that_did_not_act_is_marked_where_its_numbers_stand(tmp_path: Path) -> None:
     marked = replace(context(), inactive=frozenset({("coin_tray", "dfsc-S-q0.9"), (ALL, "dfsc-S-q0.99")}))
     rows = comparison()
@@ -224,8 +241,10 @@ def test_score_histograms(tmp_path: Path) -> None:
         for seed, folder, image in itertools.product(seeds, FOLDERS, range(20))
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
+    validated = frame.assign(path=frame["path"].str.replace("test/", "validation/"), image_score=999.0)
+    everything = pd.concat([frame, validated[validated["path"].str.contains("good")]])
     figures = draw_score_histograms(
-        frame.sample(frac=1, random_state=0).sort_values("category"), context(), tmp_path / "h"
+        everything.sample(frac=1, random_state=0).sort_values("category"), context(), tmp_path / "h"
     )
     assert files(tmp_path) == {f"h_{method}.{ending}" for method in DECLARED for ending in ("pdf", "png")}
     assert list(figures) == DECLARED
@@ -388,6 +407,13 @@ def test_heatmaps(category: Path, maps: dict[str, Path], scores: Path, tmp_path:
     title = figure.get_suptitle()
     assert title.startswith("coin tray") and "(pretraining images: told)" in title
     assert ("ranked lowest by DFSC-S τ'=0.9" in title) == (choice == "worst")
+
+
+def test_without_anomalies_the_worst_are_the_good_images_of_the_highest_scores() -> None:
+    good = {f"test/good/{number:03}.png": float(rank) for number, rank in enumerate(RANKS)}
+    assert worst_examples(good, 2) == ["test/good/002.png", "test/good/000.png"]
+    logical = {"test/logical_anomalies/000.png": 9.0, "test/logical_anomalies/001.png": 3.5}
+    assert worst_examples(good | logical, 1) == ["test/logical_anomalies/001.png"]
 
 
 def check_heatmaps(figure: Figure, examples: list[str]) -> None:

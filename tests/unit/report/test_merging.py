@@ -38,6 +38,18 @@ def test_two_halves_are_the_whole(tmp_path: Path) -> None:
     assert dfsc("show", tmp_path / "all").code == 0
 
 
+def test_what_two_labs_have_of_one_grid_is_the_whole_without_a_mark(tmp_path: Path) -> None:
+    for category in CATEGORIES:
+        runs = [told_run(cell) for cell in SMALL.cells() if cell.category == category]
+        write_compared(runs_frame(runs, SMALL, partial=True), scores(SMALL), SMALL, tmp_path / category / "tables")
+        assert read_paper_tables(tmp_path / category / "tables")[2].partial
+    outcome = merged(tmp_path / "all", *(tmp_path / category for category in CATEGORIES))
+    assert outcome.code == 0, outcome.errors
+    whole = tables(tmp_path / "whole", SMALL)
+    for file in sorted((whole / "tables").iterdir()):
+        assert (tmp_path / "all/tables" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
 def test_results_of_others_stand_beside_the_whole(tmp_path: Path) -> None:
     folders = tables(tmp_path / "a", FIRST), tables(tmp_path / "b", SECOND)
     others = CHECKOUT / "config/reference_results.csv"

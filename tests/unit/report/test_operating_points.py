@@ -179,6 +179,8 @@ def test_what_is_found_of_each_defect(frame: pd.DataFrame, tmp_path: Path) -> No
     assert row["value"] == pytest.approx(0.875) and row["value_std"] == pytest.approx(0.25 / math.sqrt(2))
     assert row["difference"] == pytest.approx(0.5) and row["difference_std"] == pytest.approx(0)
     assert (row["images"], row["seeds"], row["pairs"]) == (4, 2, 2)
+    alone = rows.loc[("gap", BASELINE, "found.0.05")]
+    assert alone["pairs"] == 0 and math.isnan(alone["difference"]), "a baseline has none"
     theirs = rows.loc[("gap", THEIRS, "image_auroc")]
     assert theirs["difference"] == pytest.approx(0.8 - (0.825 + 0.85) / 2) and theirs["seeds"] == 1
     assert math.isnan(rows.loc[("gap", THEIRS, "found.0.05"), "value"])

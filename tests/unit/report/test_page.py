@@ -91,6 +91,11 @@ def test_an_inactive_constraint_and_a_single_seed_are_said() -> None:
     assert not any("seed" in note for note in notes(compared(0.1, 0.2), CONTEXT))
 
 
+def test_what_a_metric_was_not_measured_of_is_said_of_each() -> None:
+    said = [note.partition(":")[0] for note in notes(compared(0.1, 0.2, kinds=()), CONTEXT)]
+    assert said == ["bolts has no anomalous images", "bolts has no masks"], "of image AUROC, and of AU-sPRO"
+
+
 def test_the_forest_has_each_difference_with_its_interval() -> None:
     forest = forests(compared(-0.01, 0.03).assign(difference=0.005), CONTEXT)[0]
     logical, mean = forest["figure"]["data"]
@@ -101,6 +106,16 @@ def test_the_forest_has_each_difference_with_its_interval() -> None:
     assert logical["marker"]["symbol"] != mean["marker"]["symbol"], "told apart without colour"
     assert forest["figure"]["layout"]["yaxis"]["ticktext"] == ["bolts", ALL]
     assert "bolts, logical: +0.5 [−1.0, +3.0]" in forest["text"]
+
+
+def test_a_forest_says_where_a_constraint_did_not_act() -> None:
+    for where, texts in (
+        (ALL, ["bolts", f"{ALL}<br><i>constraint inactive</i>"]),
+        ("bolts", ["bolts<br><i>constraint inactive</i>", ALL]),
+    ):
+        marked = replace(CONTEXT, inactive=frozenset({(where, METHOD)}))
+        (forest,) = (one for one in forests(compared(0.1, 0.2), marked) if "AUROC" in one["label"])
+        assert forest["figure"]["layout"]["yaxis"]["ticktext"] == texts
 
 
 @pytest.fixture
@@ -259,6 +274,17 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (other / "thesis.tex").touch()
     outcome = dfsc(*arguments, tmp_path / "data", "--output", other)
     assert outcome.code == 2 and "was not made by dfsc" in outcome.errors and (other / "thesis.tex").exists()
+
+
+def test_each_figure_stands_under_its_own_title(told: Benchmark) -> None:
+    figures = told.results / "figures"
+    figures.mkdir()
+    for name in ("novelty", "novelty_over_training", "worst"):
+        Image.new("RGB", (8, 8)).save(figures / f"{name}_{METHOD}_bolts.png")
+    assert dfsc("page", "--results", told.results, "--dataset", told.dataset).code == 0
+    text = (told.results / "page/index.html").read_text()
+    titles = ["Where the method fails", "What the constraint acts on, over training", "What the constraint acts on"]
+    assert re.findall(rf"<figcaption>(.*): {METHOD} bolts<", text) == titles
 
 
 def test_results_of_others_stand_on_the_page(told: Benchmark) -> None:

@@ -18,7 +18,7 @@ from dfsc.report.operating_points import build_operating_table, operating_points
 from dfsc.report.page.benchmark import Benchmark
 from dfsc.report.page.tables import page_tables
 from dfsc.report.paper import write_compared
-from dfsc.report.protocols import NAME, build_protocol_table
+from dfsc.report.protocols import NAME, build_protocol_table, with_pooled
 from dfsc.report.tables import Context, Table, build_tables
 from dfsc.report.terminal import print_tables
 from dfsc.settings.grid import Cell, Grid
@@ -216,6 +216,12 @@ def test_without_protocols_there_is_no_table() -> None:
     frame = runs_frame(runs, grid)
     context = Context(grid, OURS, False)
     assert build_protocol_table(compare(frame, told_scores(), grid), frame, told_scores(), context) == []
+
+
+def test_deviations_stand_with_the_baseline_of_their_own_size() -> None:
+    grid = Grid.from_config({**CONFIG, "training": {**CONFIG["training"], "sizes": ["S", "tiny"]}})
+    names = [name.removeprefix(BASELINE) for name in LABELS]
+    assert with_pooled(grid).names == [f"efficientad-{size}{name}" for size in ("S", "tiny") for name in names]
 
 
 def test_runs_that_deviate_must_agree_in_the_rest() -> None:

@@ -119,6 +119,16 @@ def test_one_command_tracks_all_again_that_is_missing(
         assert (checkout / "mlartifacts/benchmark" / run_id / "artifacts/model/model.pt").exists()
 
 
+def test_other_scores_of_equal_length_are_tracked_again(checkout: Path) -> None:
+    with tracking_client(URI):
+        pass
+    scores = checkout / "mlartifacts/benchmark" / run_ids()["first"] / "artifacts/scores.csv"
+    told = scores.read_text()
+    scores.write_text(told.replace(",5.5", ",6.5"))
+    assert scores.read_text() != told and track(URI, "first")["run_id"] == run_ids()["first"]
+    assert scores.read_text() == told
+
+
 def test_a_run_tracked_under_other_tags_is_tracked_anew(checkout: Path) -> None:
     anew = track(URI, "first", teacher="another")
     assert anew["run_id"] != run_ids()["first"]

@@ -176,6 +176,11 @@ def test_differences_are_recorded_once_and_change_no_digest(grid: Grid) -> None:
     assert all("difference.image_auroc.mean" not in found["metrics"] for found in read_runs(uri, receipts))
     again = track(uri, "coin_tray", "dfsc-tiny-q0.9", 0, 0.62)
     assert again == run, "a retry keeps the run"
+    for other, value in ((1, 0.02), (1, 0.03)):  # of a baseline that was tracked anew, and then to another result
+        anew = json.loads(receipts[other].read_text())["run_id"]
+        record_differences(uri, read_runs(uri, receipts), {run["run_id"]: (anew, {"image_auroc.mean": value})})
+        (found,) = (one for one in read_runs(uri, receipts) if one["run_id"] == run["run_id"])
+        assert found["tags"]["paired_baseline"] == anew and found["differences"] == {"image_auroc.mean": value}
 
 
 def test_an_unreachable_server_is_one_line() -> None:
