@@ -17,7 +17,7 @@ from PIL import Image
 
 from dfsc.inference import Detector
 from dfsc.inference.overlay import overlay
-from dfsc.inference.predict import run_prediction
+from dfsc.inference.predict import heatmap_of, listed_images, run_prediction
 from dfsc.inference.score import anomaly_maps
 from dfsc.inference.threshold import threshold_of
 from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
@@ -95,6 +95,8 @@ def test_each_row_says_what_the_detector_says(model: Path, tmp_path: Path) -> No
         assert verdict.accepted == (row["verdict"] == "accepted")
         assert (verdict.x, verdict.y) == (int(row["x"]), int(row["y"]))
         np.testing.assert_allclose(verdict.anomaly_map, full, rtol=1e-4, atol=1e-6)
+    heatmaps = {path.relative_to(tmp_path / "out/heatmaps") for path in (tmp_path / "out/heatmaps").rglob("*.jpg")}
+    assert heatmaps == {Path(f"{row['path']}.jpg").relative_to("/") for row in found.values()}
     verdicts = {row["verdict"] for row in found.values()}
     assert outcome.code == (3 if "rejected" in verdicts else 0)
 
@@ -255,6 +257,33 @@ def test_what_was_made_otherwise_is_not_mixed(model: Path, tmp_path: Path, chang
     outcome = dfsc(*command, *changes)
     assert outcome.code == 2 and named in outcome.errors and outcome.errors.count("\n") == 1
     assert (tmp_path / "out/predictions.csv").read_bytes() == before
+
+
+def test_rows_of_which_nothing_says_what_made_them_are_left_alone(model: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "image.png")
+    command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
+    dfsc(*command)
+    (tmp_path / "out/predictions.json").unlink()
+    before = (tmp_path / "out/predictions.csv").read_bytes()
+    outcome = dfsc(*command, "--false-alarm-rate", "0.2")
+    assert outcome.code == 2 and "predictions.json: no such file" in outcome.errors
+    assert (tmp_path / "out/predictions.csv").read_bytes() == before and not (
+        tmp_path / "out/predictions.json"
+    ).exists()
+
+
+def test_an_image_is_listed_once_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("one/same.png", "other/same.png"):
+        Path(place).parent.mkdir()
+        Path(place).touch()
+    lines = b"./one/same.png\n\none//same.png\nother/same.png\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    listed = listed_images(["./one", "one/./same.png", "-", "other"])
+    assert listed == ["one/same.png", "other/same.png"]
+    assert [heatmap_of(Path("out"), path) for path in listed] == [
+        *(Path("out/heatmaps/one/same.png.jpg"), Path("out/heatmaps/other/same.png.jpg"))
+    ]
 
 
 def test_verdicts_of_another_model_are_not_mixed(model: Path, tmp_path: Path) -> None:
