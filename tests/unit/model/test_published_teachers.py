@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dfsc.files import read_json, sha256_of
 from dfsc.model.networks import SIZES, pdn
+from dfsc.model.published_teachers import KNOWN
 from dfsc.model.saved import load_teacher
 from support.command_line import dfsc
 
@@ -71,6 +72,20 @@ def test_an_unknown_file_must_be_vouched_for(tmp_path: Path) -> None:
     outcome = dfsc(*arguments, "--sha256", "0" * 64)
     assert outcome.code == 2 and str(file) in outcome.errors
     assert not (tmp_path / "ours.pt").exists()
+
+
+def test_a_known_file_needs_no_digest_and_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "renamed.pth"
+    torch.save(teacher("S").state_dict(), file)
+    monkeypatch.setitem(KNOWN, sha256_of(file), "somebody's teacher_small.pth")
+    arguments = ("teacher", "import", file, "--size", "S", *ours(tmp_path))
+    outcome = dfsc(*arguments, "--sha256", "0" * 64)
+    assert outcome.code == 2 and str(file) in outcome.errors and not (tmp_path / "ours.pt").exists()
+    assert dfsc(*arguments).code == 0
+    said = f"published: somebody's teacher_small.pth (sha256 {sha256_of(file)})"
+    assert read_json(tmp_path / "ours.json")["teacher"] == said
 
 
 @pytest.mark.parametrize("content", [{"0.weight": torch.zeros(3)}, {"note": "hello"}, nn.Linear(2, 2)])
