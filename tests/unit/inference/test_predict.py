@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dfsc.errors import UserError
 from dfsc.inference import Detector
 from dfsc.inference.overlay import overlay
 from dfsc.inference.predict import heatmap_of, listed_images, run_prediction
@@ -315,6 +316,33 @@ def test_a_second_call_judges_and_counts_what_it_is_asked_about(model: Path, tmp
 
     assert [counted(images[:3]), counted(images), counted(images[5:6])] == [3, 20, 1]
     assert reports == [(3, 3), (19, 20), (20, 20)], "three were judged before"
+
+
+def test_a_row_that_is_not_whole_is_damage(model: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "image.png")
+    command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
+    dfsc(*command)
+    with (tmp_path / "out/predictions.csv").open("a") as stream:
+        stream.write("another.png,accepted,0.1\n")
+    before = (tmp_path / "out/predictions.csv").read_bytes()
+    outcome = dfsc(*command)
+    assert outcome.code == 2 and "predictions.csv: cannot be read as predictions (damaged)" in outcome.errors
+    assert (tmp_path / "out/predictions.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_model_whose_validation_scores_are_no_numbers_is_refused(model: Path, tmp_path: Path, score: float) -> None:
+    save_network(tmp_path / "model.pt", load_model(model).network, [0.1] * 18 + [score])
+    with pytest.raises(UserError, match=r"model\.pt: is not a trained model"):
+        Detector.load(tmp_path / "model.pt", device="cpu")
+
+
+def test_an_image_whose_map_is_no_number_gets_no_verdict(model: Path, tmp_path: Path) -> None:
+    network = load_model(model).network
+    network.map_quantiles.fill_(0.5)
+    save_network(tmp_path / "model.pt", network, [0.1] * 19)
+    with pytest.raises(UserError, match="an anomaly map holds NaN or infinite values"):
+        Detector.load(tmp_path / "model.pt", device="cpu")(noise(1))
 
 
 @pytest.mark.parametrize(
