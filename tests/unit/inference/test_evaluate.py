@@ -252,6 +252,9 @@ BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
         "001.tiff: cannot be read as TIFF",
     ),
     "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.uint8)), "one real number per pixel"),
+    "TIFF of complex numbers": (
+        lambda c: write_map(c, GOOD, np.zeros((47, 55), np.complex64)), "holds complex64 .* one real number per pixel"
+    ),
     "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no image"),
     "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no image"),
     "image no image": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: cannot be read as an image"),
