@@ -139,6 +139,14 @@ def near(one: Part, other: Part) -> bool:
     return max(abs(a - b) for a, b in zip(one.centre, other.centre, strict=True)) < 10
 
 
+@pytest.mark.parametrize("name", SCENES)
+def test_to_cover_the_smallest_part_is_enough(name: str) -> None:
+    parts = [part for seed in range(TIMES) for part in drawn(name, seed) if part.kind != "cable"]
+    smallest = min(int((np.asarray(part.picture.getchannel("A")) > 128).sum()) for part in parts)
+    for defect in SCENES[name].logical:
+        assert 0.7 < defect.saturation / smallest < 1.4
+
+
 @pytest.mark.parametrize(("name", "defect"), PUT_BACK)
 def test_a_scene_is_normal_again_once_what_is_marked_is_put_back(name: str, defect: Defect) -> None:
     for seed in range(TIMES):
