@@ -545,6 +545,7 @@ def test_the_sources_of_the_project(name: str) -> None:
         ("sources: {other: {}}", "no source 'loco'; it has other"),
         ("sources: {loco: {adress: x}}", r"sources\.loco must have the keys"),
         ("sources: {loco: {address: x, sha256: abc, output: x, unpack: true, licence: x}}", "hex digits"),
+        ("sources: {loco: {address: x, sha256: '00000000', output: x, unpack: 'no', licence: x}}", "true or false"),
         ("loco: x", "mapping"),
         ("- [", "YAML"),
     ],

@@ -96,6 +96,16 @@ def test_other_content_is_refused(tmp_path: Path, content: object) -> None:
     assert outcome.code == 2 and str(file) in outcome.errors and outcome.errors.count("\n") == 1
 
 
+def test_a_zip_of_two_teachers_of_one_size_is_refused(tmp_path: Path) -> None:
+    torch.save(teacher("S").state_dict(), tmp_path / "teacher.pth")
+    file = tmp_path / "teachers.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("small.pth", "other/small.pth"):
+            archive.write(tmp_path / "teacher.pth", name)
+    outcome = dfsc(*("teacher", "import", file, "--size", "S", *ours(tmp_path), "--sha256", sha256_of(file)))
+    assert outcome.code == 2 and "holds 2 teachers of size S: small.pth, other/small.pth" in outcome.errors
+
+
 def test_a_teacher_of_the_other_size_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "teacher.pth"
     torch.save(teacher("M").state_dict(), file)
