@@ -1,5 +1,6 @@
 """Fetching against a real HTTP server on this machine, one that behaves and one that does not."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import pytest
 import torch
 import yaml
 
+from dfsc.data.adoption import check_published
 from dfsc.data.archive import RECEIPT, extract, require_intact
 from dfsc.data.download import download
 from dfsc.data.sources import fetch_source, place_of, read_source
@@ -206,12 +208,13 @@ def test_unpack(tmp_path: Path, kind: TarMode | Literal["zip"]) -> None:
         extract(archive, tmp_path / "data", "0" * 64)
 
 
-@pytest.mark.parametrize("damage", ["changed", "removed", "added"])
+@pytest.mark.parametrize("damage", ["changed", "removed", "added", "added where a receipt could lie"])
 def test_a_changed_folder_is_noticed(tmp_path: Path, damage: str) -> None:
     archive, folder = tmp_path / "archive", tmp_path / "data"
     archive.write_bytes(tar("w", PNG))
     extract(archive, folder, "0" * 64)
-    file = folder / ("added.png" if damage == "added" else next(iter(PNG)))
+    added = {"added": "added.png", "added where a receipt could lie": f"breakfast_box/{RECEIPT}"}
+    file = folder / added.get(damage, next(iter(PNG)))
     if damage == "removed":
         file.unlink()
     else:
@@ -364,6 +367,15 @@ def test_fetch_never_replaces_a_folder(tmp_path: Path) -> None:
     assert contents(output) == PNG
 
 
+def test_a_copy_of_the_archive_with_other_bytes_is_not_unpacked(tmp_path: Path) -> None:
+    sources, archive = tmp_path / "sources.yaml", tmp_path / "archive"
+    archive.write_bytes(tar("w", PNG))
+    write_sources(sources, "loco", str(archive), b"the published one", str(tmp_path / "data/loco"), True)
+    with pytest.raises(UserError, match=f"archive: has SHA-256 {sha256_of(archive)}"):
+        fetch_source("loco", sources)
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {".loco.lock"} and archive.exists()
+
+
 # What is there already
 
 
@@ -441,6 +453,32 @@ def test_a_copy_that_does_not_fit_is_refused(project: Path, damage: str, named: 
     assert [path.name for path in (project / "data").iterdir() if not path.name.startswith(".")] == ["loco"]
 
 
+@pytest.mark.parametrize("category", ["coin_tray", "another"])
+def test_each_category_of_a_copy_is_checked(project: Path, category: str) -> None:
+    copy, table = project.parent / "copy", project / "config/loco.csv"
+    shutil.copytree(copy / "coin_tray", copy / "another")
+    table.write_text(table.read_text().replace("another,320,240,1,1,1,1,1", "another,320,240,6,3,3,3,3"))
+    check_published(copy, table)
+    (copy / category / "train/good/003.png").unlink()
+    with pytest.raises(UserError, match=f"{category}/train/good: holds 5 images, but 6"):
+        check_published(copy, table)
+
+
+@pytest.mark.parametrize(("more", "found"), [(-1, 11), (0, 12), (1, 13)])
+def test_the_images_of_a_folder_are_counted_in_all_folders_below_it(project: Path, more: int, found: int) -> None:
+    folder, table = project.parent / "copy/pretraining", project / "config/photographs.csv"
+    first, second, *_ = sorted(folder.glob("*.png"))
+    (folder / "n01/deeper").mkdir(parents=True)
+    first.rename(folder / "n01/deeper/first.png")
+    (folder / "n01/._first.png").touch()
+    if more == -1:
+        second.unlink()
+    elif more == 1:
+        shutil.copy(second, folder / "n01")
+    with contextlib.nullcontext() if more == 0 else pytest.raises(UserError, match=f"holds {found} images, but 12 are"):
+        check_published(folder.parent, table)
+
+
 @pytest.mark.parametrize("linked", ["data/loco", "data"])
 @pytest.mark.parametrize("unpack", [True, False])
 def test_a_link_to_nothing_is_filled_through(tmp_path: Path, project: Path, linked: str, unpack: bool) -> None:
@@ -507,6 +545,7 @@ def test_the_sources_of_the_project(name: str) -> None:
         ("sources: {other: {}}", "no source 'loco'; it has other"),
         ("sources: {loco: {adress: x}}", r"sources\.loco must have the keys"),
         ("sources: {loco: {address: x, sha256: abc, output: x, unpack: true, licence: x}}", "hex digits"),
+        ("sources: {loco: {address: x, sha256: '00000000', output: x, unpack: 'no', licence: x}}", "true or false"),
         ("loco: x", "mapping"),
         ("- [", "YAML"),
     ],

@@ -255,6 +255,19 @@ def test_the_time_left_of_a_resumed_training_is_told_by_the_steps_since(
     assert capsys.readouterr().out.endswith(", 960 s left\n")  # 9,600 steps at 40 s for 400
 
 
+def test_what_a_training_tells_is_renewed_with_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [0.0], []
+    monkeypatch.setattr("dfsc.training.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with ProgressFile(tmp_path / "progress.json") as kept:
+        report = kept.beside(lambda step, steps, losses: None)
+        for now[0], step in ((2.0, 100), (5.0, 110), (13.0, 200), (14.0, 210), (24.0, 300)):
+            report(step, 400, {})
+            found = json.loads((tmp_path / "progress.json").read_text())
+            told.append((found["step"], found["seconds_left"], found["seconds_between_reports"]))
+    # Of 400 steps, 100 in the 11 seconds to the third report; written every ten seconds at most.
+    assert told == [first := (100, None, None), first, third := (200, 22, 8), third, (300, 11, 10)]
+
+
 def test_an_overlay_with_a_wrong_key_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
     Path("wrong.yaml").write_text("training: {stepps: 3}")
     with pytest.raises(UserError, match="stepps"):

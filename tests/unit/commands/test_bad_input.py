@@ -13,8 +13,9 @@ from PIL import Image
 
 from dfsc.cluster.slurm import check_reachable
 from dfsc.errors import UserError
+from dfsc.files import sha256_of
 from support.command_line import Outcome, dfsc
-from support.prepared import DFSC, TRAINING, Prepared
+from support.prepared import DFSC, TEACHER, TRAINING, Prepared, teacher_files
 
 
 def assert_refused(outcome: Outcome, *named: str) -> None:
@@ -107,16 +108,26 @@ def test_teacher_of_another_architecture(prepared: Prepared, tmp_path: Path) -> 
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_a_teacher_that_would_run_code_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", ["teacher", "published teacher", "backbone"])
+def test_weights_that_would_run_code_are_refused(prepared: Prepared, tmp_path: Path, which: str) -> None:
     class Malicious:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (Path(tmp_path / "ran"),)
 
-    torch.save({"size": "tiny", "weights": Malicious()}, tmp_path / "teacher.pt")
-    shutil.copy(prepared.root / "teacher.json", tmp_path / "teacher.json")
-    arguments = prepared.train_arguments(tmp_path)
-    arguments[arguments.index("--teacher") + 1] = tmp_path / "teacher.pt"
-    assert_refused(dfsc(*arguments), "teacher.pt")
+    file = tmp_path / "theirs.pt"
+    torch.save({"size": "tiny", "weights": Malicious()}, file)
+    shutil.copy(prepared.root / "teacher.json", tmp_path / "theirs.json")
+    if which == "teacher":
+        arguments = prepared.train_arguments(tmp_path)
+        arguments[arguments.index("--teacher") + 1] = file
+    elif which == "published teacher":
+        written = ("--output", tmp_path / "ours.pt", "--record", tmp_path / "ours.json")
+        arguments = ["teacher", "import", file, "--size", "S", "--sha256", sha256_of(file), *written]
+    else:
+        settings = json.dumps({**TEACHER, "backbone_weights": "imagenet"})
+        arguments = ["teacher", "pretrain", "--settings", settings, *prepared.pretraining, *teacher_files(tmp_path)]
+        arguments += ["--backbone-weights", file, "--checkpoints", tmp_path, "--device", "cpu"]
+    assert_refused(dfsc(*arguments), "theirs.pt")
     assert not (tmp_path / "ran").exists()
 
 

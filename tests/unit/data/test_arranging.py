@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from dfsc.data.arranging import arrange
-from dfsc.data.changes import PARTS, is_of
-from dfsc.data.layouts import LAYOUTS
+from dfsc.data.changes import PARTS, arranged_content, is_of
+from dfsc.data.ground_truth import list_test_images, read_regions
+from dfsc.data.layout import FileRecord, read_defects
+from dfsc.data.layouts import LAYOUTS, made_from
 from dfsc.data.manifest import scan_category
 from dfsc.data.own_images import belongs, list_own_images
 from dfsc.errors import UserError
@@ -84,6 +86,11 @@ def test_mvtec_ad_is_accepted_and_evaluated(bottle: Path, tmp_path: Path) -> Non
     assert (bottle / "test/stain/001.png").samefile(output / "test/structural_anomalies/stain_001.png")
     names = [entry["defect_name"] for entry in json.loads((output / "defects_config.json").read_text())]
     assert names == ["broken", "stain"]
+    defects = read_defects(output / "defects_config.json")
+    regions = [(image.name, region) for image in list_test_images(output)
+               for region in read_regions(output, image, defects)]  # fmt: skip
+    assert [name.partition("_")[0] for name, _ in regions] == [region.defect_name for _, region in regions]
+    assert all(region.saturation_area == np.count_nonzero(region.mask) for _, region in regions) and len(regions) == 6
 
     maps = {path: np.zeros((12, 12), np.float32) for path in paths if path.startswith("test/")}
     for path in maps:
@@ -96,8 +103,8 @@ def test_mvtec_ad_is_accepted_and_evaluated(bottle: Path, tmp_path: Path) -> Non
     assert set(metrics["localization"]["auc_spro_per_defect"]["structural_anomalies"]) == {"broken", "stain"}
 
 
-def test_mvtec_ad_2_has_its_own_validation_images(tmp_path: Path) -> None:
-    folder = tmp_path / "mvtec_ad_2/can"
+def mvtec_ad_2_category(folder: Path) -> Path:
+    """Write a category in MVTec AD 2's layout."""
     noise(folder / "train/good", 4)
     noise(folder / "validation/good", 3)
     noise(folder / "test_private", 2)
@@ -106,15 +113,19 @@ def test_mvtec_ad_2_has_its_own_validation_images(tmp_path: Path) -> None:
     for light in ("regular", "shift_1"):
         save(folder / f"test_public/bad/000_{light}.png")
         save(folder / f"test_public/ground_truth/bad/000_{light}_mask.png", two_regions())
+    return folder
+
+
+def test_mvtec_ad_2_has_its_own_validation_images(tmp_path: Path) -> None:
+    folder = mvtec_ad_2_category(tmp_path / "mvtec_ad_2/can")
     paths = arranged("mvtec_ad_2", folder, tmp_path / "can")
     assert [len(below(paths, f"{split}/good")) for split in ("train", "validation", "test")] == [4, 3, 1]
     assert below(paths, "test/untyped_anomalies") == ["bad_000_regular.png", "bad_000_shift_1.png"]
     assert len(below(paths, "ground_truth/untyped_anomalies")) == 4
 
 
-@pytest.mark.parametrize("split", [True, False], ids=["official split", "no split"])
-def test_visa_with_its_labels(tmp_path: Path, split: bool) -> None:
-    folder = tmp_path / "VisA/candle"
+def visa_category(folder: Path, split: bool) -> Path:
+    """Write the category 'candle' in VisA's layout; `split`: the official one, of this and another category, too."""
     noise(folder / "Data/Images/Normal", 20, ".JPG")
     labels = {"000": "melt", "001": "melt,bent", "002": "bent"}
     rows = ["image,label,mask", *(f"candle/Data/Images/Normal/{number:03d}.JPG,normal," for number in range(20))]
@@ -123,13 +134,24 @@ def test_visa_with_its_labels(tmp_path: Path, split: bool) -> None:
         save(folder / f"Data/Masks/Anomaly/{stem}.png", two_regions(1, 2))
         rows.append(f'candle/Data/Images/Anomaly/{stem}.JPG,"{label}",candle/Data/Masks/Anomaly/{stem}.png')
     (folder / "image_anno.csv").write_text("\n".join(rows))
-    official = [f"candle,test,normal,candle/Data/Images/Normal/{number:03d}.JPG," for number in (3, 5)]
     if split:
         (folder.parent / "split_csv").mkdir()
-        other = "candle,train,normal,candle/Data/Images/Normal/004.JPG,"
+        official = [f"candle,test,normal,candle/Data/Images/Normal/{number:03d}.JPG," for number in (3, 5)]
+        others = [
+            "candle,train,normal,candle/Data/Images/Normal/004.JPG,",
+            "candle,test,anomaly,candle/Data/Images/Anomaly/001.JPG,candle/Data/Masks/Anomaly/001.png",
+            "fryum,test,normal,fryum/Data/Images/Normal/006.JPG,",
+        ]
         (folder.parent / "split_csv/1cls.csv").write_text(
-            "\n".join(["object,split,label,image,mask", other, *official])
+            "\n".join(["object,split,label,image,mask", *others, *official])
         )
+    return folder
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["official split", "no split"])
+def test_visa_with_its_labels(tmp_path: Path, split: bool) -> None:
+    folder = visa_category(tmp_path / "VisA/candle", split)
+    if split:
         paths = arranged("visa", folder, tmp_path / "candle")
         assert below(paths, "test/good") == ["003.JPG", "005.JPG"]
     else:
@@ -138,6 +160,56 @@ def test_visa_with_its_labels(tmp_path: Path, split: bool) -> None:
         assert 1 < len(below(paths, "test/good")) < 18
     assert below(paths, "test/untyped_anomalies") == ["bent_002.JPG", "melt and bent_001.JPG", "melt_000.JPG"]
     assert len(below(paths, "ground_truth/untyped_anomalies")) == 6
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    """Replace what is there in a file of text."""
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+
+
+# Of each layout, what is changed, and the parts of the arranged category that change with it.
+CHANGES: dict[str, tuple[str, Any, list[str]]] = {
+    "a training image": ("mvtec_ad_2", lambda folder: save(folder / "train/good/000.png"), ["training"]),
+    "a validation image": ("mvtec_ad_2", lambda folder: save(folder / "validation/good/000.png"), ["training"]),
+    "a good image": ("mvtec_ad_2", lambda folder: save(folder / "test_public/good/000_regular.png"), ["test"]),
+    "a bad image": ("mvtec_ad_2", lambda folder: save(folder / "test_public/bad/000_regular.png"), ["test"]),
+    "a mask": (
+        "mvtec_ad_2",
+        lambda folder: save(folder / "test_public/ground_truth/bad/000_regular_mask.png", two_regions()[::-1]),
+        ["ground_truth"],
+    ),
+    "a good image of VisA": ("visa", lambda folder: save(folder / "Data/Images/Normal/003.JPG"), ["test"]),
+    "a bad image of VisA": ("visa", lambda folder: save(folder / "Data/Images/Anomaly/000.JPG"), ["test"]),
+    "a mask of VisA": (
+        "visa", lambda folder: save(folder / "Data/Masks/Anomaly/000.png", two_regions(1, 2)[::-1]), ["ground_truth"]
+    ),
+    "a label of VisA": (
+        "visa", lambda folder: edit(folder / "image_anno.csv", '"melt,bent"', '"melt"'), ["test", "ground_truth"]
+    ),
+    "VisA's split": (
+        "visa", lambda folder: edit(folder.parent / "split_csv/1cls.csv", "005.JPG", "008.JPG"), ["training", "test"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_a_part_that_changes_is_seen_in_what_it_is_made_from(tmp_path: Path, changed: str) -> None:
+    layout, change, parts = CHANGES[changed]
+    candle, can = tmp_path / "visa/candle", tmp_path / "can"
+    folder = visa_category(candle, split=True) if layout == "visa" else mvtec_ad_2_category(can)
+
+    def found() -> tuple[dict[str, list[FileRecord]], dict[str, str]]:
+        """What is arranged for each part, and the digest of what the part is made from."""
+        arrange(LAYOUTS[layout](folder), tmp_path / "arranged", HALVES)
+        records = {part: scan_category(tmp_path / "arranged", part=part) for part in PARTS}
+        return records, arranged_content(made_from(layout, folder), tmp_path / "seen.json", keep=True)
+
+    records, digests = found()
+    change(folder)
+    records_now, digests_now = found()
+    assert [part for part in PARTS if records[part] != records_now[part]] == parts
+    assert {*parts} <= {part for part in PARTS if digests[part] != digests_now[part]}
 
 
 def test_btad_has_masks_of_their_images_names(tmp_path: Path) -> None:
@@ -213,6 +285,13 @@ def test_good_images_of_another_day_test_alone(tmp_path: Path) -> None:
     assert below(paths, "test/good") == ["000.jpg", "001.jpg", "002.jpg"]
     assert len(below(paths, "train/good")) + len(below(paths, "validation/good")) == 40
     assert {path.partition("/")[0] for path in paths} == {"train", "validation", "test"}
+
+
+def test_an_image_that_trains_is_no_good_image_that_tests(tmp_path: Path) -> None:
+    described = own(tmp_path, test_good=[str(noise(tmp_path / "friday", 3, ".jpg"))])
+    shutil.copy(tmp_path / "monday/003.jpg", tmp_path / "friday/x.jpg")
+    with pytest.raises(UserError, match=r"friday/x\.jpg: is the same image as .*003\.jpg; it cannot be good and test_"):
+        paths_of(described, tmp_path / "data/part")
 
 
 def test_masks_of_ones_own(tmp_path: Path) -> None:

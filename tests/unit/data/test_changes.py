@@ -93,6 +93,17 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path, tmp_path: Path, monke
         category_content(folder, tmp_path / "seen.json", keep=True)
 
 
+def test_a_folder_behind_a_link_is_looked_at(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/0.png").write_text("lies on another disk")
+    (folder / "train/linked").symlink_to(tmp_path / "elsewhere")
+    category, photographs = tmp_path / "seen.json", tmp_path / "photographs.json"
+    before = category_content(folder, category, keep=True), pretraining_content(folder, photographs, keep=True)
+    (tmp_path / "elsewhere/0.png").write_text("another")
+    assert category_content(folder, category, keep=True)["training"] != before[0]["training"]
+    assert pretraining_content(folder, photographs, keep=True) != before[1]
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_pretraining_images_are_told_by_paths_and_sizes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool

@@ -138,6 +138,17 @@ def test_the_users_threshold_goes_before_the_layouts(tmp_path: Path, of_user: in
     assert np.count_nonzero(grey >= 128) > np.count_nonzero(grey >= 200) > 0
 
 
+def test_half_of_an_image_may_be_marked_and_no_more(tmp_path: Path) -> None:
+    folder, mask = loco_category(tmp_path / "data/part"), np.zeros((64, 64), np.uint8)
+    mask[:32] = 255
+    save_as_it_is(folder / "ground_truth/logical_anomalies/001/000.png", mask)
+    scan_category(folder)
+    mask[32, 0] = 255
+    save_as_it_is(folder / "ground_truth/logical_anomalies/001/000.png", mask)
+    with pytest.raises(UserError, match=r"001/000\.png: marks 50% of the image"):
+        scan_category(folder)
+
+
 def test_large_masks_are_accepted_where_that_is_said(tmp_path: Path) -> None:
     loco, mvtec_ad = loco_category(tmp_path / "data/part"), mvtec_ad_category(tmp_path / "theirs/part")
     put(loco / "ground_truth/logical_anomalies/001/000.png", lambda path: Image.fromarray(255 - SPOT).save(path))

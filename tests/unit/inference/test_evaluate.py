@@ -57,6 +57,11 @@ def test_reports_defects_curves_and_counts(tmp_path: Path) -> None:
         for limit in map(str, FPR_LIMITS):
             mean = sum(areas[name][limit] * regions[name] for name in regions) / sum(regions.values())
             assert mean == pytest.approx(metrics["localization"]["auc_spro"][anomaly_type][limit], abs=1e-9)
+        for name in ("", *areas):  # each curve is of its own regions
+            area = np.trapezoid(*evaluation.spro_curves[f"{anomaly_type}/{name}".strip("/")][::-1])
+            whole = areas[name] if name else metrics["localization"]["auc_spro"][anomaly_type]
+            assert area == pytest.approx(whole["1.0"], abs=2e-3)
+        assert len({round(found["1.0"], 2) for found in areas.values()}) > 1, "or one curve could be another's"
     write_curves(tmp_path / "curves", evaluation)
     check_figure(tmp_path / "curves")
     assert (tmp_path / "curves.csv").read_text() == curves_as_csv(evaluation)
@@ -103,6 +108,9 @@ def test_operating_points_and_defects_by_hand(tmp_path: Path) -> None:
             assert counted[f"image_auroc.{kind}.{name}"] == pytest.approx(wins)
             assert counted[f"found.0.05.{kind}.{name}"] == sum(score > 8 for score in values) / len(values)
             assert counted[f"images.{kind}.{name}"] == len(values)
+    anomalous = [score for path, score in scores.items() if "/good/" not in path]
+    pooled = np.mean([(one > other) + (one == other) / 2 for one in anomalous for other in good])
+    assert metrics["classification"]["auc_roc_pooled"] == pytest.approx(pooled)
     without = evaluate_small_maps(dataset, "pushpins", small, scores=scores)
     assert without.metrics["operating_points"] == {}
 
@@ -238,6 +246,9 @@ def no_image_of_masks(category: SmallCategory) -> None:
 BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
     "map missing": (lambda c: c.map_file(GOOD).unlink(), "001.tiff: the map of test/good/001.png is missing"),
     "map surplus": (lambda c: shutil.copy(c.map_file(GOOD), c.map_file("test/good/777.png")), "777.tiff: there is no"),
+    "two maps of an image": (
+        lambda c: shutil.copy(c.map_file(GOOD), c.map_file(GOOD).with_suffix(".TIF")), "is a second map beside 001.",
+    ),
     "all maps missing": (lambda c: shutil.rmtree(c.maps / c.name), r"is missing \(9 of 9"),
     "map of another size": (lambda c: write_map(c, LOGICAL, np.zeros((9, 8), np.float32)), "001.png: is 8 x 9 pixels"),
     "NaN in a good map": (lambda c: spoil(c, GOOD, np.nan), "test/good/001.png: holds NaN or infinite"),
@@ -250,6 +261,9 @@ BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
         "001.tiff: cannot be read as TIFF",
     ),
     "colour TIFF": (lambda c: write_map(c, GOOD, np.zeros((47, 55, 3), np.uint8)), "one real number per pixel"),
+    "TIFF of complex numbers": (
+        lambda c: write_map(c, GOOD, np.zeros((47, 55), np.complex64)), "holds complex64 .* one real number per pixel"
+    ),
     "no good images": (lambda c: shutil.rmtree(c.folder / "test/good"), "test/good: holds no image"),
     "no such category": (lambda c: shutil.rmtree(c.folder), "test/good: holds no image"),
     "image no image": (lambda c: (c.folder / GOOD).write_text("hello"), "good/001.png: cannot be read as an image"),

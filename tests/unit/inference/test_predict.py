@@ -15,9 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dfsc.errors import UserError
 from dfsc.inference import Detector
 from dfsc.inference.overlay import overlay
-from dfsc.inference.predict import run_prediction
+from dfsc.inference.predict import heatmap_of, listed_images, run_prediction
 from dfsc.inference.score import anomaly_maps
 from dfsc.inference.threshold import threshold_of
 from dfsc.model.maps import PADDING_MODES, pad_map, resize_map
@@ -95,6 +96,8 @@ def test_each_row_says_what_the_detector_says(model: Path, tmp_path: Path) -> No
         assert verdict.accepted == (row["verdict"] == "accepted")
         assert (verdict.x, verdict.y) == (int(row["x"]), int(row["y"]))
         np.testing.assert_allclose(verdict.anomaly_map, full, rtol=1e-4, atol=1e-6)
+    heatmaps = {path.relative_to(tmp_path / "out/heatmaps") for path in (tmp_path / "out/heatmaps").rglob("*.jpg")}
+    assert heatmaps == {Path(f"{row['path']}.jpg").relative_to("/") for row in found.values()}
     verdicts = {row["verdict"] for row in found.values()}
     assert outcome.code == (3 if "rejected" in verdicts else 0)
 
@@ -257,6 +260,33 @@ def test_what_was_made_otherwise_is_not_mixed(model: Path, tmp_path: Path, chang
     assert (tmp_path / "out/predictions.csv").read_bytes() == before
 
 
+def test_rows_of_which_nothing_says_what_made_them_are_left_alone(model: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "image.png")
+    command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
+    dfsc(*command)
+    (tmp_path / "out/predictions.json").unlink()
+    before = (tmp_path / "out/predictions.csv").read_bytes()
+    outcome = dfsc(*command, "--false-alarm-rate", "0.2")
+    assert outcome.code == 2 and "predictions.json: no such file" in outcome.errors
+    assert (tmp_path / "out/predictions.csv").read_bytes() == before and not (
+        tmp_path / "out/predictions.json"
+    ).exists()
+
+
+def test_an_image_is_listed_once_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("one/same.png", "other/same.png"):
+        Path(place).parent.mkdir()
+        Path(place).touch()
+    lines = b"./one/same.png\n\none//same.png\nother/same.png\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    listed = listed_images(["./one", "one/./same.png", "-", "other"])
+    assert listed == ["one/same.png", "other/same.png"]
+    assert [heatmap_of(Path("out"), path) for path in listed] == [
+        *(Path("out/heatmaps/one/same.png.jpg"), Path("out/heatmaps/other/same.png.jpg"))
+    ]
+
+
 def test_verdicts_of_another_model_are_not_mixed(model: Path, tmp_path: Path) -> None:
     """Whose threshold is the same: its weights alone are others."""
     noise(1).save(tmp_path / "image.png")
@@ -286,6 +316,33 @@ def test_a_second_call_judges_and_counts_what_it_is_asked_about(model: Path, tmp
 
     assert [counted(images[:3]), counted(images), counted(images[5:6])] == [3, 20, 1]
     assert reports == [(3, 3), (19, 20), (20, 20)], "three were judged before"
+
+
+def test_a_row_that_is_not_whole_is_damage(model: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "image.png")
+    command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
+    dfsc(*command)
+    with (tmp_path / "out/predictions.csv").open("a") as stream:
+        stream.write("another.png,accepted,0.1\n")
+    before = (tmp_path / "out/predictions.csv").read_bytes()
+    outcome = dfsc(*command)
+    assert outcome.code == 2 and "predictions.csv: cannot be read as predictions (damaged)" in outcome.errors
+    assert (tmp_path / "out/predictions.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_model_whose_validation_scores_are_no_numbers_is_refused(model: Path, tmp_path: Path, score: float) -> None:
+    save_network(tmp_path / "model.pt", load_model(model).network, [0.1] * 18 + [score])
+    with pytest.raises(UserError, match=r"model\.pt: is not a trained model"):
+        Detector.load(tmp_path / "model.pt", device="cpu")
+
+
+def test_an_image_whose_map_is_no_number_gets_no_verdict(model: Path, tmp_path: Path) -> None:
+    network = load_model(model).network
+    network.map_quantiles.fill_(0.5)
+    save_network(tmp_path / "model.pt", network, [0.1] * 19)
+    with pytest.raises(UserError, match="an anomaly map holds NaN or infinite values"):
+        Detector.load(tmp_path / "model.pt", device="cpu")(noise(1))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 
 from dfsc.inference.score import anomaly_maps
 from dfsc.model.networks import EfficientAD
+from dfsc.provenance import commit
 from support.command_line import dfsc
 
 SETTINGS = '{"padding": "minimum", "precision": "float16"}'
@@ -22,6 +23,8 @@ def test_a_speed_is_that_of_scoring_on_this_machine(tmp_path: Path, capsys: pyte
     assert f"tiny: {found['latency_ms']:.1f} ms for one image" in capsys.readouterr().out
     # A CPU computes in float32 whatever is asked for.
     assert found["measured_on"].endswith(", 1 thread, float32, 96 px") and "CPU" not in found["measured_on"][:3]
+
+    assert found["commit"] == commit()
 
     network = EfficientAD("tiny", 96).eval()
     seconds = {1: list[float](), 16: list[float]()}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dfsc.files import read_json, sha256_of
 from dfsc.model.networks import SIZES, pdn
+from dfsc.model.published_teachers import KNOWN
 from dfsc.model.saved import load_teacher
 from support.command_line import dfsc
 
@@ -73,12 +74,36 @@ def test_an_unknown_file_must_be_vouched_for(tmp_path: Path) -> None:
     assert not (tmp_path / "ours.pt").exists()
 
 
+def test_a_known_file_needs_no_digest_and_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "renamed.pth"
+    torch.save(teacher("S").state_dict(), file)
+    monkeypatch.setitem(KNOWN, sha256_of(file), "somebody's teacher_small.pth")
+    arguments = ("teacher", "import", file, "--size", "S", *ours(tmp_path))
+    outcome = dfsc(*arguments, "--sha256", "0" * 64)
+    assert outcome.code == 2 and str(file) in outcome.errors and not (tmp_path / "ours.pt").exists()
+    assert dfsc(*arguments).code == 0
+    said = f"published: somebody's teacher_small.pth (sha256 {sha256_of(file)})"
+    assert read_json(tmp_path / "ours.json")["teacher"] == said
+
+
 @pytest.mark.parametrize("content", [{"0.weight": torch.zeros(3)}, {"note": "hello"}, nn.Linear(2, 2)])
 def test_other_content_is_refused(tmp_path: Path, content: object) -> None:
     file = tmp_path / "teacher.pth"
     torch.save(content, file)
     outcome = dfsc(*("teacher", "import", file, "--size", "S", *ours(tmp_path), "--sha256", sha256_of(file)))
     assert outcome.code == 2 and str(file) in outcome.errors and outcome.errors.count("\n") == 1
+
+
+def test_a_zip_of_two_teachers_of_one_size_is_refused(tmp_path: Path) -> None:
+    torch.save(teacher("S").state_dict(), tmp_path / "teacher.pth")
+    file = tmp_path / "teachers.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("small.pth", "other/small.pth"):
+            archive.write(tmp_path / "teacher.pth", name)
+    outcome = dfsc(*("teacher", "import", file, "--size", "S", *ours(tmp_path), "--sha256", sha256_of(file)))
+    assert outcome.code == 2 and "holds 2 teachers of size S: small.pth, other/small.pth" in outcome.errors
 
 
 def test_a_teacher_of_the_other_size_is_refused(tmp_path: Path) -> None:

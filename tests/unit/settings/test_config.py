@@ -366,6 +366,7 @@ def test_every_size_has_a_baseline_and_methods_of_its_own() -> None:
     ]
     assert grid.paired_with("efficientad-tiny") == grid.methods[4:]
     assert [method.dfsc for method in grid.methods[:4]] == [method.dfsc for method in grid.methods[4:]]
+    assert not list(equal_models(grid)), "models of two sizes are never equal"
 
 
 def test_the_cells_are_every_category_method_and_seed_once() -> None:

@@ -35,6 +35,16 @@ def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert str(refused.value).startswith(f"config: {told}")
 
 
+def test_a_method_is_compared_with_the_baseline_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    (tmp_path / "outside.yaml").write_text(
+        "methods: {named: {label: A, command: a, pairs_with: efficientad-M}, not_named: {label: B, command: b}}\n"
+    )
+    grid = Grid.from_config(read_configuration([tmp_path / "outside.yaml"]))
+    assert [method.name for method in grid.baselines] == ["efficientad-S", "efficientad-M"]
+    assert [grid.pair(name)[0].name for name in ("named", "not_named")] == ["efficientad-M", "efficientad-S"]
+
+
 def test_the_methods_that_come_along_are_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CHECKOUT)
     grid = Grid.from_config(read_configuration([Path("config/demo.yaml"), Path("config/methods.yaml")]))

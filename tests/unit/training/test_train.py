@@ -226,6 +226,23 @@ def test_the_loss_that_grew_is_named(tmp_path: Path) -> None:
         run_steps(Growing(), 100, Checkpoint(tmp_path, "growing"), LoopOptions())
 
 
+class Ruined(Growing):
+    """Whose weights are no numbers from step 3 on, though its loss is one."""
+
+    def update(self, step: int, drawn: None) -> dict[str, Tensor]:
+        """Its loss."""
+        if step == 2:
+            self.model.weight.data.fill_(float("nan"))
+        return {"steady": torch.ones(())}
+
+
+def test_weights_that_are_no_numbers_are_in_no_checkpoint(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "ruined")
+    with pytest.raises(RunFailed, match="`weight` became infinite or no number by step 3"):
+        run_steps(Ruined(), 9, checkpoint, LoopOptions(checkpoint_seconds=0))
+    assert load_tensors(checkpoint.path, "a checkpoint")["step"] == 2
+
+
 class Counting(Growing):
     """A loss that is the step's number; the first attempt is asked to stop in step 4."""
 
