@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from dfsc.data.images import load_images
 from dfsc.data.layout import images_of, read_manifest, write_manifest
 from dfsc.errors import UserError
 from dfsc.files import read_json, sha256_of
@@ -17,6 +18,7 @@ from dfsc.model.networks import EfficientAD, normalise_images
 from dfsc.model.saved import load_tensors, save_tensors
 from dfsc.model.trained import ORIGIN, load_model
 from dfsc.training.calibration import calibrate
+from dfsc.training.feature_distance import read_logged_image
 from support.command_line import dfsc
 from support.prepared import TRAINING, Prepared
 
@@ -66,6 +68,13 @@ def test_maps_that_are_the_same_everywhere_are_refused(everywhere: float) -> Non
     with pytest.raises(UserError, match="validation images: the anomaly maps of them are the same everywhere"):
         calibrate(model, images, torch.device("cpu"))
     assert (model.raw_maps(normalise_images(torch.from_numpy(images))) == everywhere).all()
+
+
+def test_the_feature_distance_is_kept_of_the_first_training_image(prepared: Prepared, trained: Path) -> None:
+    first, *_ = images_of(read_manifest(prepared.manifest()), "train/good")
+    size = load_model(trained / "model.pt").network.image_size
+    (wanted,) = load_images([prepared.dataset / prepared.category / first.path], size)
+    np.testing.assert_array_equal(read_logged_image(trained / "feature_distances.npz"), wanted)
 
 
 def test_a_model_file_says_where_it_is_from(prepared: Prepared, trained: Path) -> None:

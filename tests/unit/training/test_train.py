@@ -173,8 +173,8 @@ def test_a_training_cost_what_the_machine_says(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_stale_checkpoint_is_never_resumed(prepared: Prepared, tmp_path: Path, processes: ForkServerContext) -> None:
-    arguments = [*prepared.train_arguments(tmp_path / "run", steps=5000), "--checkpoint-seconds", "0"]
-    started = processes.Process(target=command, args=[*map(str, arguments)])
+    other = prepared.train_arguments(tmp_path / "run", steps=5000, learning_rate=0.01)
+    started = processes.Process(target=command, args=[*map(str, other), "--checkpoint-seconds", "0"])
     started.start()
     while not list((tmp_path / "run/checkpoints").glob("*.pt")):
         time.sleep(0.01)
