@@ -148,14 +148,16 @@ def test_a_teacher_of_the_weights_that_a_package_ships(scene: Prepared, tmp_path
     assert made["teacher"] == f"pretrained 10 steps on generated, tf_efficientnet_lite0 with {weights}"
 
 
-@pytest.mark.parametrize(("kind", "given"), [("imagenet", False), ("random", True)])
-def test_a_backbone_is_what_its_settings_call_it(scene: Prepared, tmp_path: Path, kind: str, given: bool) -> None:
+@pytest.mark.parametrize(("kind", "given", "needed"), [("imagenet", False, "their file"), ("random", True, "no file")])
+def test_a_backbone_is_what_its_settings_call_it(
+    scene: Prepared, tmp_path: Path, kind: str, given: bool, needed: str
+) -> None:
     outcome = dfsc(
         *("teacher", "pretrain", "--settings", json.dumps({**TEACHER, "backbone_weights": kind}), "--device", "cpu"),
         *(*scene.pretraining, *teacher_files(tmp_path), "--checkpoints", tmp_path),
         *(("--backbone-weights", scene.root / "backbone.pth") if given else ()),
     )
-    assert outcome.code == 2 and f"`backbone_weights` is {kind}" in outcome.errors
+    assert outcome.code == 2 and f"`backbone_weights` is {kind}; pass {needed}\n" in outcome.errors
     assert outcome.errors.count("\n") == 1 and not (tmp_path / "teacher.pt").exists()
 
 
