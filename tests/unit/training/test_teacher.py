@@ -26,6 +26,16 @@ def test_a_record_says_what_a_teacher_was_made_from(prepared: Prepared) -> None:
     assert (prepared.root / "teacher.csv").read_text().startswith("step,distillation\n1,")
 
 
+def test_a_backbone_of_random_weights_takes_none_of_a_package(prepared: Prepared, tmp_path: Path) -> None:
+    settings = {**TEACHER, "backbone": "tf_efficientnet_lite0", "steps": 1}
+    outcome = dfsc(
+        *("teacher", "pretrain", "--settings", json.dumps(settings), *prepared.pretraining, "--device", "cpu"),
+        *(*teacher_files(tmp_path), "--checkpoints", tmp_path),
+    )
+    assert outcome.code == 0, outcome.errors
+    assert read_json(tmp_path / "teacher.json")["backbone_weights"] == "random weights, seed 0"
+
+
 def test_teachers_of_other_settings_keep_other_checkpoints(prepared: Prepared, tmp_path: Path) -> None:
     for rate in (1e30, 2e30):  # so that it stops at once, and keeps its checkpoint
         outcome = dfsc(
