@@ -77,6 +77,11 @@ def test_the_feature_distance_is_kept_of_the_first_training_image(prepared: Prep
     np.testing.assert_array_equal(read_logged_image(trained / "feature_distances.npz"), wanted)
 
 
+def test_the_curve_names_each_loss(trained: Path) -> None:
+    header = (trained / "training_curve.csv").read_text().splitlines()[0]
+    assert header == "step,hard,penalty,autoencoder,student_autoencoder"
+
+
 def test_a_model_file_says_where_it_is_from(prepared: Prepared, trained: Path) -> None:
     origin = load_model(trained / "model.pt").origin
     record = read_json(trained / "training.json")

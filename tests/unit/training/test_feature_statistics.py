@@ -33,10 +33,13 @@ def test_they_are_those_of_all_images_and_positions() -> None:
     assert found.mean.shape == found.spread.shape == (1, 5, 1, 1)
 
 
-def test_a_feature_that_is_the_same_everywhere_is_refused() -> None:
+@pytest.mark.parametrize("everywhere", [0.0, 0.5])
+def test_a_feature_that_is_the_same_everywhere_is_refused(everywhere: float) -> None:
     teacher = nn.Conv2d(3, 5, 7)
     with torch.no_grad():
         teacher.weight[3] = 0
+        assert teacher.bias is not None
+        teacher.bias[3] = everywhere
     with pytest.raises(UserError, match="the same in all of them"):
         feature_statistics(teacher, images(), "float32")
 
