@@ -174,12 +174,8 @@ def test_a_file_beside_the_weights_of_a_package_is_refused(scene: Prepared, tmp_
 @pytest.mark.parametrize("number", range(len(READINGS) + 2))
 def test_training(scene: Prepared, tmp_path: Path, number: int) -> None:
     chosen: dict[str, Any] | None = [None, None, *READINGS][number]
-    settings = {
-        **LONG_TRAINING,
-        "dfsc": chosen,
-        "batch_size": (1, 4)[number] if number < 2 else 1 + number % 2,
-        "seed": number,
-    }
+    batch_size = 4 if number == 1 else 1 + number % 2
+    settings = {**LONG_TRAINING, "dfsc": chosen, "batch_size": batch_size, "seed": number}
     outcome = dfsc(*scene.train_arguments(tmp_path, **settings))
     assert outcome.code == 0, outcome.errors
 
