@@ -7,14 +7,15 @@ explained in mutants_explained.toml: it means the same, or its effect is a text 
 
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
+from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
 from benchmarks.results import RESULTS, keep
 
@@ -38,12 +39,17 @@ class Mutant:
         """dfsc.model.losses"""
         return self.name.rpartition(".")[0]
 
-    def changed_line(self) -> str:
-        """The mutated line, without its indent: numbers in mutmut's names shift with every edit, lines do not."""
-        command = [sys.executable, "-m", "mutmut", "show", self.name]
-        shown = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
-        added = [line[1:].strip() for line in shown.stdout.splitlines() if re.match(r"\+(?!\+\+)", line)]
-        return " ".join(added)
+    @property
+    def function(self) -> str:
+        """dfsc.model.networks.Student.forward"""
+        function, of_class = orig_function_and_class_names_from_key(self.name)
+        return ".".join(part for part in (self.module, of_class, function) if part)
+
+    def change(self) -> str:
+        """What became what, without indents: numbers in mutmut's names shift with every edit, lines do not."""
+        shown = get_diff_for_mutant(self.name, path=Path(self.module.replace(".", "/")).with_suffix(".py"))
+        by_sign = [re.findall(rf"^{sign}(?!{sign * 2}) *(.*)", shown, re.MULTILINE) for sign in ("-", "[+]")]
+        return " -> ".join(" ".join(lines) for lines in by_sign)
 
 
 def mutants() -> list[Mutant]:
@@ -58,12 +64,13 @@ def mutants() -> list[Mutant]:
     return found
 
 
-def report(found: list[Mutant], explained: dict[str, str]) -> str:
-    """A table of modules, and the survivors with their reasons."""
-    lines = {mutant: mutant.changed_line() for mutant in found if mutant.status not in (*NOTICED, *UNTRIED)}
+def report(found: list[Mutant], explained: dict[str, dict[str, str]]) -> str:
+    """A table of modules, and the survivors with their reasons, which `explained` has by function and change."""
+    survivors = {mutant: mutant.change() for mutant in found if mutant.status not in (*NOTICED, *UNTRIED)}
+    reasons = {mutant: explained.get(mutant.function, {}).get(change) for mutant, change in survivors.items()}
 
     def end(mutant: Mutant) -> str:
-        return NOTICED.get(mutant.status) or ("explained" if lines[mutant] in explained else "open")
+        return NOTICED.get(mutant.status) or ("explained" if reasons[mutant] else "open")
 
     rows = []
     for module in [*sorted({mutant.module for mutant in found}), "all"]:
@@ -74,13 +81,12 @@ def report(found: list[Mutant], explained: dict[str, str]) -> str:
         rows.append(f"| {' | '.join(map(str, [module, len(of), tried, *(count[one] for one in ENDS), share]))} |")
     columns = ["module", "mutants", "tried", *ENDS, "noticed or explained"]
     head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
-    survivors = [f"- `{m.module}`: `{line}`: {explained.get(line, 'open')}" for m, line in lines.items()]
-    return "\n".join([head, *rows, "", "Survivors:", "", *sorted(survivors)]) + "\n"
+    listed = [f"- `{of.function}`: `{change}`: {reasons[of] or 'open'}" for of, change in survivors.items()]
+    return "\n".join([head, *rows, "", "Survivors:", "", *sorted(listed)]) + "\n"
 
 
 if __name__ == "__main__":
-    entries = tomllib.loads((HERE / "mutants_explained.toml").read_text())["mutant"]
-    text = report(mutants(), {entry["line"]: entry["reason"] for entry in entries})
+    text = report(mutants(), tomllib.loads((HERE / "mutants_explained.toml").read_text()))
     print(text)
     keep("mutants", f"mutmut, texts of messages left alone; a random sample, where not all were tried.\n\n{text}")
     print(f"written to {RESULTS}")

@@ -93,6 +93,7 @@ def test_typer_knows_the_same_subcommands() -> None:
          {"train", "teacher pretrain"}, {"teacher import", "score"}),
         ("training/student", '"""Train one model;', '"""Make one model;', set(), {"train"}),
         ("model/losses", "import math", "import  math # ceil", set(), {"train"}),
+        ("model/losses", "(teacher - autoencoder)", "(teacher + autoencoder)", {"train"}, {"score"}),
         ("model/losses", "student.square()", "student.abs()", {"train"}, {"teacher pretrain", "score", "evaluate"}),
         ("settings/building", "def read_settings(text", "def read_settings(given", {"train", "score"}, {"evaluate"}),
         ("settings/grid", 'baseline, f"EfficientAD-', 'baseline, f"EffAD-',
