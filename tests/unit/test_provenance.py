@@ -134,7 +134,7 @@ def test_an_edit_changes_the_digest_of_what_it_shapes(
 )
 def test_every_form_of_import_is_followed(package: Path, form: str) -> None:
     (package / "added").mkdir()
-    (package / "added/__init__.py").write_text("from dfsc.added import inner\nfrom .inner import LEVEL\n")
+    (package / "added/__init__.py").write_text("from .inner import LEVEL\n")
     (package / "added/inner.py").write_text("LEVEL = 1\n")
     loop = package / "training/loop.py"
     loop.write_text(loop.read_text() + f"\n{form}\n")

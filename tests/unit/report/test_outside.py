@@ -89,3 +89,9 @@ def test_provenance_asks_no_versions_of_what_is_from_outside() -> None:
     rows = provenance(runs, runs_frame(runs, GRID)).values.tolist()
     assert ["version of torch", "2.11.0"] in rows and ["teacher digest", "t"] in rows
     assert ["code digest", "code of oracle"] in rows and not any(value == "" for _, value in rows[:-1])
+
+
+def test_settings_are_alike_in_whatever_order_a_server_gives_them() -> None:
+    first, *others = [run | {"parameters": {"steps": "3", "batch_size": "1"}} for run in told_runs(GRID)]
+    turned = first | {"parameters": {"batch_size": "1", "steps": "3"}}
+    assert len(runs_frame([turned, *others], GRID)) == len(others) + 1
