@@ -419,5 +419,5 @@ def test_a_caption_says_what_the_interval_is_of(metric: str, seeds: list[int], b
 
 
 def test_a_probability_is_never_certain() -> None:
-    shown = [probability(pd.Series({"probability": value})) for value in (0.0, 0.5, 0.9999, float("nan"))]
-    assert shown == ["< 0.01", "0.50", "> 0.99", ""]
+    shown = [probability(pd.Series({"probability": value})) for value in (0.0, 0.01, 0.5, 0.99, 0.9999, float("nan"))]
+    assert shown == ["< 0.01", "0.01", "0.50", "0.99", "> 0.99", ""]
