@@ -143,6 +143,14 @@ def test_every_form_of_import_is_followed(package: Path, form: str) -> None:
         assert changed_by(edit, ["train", "score"]) == {"train"}
 
 
+@pytest.mark.parametrize("form", ["import dfsc.training.progress", "from dfsc.training import progress"])
+def test_what_shapes_nothing_is_in_no_digest_however_it_is_imported(package: Path, form: str) -> None:
+    loop = package / "training/loop.py"
+    loop.write_text(loop.read_text() + f"\n{form}\n")
+    progress = package / "training/progress.py"
+    assert changed_by(lambda: progress.write_text(progress.read_text() + "\nX = 1\n"), ["train", "score"]) == set()
+
+
 def test_no_module_is_imported_by_a_name_made_at_run_time() -> None:
     # Detector is for users' own Python: no subcommand asks for it there.
     for file in {*provenance.PACKAGE.rglob("*.py")} - {provenance.PACKAGE / "inference/__init__.py"}:
