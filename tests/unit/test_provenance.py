@@ -129,6 +129,8 @@ def test_an_edit_changes_the_digest_of_what_it_shapes(
         "def late():\n    from dfsc import added\n    return added",
         "class Late:\n    import dfsc.added.inner",
         "try:\n    import none\nexcept ImportError:\n    from dfsc.added import inner",
+        "if LoopOptions:\n    pass\nelse:\n    from dfsc.added import inner",
+        "try:\n    pass\nfinally:\n    from dfsc.added import inner",
         "match 1:\n    case 1:\n        with open(__file__):\n            from dfsc.added import inner",
     ],
 )

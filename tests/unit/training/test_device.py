@@ -1,4 +1,4 @@
-"""Where and how exactly torch computes; all of it but compiling is tested without a GPU."""
+"""Where and how exactly torch computes; all of it but what is compiled is tested without a GPU."""
 
 import subprocess
 import sys
@@ -14,14 +14,15 @@ from dfsc.model.backbone import load_backbone
 from dfsc.settings.building import build
 from dfsc.settings.leaves import Precision
 from dfsc.settings.teacher import TeacherSettings
+from dfsc.settings.training import TrainingSettings
 from dfsc.training.calibration import calibrate
 from dfsc.training.checkpoint import Checkpoint
 from dfsc.training.device import computing
 from dfsc.training.loop import LoopOptions, run_steps
-from dfsc.training.student import ModelLearner
+from dfsc.training.student import ModelLearner, compiles
 from dfsc.training.teacher import pretrain_teacher
 from support.learners import learner_of
-from support.prepared import TEACHER, Prepared
+from support.prepared import TEACHER, TRAINING, Prepared
 
 CLAIM = (
     "import sys; from dfsc.training.device import claimed_gpu; print(claimed_gpu(2, sys.argv[1]), flush=True); input()"
@@ -115,3 +116,11 @@ def test_a_step_is_compiled_on_cuda_where_asked_for(prepared: Prepared, chosen: 
     counters.clear()
     learner.update(0, learner.draw(0))
     assert (counters["stats"]["unique_graphs"] > 0) == (chosen and device.type == "cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "found"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_losses_are_compiled_on_a_gpu_alone_and_only_if_asked(device: str, asked: bool, found: bool) -> None:
+    settings = build(TrainingSettings, {**TRAINING, "compiled": asked})
+    assert compiles(settings, torch.device(device)) is found
