@@ -26,6 +26,7 @@ stand-in: $(BIN)/dfsc
 	dfsc study $(STUDY)
 
 # Each file's tests on a core of their own.
+test: export OMP_NUM_THREADS := 1
 test: $(BIN)/dfsc lint
 	pytest --numprocesses logical --dist loadfile tests/unit $(wildcard tests/test_*.py)
 
