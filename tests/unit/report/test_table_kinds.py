@@ -172,6 +172,7 @@ def test_names_are_escaped_in_every_format(odd: Path) -> None:
     assert f"<td>{'0' * 64}</td>" in (odd / "provenance.html").read_text(), "digests are whole"
     for page in odd.glob("table?_*.md"):
         rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+        assert r"| R&D_#1 <b> \| {y}~^\$% " in "\n".join(rows), page
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, page
     assert latex("a&b_#1 {y} \\ 5 % < 6 ~ ^ $") == (
         r"a\&b\_\#1 \{y\} \textbackslash{} 5 \% $<$ 6 \textasciitilde{} \textasciicircum{} \$"
