@@ -47,7 +47,7 @@ class Mutant:
 
     def change(self) -> str:
         """What became what, without indents: numbers in mutmut's names shift with every edit, lines do not."""
-        shown = get_diff_for_mutant(self.name, path=Path(self.module.replace(".", "/")).with_suffix(".py"))
+        shown = get_diff_for_mutant(self.name)
         by_sign = [re.findall(rf"^{sign}(?!{sign * 2}) *(.*)", shown, re.MULTILINE) for sign in ("-", "[+]")]
         return " -> ".join(" ".join(lines) for lines in by_sign)
 

@@ -58,9 +58,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(benchmark: Benchmark,
     covered = above = 0
     for number in range(SIMULATIONS):
         values, resampled = benchmark.measure(np.random.default_rng(number))
-        found = interval(values - benchmark.truth, resampled)
-        covered += found.low <= 0 <= found.high
-        above += found.probability > 0.5
+        found = interval(values, resampled)
+        covered += found.low <= benchmark.truth <= found.high
+        above += interval(values - benchmark.truth, resampled).probability > 0.5
     assert lowest <= covered / SIMULATIONS <= highest
     assert 0.45 <= above / SIMULATIONS <= 0.55
 

@@ -1,4 +1,4 @@
-"""Where and how exactly torch computes; all of it but what is compiled is tested without a GPU."""
+"""Where and how exactly torch computes; all of it but compiling is tested without a GPU."""
 
 import subprocess
 import sys
