@@ -78,10 +78,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 @pytest.fixture(scope="session")
 def checkout(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the finished checkout, which a test leaves as it is."""
-    return Checkout(Path(shutil.copytree(finished, tmp_path_factory.mktemp("checkout") / "copy", symlinks=True)))
+    copy = shutil.copytree(finished, tmp_path_factory.mktemp("checkout") / "copy", symlinks=True)
+    return Checkout(Path(copy), quick=True)
 
 
 @pytest.fixture(scope="module")
 def own_checkout(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the finished checkout, in which the tests of one file may run and change what they like."""
-    return Checkout(Path(shutil.copytree(finished, tmp_path_factory.mktemp("own") / "copy", symlinks=True)))
+    return Checkout(Path(shutil.copytree(finished, tmp_path_factory.mktemp("own") / "copy", symlinks=True)), quick=True)

@@ -76,7 +76,7 @@ def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_published_teacher_is_fetched_and_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    checkout = Checkout.new(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout", quick=True)
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())
     small["training"]["sizes"], small["teacher"]["published"] = ["S"], {"S": "fetch"}
     (checkout.root / "fetched.yaml").write_text(yaml.safe_dump(small))
@@ -115,7 +115,7 @@ def test_a_published_teacher_is_fetched_and_taken_over(tmp_path: Path, monkeypat
 
 def test_a_copy_unpacked_by_hand_is_used_where_it_lies(tmp_path: Path) -> None:
     synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=1, **COUNTS), PARTS)
-    checkout = Checkout.new(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout", quick=True)
     table = checkout.root / "config/mvtec_loco.csv"
     table.write_text(f"{table.read_text()}coin_tray,320,240,4,2,3,3,3\n")
     small = yaml.safe_load((checkout.root / "tests/smallest.yaml").read_text())

@@ -13,7 +13,7 @@ TABLE = f"{TABLES}/table1_image_auroc.md"
 
 def test_the_printed_command_tracks_again_what_is_missing(checkout: Checkout, tmp_path: Path) -> None:
     shutil.copytree(checkout.root, tmp_path / "first", symlinks=True)
-    moved = Checkout((tmp_path / "first").rename(tmp_path / "moved"))
+    moved = Checkout((tmp_path / "first").rename(tmp_path / "moved"), quick=True)
     table = (moved.root / TABLE).read_text()
 
     shutil.rmtree(moved.root / TABLES)

@@ -96,7 +96,7 @@ class Photos:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Photos]:
     root = tmp_path_factory.mktemp("own")
-    checkout = Checkout.new(root / "checkout")
+    checkout = Checkout.new(root / "checkout", quick=True)
     with planning(checkout) as planner:
         photos = Photos(root, checkout, planner)
         run = checkout.snakemake("--configfile", "own.yaml")

@@ -494,7 +494,7 @@ def test_a_published_teacher_is_taken_over_again_when_its_file_changes(planned: 
 def test_changed_pretraining_or_penalty_images_are_listed_again_by_their_own_rule(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    checkout = Checkout.new(tmp_path_factory.mktemp("listed"))
+    checkout = Checkout.new(tmp_path_factory.mktemp("listed"), quick=True)
     rules = {"index_pretraining": "my photos", "index_penalty": "few photos"}
     for name in ("given/small.pth", *(f"{folder}/first.png" for folder in rules.values())):
         (checkout.root / name).parent.mkdir(parents=True)

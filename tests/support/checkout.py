@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import forks
+
 CHECKOUT = Path(__file__).parents[2]
 COPIED = (
     *("Snakefile", "dfsc", "workflow", "config", "profiles", "slurm"),
@@ -16,12 +18,16 @@ COPIED = (
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the checkout, with its own package, data, results and tracking store; it lies at `root`."""
+    """A copy of the checkout, with its own package, data, results and tracking store; it lies at `root`.
+
+    Its commands are started as they are installed, or `quick`, as support.forks has them.
+    """
 
     root: Path
+    quick: bool = False
 
     @classmethod
-    def new(cls, root: Path) -> "Checkout":
+    def new(cls, root: Path, quick: bool = False) -> "Checkout":
         """Copy the checkout to `root`, without any results."""
         for name in COPIED:
             source, target = CHECKOUT / name, root / name
@@ -30,12 +36,13 @@ class Checkout:
                 shutil.copytree(source, target)
             else:
                 shutil.copy(source, target, follow_symlinks=False)
-        return cls(root)
+        return cls(root, quick)
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which commands find this copy's package."""
-        return {**os.environ, "PYTHONPATH": str(self.root)}
+        found = {**os.environ, "PYTHONPATH": str(self.root)}
+        return {**found, "PATH": f"{forks.commands()}{os.pathsep}{found['PATH']}"} if self.quick else found
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake here; output and errors together."""
