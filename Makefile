@@ -57,7 +57,7 @@ lint: $(BIN)/dfsc
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
-	mypy
+	mypy --num-workers auto
 
 format: $(BIN)/dfsc
 	ruff check --fix .

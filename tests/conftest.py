@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from support import forks
 from support.checkout import Checkout
 from support.command_line import dfsc
 from support.prepared import GENERATED, TEACHER, Prepared, teacher_files
@@ -21,6 +22,9 @@ settings.load_profile("any machine")
 
 # The environment's commands are found without activating it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+# In each process that compiles, torch tries for 10 s which vectors the machine has; so, it compiles for any machine.
+os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "0"
+forks.commands()  # before pytest-xdist starts its workers, which share them
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def packed(folder: Path, name: str, mode: Literal["w:gz", "w:xz"]) -> bytes:
 def test_from_address_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     synthesize(tmp_path / "made", SyntheticSettings(seed=1, pretraining=6, **COUNTS), PARTS)
-    checkout = Checkout.new(tmp_path / "checkout")
+    checkout = Checkout.new(tmp_path / "checkout", quick=True)
     archives = {
         "mvtec_loco": packed(tmp_path / "made/coin_tray", "coin_tray", "w:xz"),
         "imagenette": packed(tmp_path / "made/pretraining", "imagenette2/train/n01440764", "w:gz"),

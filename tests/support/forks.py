@@ -28,11 +28,18 @@ IMPORTED = (
     *("skimage.measure", "tifffile", "PIL.Image", "matplotlib.pyplot", "mlflow", "pydantic", "typer", "rich.table"),
     *("snakemake.cli", "yaml", "tqdm"),
 )
+FOLDER = "FOLDER_OF_FORKS"  # in the environment, so that pytest's workers share what pytest has started
 
 
-@lru_cache
 def commands() -> Path:
-    """A folder to be first in PATH: it holds both commands, as long as this process lives."""
+    """A folder to be first in PATH: it holds both commands, as long as the process lives that asked first."""
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = str(started())
+    return Path(os.environ[FOLDER])
+
+
+def started() -> Path:
+    """Start the process, which imports nothing before it is needed; returns a folder of commands that ask it."""
     folder = Path(tempfile.mkdtemp(prefix="forks-"))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "socket"))
@@ -63,17 +70,23 @@ def ask(address: str, *command: str) -> int:
 
 def serve(listener: socket.socket, folder: str) -> None:
     """Start what is asked for, until the standard input ends."""
-    for name in IMPORTED:
-        importlib.import_module(name)
-    gc.freeze()  # or each fork would copy what the collector looks at
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         asked, _ = listener.accept()
+        import_all()
         if not os.fork():
             listener.close()
             return answer(asked)
         asked.close()
     shutil.rmtree(folder)
+
+
+@lru_cache
+def import_all() -> None:
+    """Import what the commands need of other packages."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()  # or each fork would copy what the collector looks at
 
 
 def answer(asked: socket.socket) -> None:
