@@ -1,5 +1,7 @@
 """Options that several subcommands share, and the progress that a person sees."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,21 @@ import typer
 from dfsc.errors import UserError
 from dfsc.settings.leaves import DeviceName
 from dfsc.settings.scoring import Padding
+
+
+def _writable(path: Path) -> Path:
+    """The file to write, where its folder lets it be: asked before hours of work. Raises UserError."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    reason = (
+        errno.ENOTDIR if not there.is_dir()
+        else errno.EACCES if not os.access(there, os.W_OK | os.X_OK)
+        else errno.EISDIR if path.is_dir()
+        else None
+    )  # fmt: skip
+    if reason:
+        raise UserError(f"{path}: cannot be written ({os.strerror(reason)})")
+    return path
+
 
 Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON file, or JSON text.")]
 Device = Annotated[DeviceName, typer.Option(help="auto: cuda, where there is one. CUDA_VISIBLE_DEVICES chooses a GPU.")]
@@ -23,7 +40,7 @@ Seconds = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints
 ProgressTo = Annotated[
     Path | None, typer.Option("--progress", help="Small file to keep up to date, which `dfsc status` reads.")
 ]
-Output = Annotated[Path, typer.Option(help="The file to write.")]
+Output = Annotated[Path, typer.Option(help="The file to write.", callback=_writable)]
 Dataset = Annotated[Path, typer.Option(help="Folder that holds one folder per category, in LOCO's layout.")]
 Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
 Configfile = Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")]

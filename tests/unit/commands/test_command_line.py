@@ -309,6 +309,16 @@ def test_a_place_that_cannot_be_written(command: str, name: str, place: str, mad
     assert outcome.code == 2 and re.fullmatch(r"dfsc: [^\n]+\n", outcome.errors), outcome
 
 
+@pytest.mark.parametrize("place", ["note.txt/below", "junk"])
+def test_a_place_is_tried_before_anything_is_computed(
+    place: str, made: Made, junk: dict[str, Path], tmp_path: Path
+) -> None:
+    values = {**made.values("teacher pretrain", tmp_path), "checkpoint_seconds": 0}
+    outcome = made.run("teacher pretrain", {**values, "output": made.root / place})
+    assert_one_line(outcome, tmp_path)
+    assert f"{made.root / place}: cannot be written (" in outcome.errors
+
+
 @pytest.mark.parametrize(("command", "name"), parameters("text"))
 def test_junk_text(command: str, name: str, made: Made, tmp_path: Path) -> None:
     images = (command, name) in (("predict", "images"), ("export", "check"))
