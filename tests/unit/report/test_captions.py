@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dfsc.report.compare import compare, runs_frame
-from dfsc.report.tables import NOT_MEASURED, Context, Table, build_tables
+from dfsc.report.tables import NOT_MEASURED, Context, Table, build_tables, inactive_in, not_measured
 from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
 from support.outside_grid import CONFIG, GRID, OURS, scores, told_run, told_runs, told_scores
@@ -83,3 +83,29 @@ def test_one_run_of_a_later_category_is_shown_alone(method: str, label: str) -> 
         assert set(table.shown["category"]) == {CATEGORIES[1]} and set(table.shown["status"]) == {"PARTIAL"}
         (shown,) = table.shown[~table.shown["mean"].isin(["", NOT_MEASURED])].to_dict("records")
         assert shown[""] == label and "±" not in shown["mean"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "types", "lacking"),
+    [
+        ("image_auroc", None, "anomalous images"),
+        ("image_auroc", "logical_anomalies", "logical anomalies"),
+        ("au_spro_0.05", None, "masks"),
+        ("au_spro_0.05", "logical_anomalies", "masks of logical anomalies"),
+    ],
+)
+def test_what_is_not_measured_is_said_and_what_that_does(
+    comparison: pd.DataFrame, metric: str, types: str | None, lacking: str
+) -> None:
+    context = Context(GRID, IMAGES, False)
+    assert not_measured(comparison, metric, context) == ""
+    gone = (comparison["category"] == CATEGORIES[1]) & (comparison["anomaly_type"].eq(types) | (types is None))
+    assert not_measured(comparison[~gone], metric, context) == (
+        f" picture_wall has no {lacking}: this is not measured. A category's mean is over the types that are; a mean "
+        "of categories is given only of what is measured on all of them."
+    )
+
+
+def test_a_constraint_is_inactive_below_the_bound_and_not_at_it() -> None:
+    shares = pd.DataFrame({"category": ["a", "b", "c"], "method": "m", "inside_margin": [0.01, 0.0099, float("nan")]})
+    assert inactive_in(shares) == {("b", "m")}
