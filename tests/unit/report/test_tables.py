@@ -385,6 +385,21 @@ def test_scores_give_the_tracked_auroc_or_are_refused(
         check_scores(frame, {"one": scores})
 
 
+@pytest.mark.parametrize(
+    ("renamed", "accepted"),
+    [(("none", ""), True), (("test/good/1", "test/good/2"), False), (("validation", "v"), True)],
+)
+def test_runs_of_a_category_with_scores_of_other_test_images_are_refused(
+    renamed: tuple[str, str], accepted: bool
+) -> None:
+    scores = {f"test/{path}.png": score for path, score in SCORES.items()} | {"validation/good/0.png": 0.2}
+    runs = [{"category": "bolts", "method": "mine", "seed": seed, "run_id": seed} for seed in ("0", "1")]
+    frame = pd.DataFrame([run | {"image_auroc.logical_anomalies": 0.75} for run in runs])
+    refused = pytest.raises(UserError, match="bolts/mine/seed1: its scores are of other test images")
+    with nullcontext() if accepted else refused:
+        check_scores(frame, {"0": scores, "1": {path.replace(*renamed): score for path, score in scores.items()}})
+
+
 def test_scores_are_split_by_the_folders_of_the_test_images() -> None:
     scores = {"test/good/1.png": 2.0, "test/good/0.png": 1.0, "test/bent/0.png": 3.0, "validation/good/0.png": 9.0}
     assert {folder: [*found] for folder, found in split_scores(scores).items() if len(found)} == {
