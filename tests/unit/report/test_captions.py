@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from dfsc.report.compare import compare, runs_frame
-from dfsc.report.tables import NOT_MEASURED, Context, Table, build_tables, inactive_in, not_measured
+from dfsc.report.tables import (
+    CONSTRAINT_INACTIVE,
+    NOT_MEASURED,
+    Context,
+    Table,
+    build_tables,
+    inactive_in,
+    not_measured,
+)
 from dfsc.settings.grid import Grid
 from support.checkout import CHECKOUT
 from support.outside_grid import CONFIG, GRID, OURS, scores, told_run, told_runs, told_scores
@@ -109,3 +117,12 @@ def test_what_is_not_measured_is_said_and_what_that_does(
 def test_a_constraint_is_inactive_below_the_bound_and_not_at_it() -> None:
     shares = pd.DataFrame({"category": ["a", "b", "c"], "method": "m", "inside_margin": [0.01, 0.0099, float("nan")]})
     assert inactive_in(shares) == {("b", "m")}
+
+
+def test_an_inactive_constraint_is_marked_in_its_category_alone(comparison: pd.DataFrame) -> None:
+    context = Context(GRID, IMAGES, False, inactive=frozenset({(CATEGORIES[1], OURS[1])}))
+    shown = build_tables(comparison, context)[0].shown
+    marked = shown[[CONSTRAINT_INACTIVE in str(label) for label in shown[""]]]
+    assert [*zip(marked["category"], marked[""], strict=True)] == [
+        (CATEGORIES[1], f"DFSC-tiny τ'=0.9 ({CONSTRAINT_INACTIVE})")
+    ]
