@@ -13,6 +13,7 @@ from dfsc.commands.options import (
     Dataset,
     Device,
     FalseAlarmRate,
+    ModelFile,
     Output,
     PaddingName,
     ProgressTo,
@@ -252,7 +253,7 @@ def evaluate(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(help="Written by `dfsc train`.")],
+    model: ModelFile,
     output: Annotated[Path, typer.Option(help="The ONNX file to write.")],
     check: Annotated[list[str] | None, typer.Option(help="Images or folders to compare on; may be repeated.")] = None,
     false_alarm_rate: FalseAlarmRate = 0.05,
@@ -284,7 +285,7 @@ def export(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Written by `dfsc train`.")],
+    model: ModelFile,
     images: Annotated[list[str], typer.Argument(help="Files, folders; - for a list of paths on standard input.")],
     output: Annotated[Path, typer.Option(help="Folder for predictions.csv and heatmaps.")],
     false_alarm_rate: FalseAlarmRate = 0.05,
@@ -306,8 +307,8 @@ def predict(
     cores = threads or len(os.sched_getaffinity(0))
     detector = Detector(load_model(model), false_alarm_rate, padding, choose_device(device, cores))
     print(detector.promise)
-    print(f"verdicts go to {output / 'predictions.csv'}" + (f", heatmaps to {output / 'heatmaps'}" if heatmaps else ""))
     summary = run_prediction(model, detector, listed, output, heatmaps, cores, progress_bar("images"))
     print(summary)
+    print(f"verdicts: {output / 'predictions.csv'}" + (f"; heatmaps: {output / 'heatmaps'}" if heatmaps else ""))
     if not summary.all_accepted:
         raise typer.Exit(NOT_ALL_ACCEPTED)

@@ -28,6 +28,15 @@ def _writable(path: Path) -> Path:
     return path
 
 
+def _no_image(path: Path) -> Path:
+    """The file of a model, which is given before the images. Raises UserError for an image, or an exported model."""
+    from dfsc.data.images import is_image_name
+
+    if is_image_name(path.name) or path.suffix == ".onnx":
+        raise UserError(f"{path}: is no model; give the model.pt that `dfsc train` wrote first, and images after it")
+    return path
+
+
 Settings = Annotated[str, typer.Option(help="The step's settings: a YAML or JSON file, or JSON text.")]
 Device = Annotated[DeviceName, typer.Option(help="auto: cuda, where there is one. CUDA_VISIBLE_DEVICES chooses a GPU.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of computing on a CPU; they shape the last bits.")]
@@ -41,10 +50,11 @@ ProgressTo = Annotated[
     Path | None, typer.Option("--progress", help="Small file to keep up to date, which `dfsc status` reads.")
 ]
 Output = Annotated[Path, typer.Option(help="The file to write.", callback=_writable)]
+ModelFile = Annotated[Path, typer.Argument(help="Written by `dfsc train`.", callback=_no_image)]
 Dataset = Annotated[Path, typer.Option(help="Folder that holds one folder per category, in LOCO's layout.")]
 Category = Annotated[str, typer.Option(help="Name of the category's folder.")]
 Configfile = Annotated[list[Path] | None, typer.Option(help="As given to Snakemake, once: --configfile A B")]
-MoreConfigfiles = Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them, laid over A.")]
+MoreConfigfiles = Annotated[list[Path] | None, typer.Argument(metavar="B", help="More of them; the later goes before.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="What a method is called; once for each file.")]
 Curves = Annotated[
     list[Path] | None, typer.Option("--curve", help="Training curve, once for each file: what is seen of the margin.")

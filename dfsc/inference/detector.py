@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dfsc.data.images import decode_image
 from dfsc.errors import UserError
@@ -38,11 +38,25 @@ class Verdict(NamedTuple):
     """What a detector says of an image."""
 
     score: float  # the image score: the maximum of `anomaly_map`
-    percentile: float  # share of the validation images that score lower, in 0..100
+    percentile: float  # share of the validation images that score lower, in 0..100; equal ones count half
     accepted: bool  # false: rejected, as the score is above the threshold
     x: int  # where the maximum is, in pixels of the image, from its left
     y: int  # from its top
     anomaly_map: NDArray[np.float32]  # [height, width], at the image's size
+
+
+def _as_it_is_seen(image: Image.Image) -> Image.Image:
+    """The picture as RGB. Raises UserError if a file of it would be read otherwise than its values stand."""
+    instead = "give the path of its file, or turn it into RGB yourself"
+    if (orientation := image.getexif().get(ExifTags.Base.Orientation, 1)) != 1:
+        raise UserError(f"image: EXIF orientation {orientation} is to turn it; {instead} (PIL.ImageOps.exif_transpose)")
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"image: has mode {image.mode}, of more than 8 bits; {instead}")
+    if image.has_transparency_data:
+        raise UserError(f"image: may be transparent (mode {image.mode}); {instead}")
+    if (frames := getattr(image, "n_frames", 1)) > 1 and getattr(image, "format", None) != "MPO":
+        raise UserError(f"image: has {frames} pages or frames; {instead}")
+    return image.convert("RGB")
 
 
 class Detector:
@@ -105,7 +119,7 @@ class Detector:
                 raise UserError(f"image: an array is uint8 [height, width, 3], not {image.dtype} {list(image.shape)}")
             image = Image.fromarray(image)
         elif isinstance(image, Image.Image):
-            image = image.convert("RGB")
+            image = _as_it_is_seen(image)
         else:
             image = decode_image(Path(image))
         side = self.model.network.image_size

@@ -140,7 +140,7 @@ def evaluate(
         ]
 
     def count_negatives(portion: Sequence[LabelledImage]) -> dict[str, float]:
-        negatives, filled = np.empty(_pixels(portion), np.float32), 0
+        negatives, filled = np.zeros(_pixels(portion), np.float32), 0
         image_scores = {}
         for image in portion:
             pixels = _checked(load(image), image).ravel()

@@ -18,7 +18,7 @@ from dfsc.errors import Interrupted, UserError, listed
 from dfsc.files import sha256_of, written_whole
 from dfsc.inference.detector import Detector, Prepared
 from dfsc.inference.overlay import overlay
-from dfsc.inference.predictions import ACCEPTED, REJECTED, UNREADABLE, Prediction, PredictionFile, Summary
+from dfsc.inference.predictions import ACCEPTED, REJECTED, UNREADABLE, Judged, Prediction, PredictionFile, Summary
 from dfsc.training.checkpoint import StopRequest
 
 BATCH = 16
@@ -29,6 +29,7 @@ class Opened(NamedTuple):
     """An image that was read."""
 
     path: str
+    sha256: str
     image: Image.Image
     prepared: Prepared
 
@@ -69,9 +70,7 @@ def _below(folder: Path) -> list[str]:
             (waiting if entry.is_dir() else files).append(entry)
     others = sorted(str(file) for file in files if not is_image_name(file.name))
     if others:
-        print(
-            f"dfsc: {len(others)} files are left out, as their ending is no image's: {listed(others)}", file=sys.stderr
-        )
+        print(f"dfsc: left out, as the ending is no image's ({len(others)}): {listed(others)}", file=sys.stderr)
     images = sorted(str(file) for file in files if is_image_name(file.name))
     if not images:
         raise UserError(f"{folder}: holds no image")
@@ -89,8 +88,9 @@ def run_prediction(
 ) -> Summary:
     """Judge the images; write predictions.csv, predictions.json and, if asked for, heatmaps/<image>.jpg into `output`.
 
-    `detector` is that of the file `model`. Images that `output` has rows of are not judged again. Returns what the rows
-    of `images` say. Raises UserError as `PredictionFile` does, and Interrupted when asked to stop (SIGTERM, Ctrl-C).
+    `detector` is that of the file `model`. Images that `output` has rows of are not judged again, unless the file at
+    their path is another one now. Returns what the rows of `images` say. Raises UserError as `PredictionFile` does, and
+    Interrupted when asked to stop (SIGTERM, Ctrl-C).
     """
     made_with = {
         "model": sha256_of(model),
@@ -103,9 +103,11 @@ def run_prediction(
     }
     rows = PredictionFile(output, made_with)
     try:
-        waiting = [path for path in images if path not in rows.judged]
-        done = len(images) - len(waiting)
         with StopRequest() as stop, ThreadPoolExecutor(workers) as pool:
+            asked = _judged_before(rows, images, pool)
+            found = {path for path, _ in asked}
+            waiting = [path for path in images if path not in found]
+            done = len(found)
 
             def opened(start: int) -> list[Opened | Prediction]:
                 return list(pool.map(partial(_opened, detector), waiting[start : start + BATCH]))
@@ -115,23 +117,44 @@ def run_prediction(
                 readable = [one for one in batch if isinstance(one, Opened)]
                 maps = detector.maps([one.prepared for one in readable])
                 judged = pool.map(partial(_judged, detector, output if heatmaps else None), readable, maps)
-                rows.add([*judged, *(one for one in batch if isinstance(one, Prediction))])
+                added = [*judged, *(one for one in batch if isinstance(one, Prediction))]
+                rows.add(added)
+                asked |= {(row.path, row.sha256) for row in added}
                 done += len(batch)
                 progress(done, len(images))
                 if stop.requested and done < len(images):
                     raise Interrupted(f"stopped after {done} of {len(images)} images as asked; run again to go on")
-        return rows.summary(set(images))
+        return rows.summary(asked)
     finally:
         rows.close()
 
 
+def _judged_before(rows: PredictionFile, images: list[str], pool: ThreadPoolExecutor) -> set[Judged]:
+    """Those of `images` that have a row; of which another one lies at its path now, is said."""
+    known = {path for path, _ in rows.judged}
+    again = [path for path in images if path in known]
+    digests = set(zip(again, pool.map(_digest, again), strict=True))
+    if changed := sorted(path for path, _ in digests - rows.judged):
+        print(f"dfsc: judged again, as another file lies there now: {listed(changed)}", file=sys.stderr)
+    return digests & rows.judged
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file; nothing of one that cannot be read."""
+    try:
+        return sha256_of(Path(path))
+    except OSError:
+        return ""
+
+
 def _opened(detector: Detector, path: str) -> Opened | Prediction:
+    digest = _digest(path)
     try:
         image = decode_image(Path(path))
-        return Opened(path, image, detector.prepared(image))
+        return Opened(path, digest, image, detector.prepared(image))
     except UserError as error:
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())
-        return Prediction(path, UNREADABLE, reason=reason)
+        return Prediction(path, UNREADABLE, reason=reason, sha256=digest)
 
 
 def _judged(detector: Detector, output: Path | None, opened: Opened, small: NDArray[np.float32]) -> Prediction:
@@ -141,8 +164,10 @@ def _judged(detector: Detector, output: Path | None, opened: Opened, small: NDAr
         drawn = overlay(opened.image, verdict.anomaly_map, detector.full_scale)
         with written_whole(heatmap_of(output, opened.path)) as temporary:
             drawn.save(temporary, "JPEG", quality=90)
-    said = ACCEPTED if verdict.accepted else REJECTED
-    return Prediction(opened.path, said, verdict.score, round(verdict.percentile, 1), verdict.x, verdict.y)
+    said, percentile = ACCEPTED if verdict.accepted else REJECTED, round(verdict.percentile, 1)
+    return Prediction(
+        opened.path, said, verdict.score, percentile, verdict.x, verdict.y, sha256=opened.sha256
+    )  # fmt: skip
 
 
 def heatmap_of(output: Path, path: str) -> Path:

@@ -23,10 +23,14 @@ class Prediction(NamedTuple):
     path: str
     verdict: str  # ACCEPTED, REJECTED or UNREADABLE
     image_score: float | None = None
-    percentile: float | None = None  # share of the validation images that score lower, in 0..100
+    percentile: float | None = None  # share of the validation images that score lower, in 0..100; equal: half
     x: int | None = None  # position of the map's maximum, in pixels of the image
     y: int | None = None
     reason: str = ""  # why it is unreadable
+    sha256: str = ""  # of the file that was judged: another image may come under the same path
+
+
+Judged = tuple[str, str]  # path and sha256 of an image that has a row
 
 
 class Summary(NamedTuple):
@@ -67,7 +71,7 @@ class PredictionFile:
             self._refuse_other(made_with)
         write_json(self.settings, dict(made_with))
         kept = [row for row in self._rows() if row["verdict"] != UNREADABLE] if self.path.exists() else []
-        self.judged = {row["path"] for row in kept}
+        self.judged: set[Judged] = {(row["path"], row["sha256"]) for row in kept}
         write_text(self.path, _lines([Prediction._fields, *(row.values() for row in kept)]))
         self._stream = self.path.open("a", encoding="utf-8", newline="")
 
@@ -91,7 +95,10 @@ class PredictionFile:
         """The whole rows: what a kill left of the last line is not one."""
         with reading(self.path, "predictions", "choose another folder"):
             text = self.path.read_text(encoding="utf-8", errors="replace")
-            rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+            lines = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+            rows = list(lines)
+            if rows and lines.fieldnames != list(Prediction._fields):
+                raise ValueError(f"its first line is not {','.join(Prediction._fields)}")
             if any(None in row or None in row.values() for row in rows):
                 raise ValueError("damaged")
             return rows
@@ -107,9 +114,9 @@ class PredictionFile:
         self._stream.close()
         os.close(self._folder)
 
-    def summary(self, paths: Collection[str]) -> Summary:
+    def summary(self, images: Collection[Judged]) -> Summary:
         """What the rows of these images say together."""
-        found = [row for row in self._rows() if row["path"] in paths]
+        found = [row for row in self._rows() if (row["path"], row["sha256"]) in images]
         percentiles = [float(row["percentile"]) for row in found if row["percentile"]]
         median = float(np.median(percentiles)) if percentiles else None
         return Summary(Counter(row["verdict"] for row in found), median)

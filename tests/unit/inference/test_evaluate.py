@@ -270,7 +270,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[SmallCategory], object], str]] = {
     "mask with two grey values": (two_grey_values, "000.png: holds 2 grey values besides 0"),
     "mask without region": (
         lambda c: c.save(MASK, np.zeros((47, 55), np.uint8)),
-        "000.png: holds 0 grey values besides 0",
+        "000.png: marks nothing; the image test/logical_anomalies/001.png has no defect",
     ),
     "mask missing": (lambda c: (c.folder / MASK).unlink(), "test/logical_anomalies/001.png: has no mask"),
     "mask of another size": (lambda c: c.save(MASK, np.full((7, 6), 254, np.uint8)), "000.png: is 6 x 7 pixels"),

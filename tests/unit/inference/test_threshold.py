@@ -77,6 +77,7 @@ def test_the_promise_holds_in_a_thousand_draws(kind: str, count: int, rate: floa
         assert interval.high >= rate - 1 / (count + 1)
 
 
-def test_the_percentile_counts_lower_scores() -> None:
+def test_the_percentile_counts_lower_scores_and_half_of_equal_ones() -> None:
     scores = [1.0, 2.0, 2.0, 3.0]
-    assert [percentile_of(value, scores) for value in (0.5, 1.0, 2.0, 2.5, 9.0)] == [0, 0, 25, 75, 100]
+    assert [percentile_of(value, scores) for value in (0.5, 1.0, 2.0, 2.5, 9.0)] == [0, 12.5, 50, 75, 100]
+    assert percentile_of(0.0, [0.0] * 20) == 50, "as of images of which nothing has changed"
