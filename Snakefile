@@ -38,6 +38,12 @@ include: "workflow/rules/novelty.smk"
 include: "workflow/rules/page.smk"
 
 
+onerror:  # other jobs went on, so that what failed may stand far above
+    lines = [line for file in log for line in Path(file).read_text(errors="replace").splitlines()]
+    for line in dict.fromkeys(line for line in lines if line.startswith("dfsc: ")):
+        print(line, file=sys.stderr)
+
+
 localrules:
     all,
     fetch,

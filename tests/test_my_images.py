@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,42 @@ def test_only_what_changed_runs_again(photos: Photos) -> None:
         moved.rename(photos.folder)
         photos.settings = yaml.safe_load(before)
         photos.configure()
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_runs(photos: Photos) -> None:
+    settings = yaml.safe_load(yaml.safe_dump(photos.settings)) | {"benchmark": "mistyped"}
+    settings["dataset"]["images"]["spotted"]["good"] = [str(photos.folder / "spotted/goood")]
+    (photos.checkout.root / "mistyped.yaml").write_text(yaml.safe_dump(settings))
+    run = photos.checkout.snakemake("--configfile", "mistyped.yaml")
+    said = f"dfsc: {photos.folder}/spotted/goood: no such folder; correct dataset.images.spotted.good.0\n"
+    assert run.returncode == 2 and said in run.stdout
+    assert not (photos.checkout.root / "logs/mistyped").exists()
+
+
+def test_an_image_that_cannot_be_read_is_named_again_at_the_end(photos: Photos) -> None:
+    """Its category is not trained, which `dfsc status` says; others go on."""
+    settings = yaml.safe_load(yaml.safe_dump(photos.settings)) | {"benchmark": "cut"}
+    settings["dataset"]["folder"] = "data/cut"
+    cut = photos.folder / "spotted/spot/part 7, 0.JPG"
+    before = cut.read_bytes()
+    configuration = photos.checkout.root / "cut.yaml"
+    configuration.write_text(yaml.safe_dump(settings))
+    lists = [f"results/cut/manifests/{category}/test.csv" for category in ("spotted", "unmasked")]
+    try:
+        cut.unlink()
+        cut.write_bytes(before[: len(before) // 2])
+        run = photos.checkout.snakemake("--configfile", "cut.yaml", "--", *lists)
+    finally:
+        cut.unlink()
+        cut.write_bytes(before)
+    assert run.returncode == 1
+    assert [(photos.checkout.root / name).exists() for name in lists] == [False, True]
+    said = "dfsc: data/cut/spotted/test/structural_anomalies/spot_part 7, 0.JPG: cannot be read as an image"
+    after_all_jobs = run.stdout.rpartition("Exiting because a job execution failed")[2]
+    assert said in after_all_jobs, run.stdout
+    command, where = ["dfsc", "status", "--configfile", "cut.yaml"], photos.checkout
+    status = subprocess.run(command, cwd=where.root, env=where.environment, capture_output=True, text=True, check=True)
+    assert status.stdout.count(said) == 1 and "failed" in status.stdout and "waiting" in status.stdout
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,15 @@ class Model:
 
 def read_grid(config: Mapping[str, Any]) -> list[Model]:
     """The state of every model of the grid, in the grid's order."""
-    grid = Grid.from_config(config)
-    return [_read_model(config["benchmark"], cell, grid.method(cell.method)) for cell in grid.cells()]
+    grid, benchmark = Grid.from_config(config), config["benchmark"]
+    refused = {category: _refused_images(benchmark, category) for category in grid.categories}
+    models = [_read_model(benchmark, cell, grid.method(cell.method)) for cell in grid.cells()]
+    return [
+        replace(model, state="failed", words=refused[model.category])
+        if model.state == "waiting" and refused[model.category]
+        else model
+        for model in models
+    ]
 
 
 def read_teachers(config: Mapping[str, Any]) -> list[Model]:
@@ -48,6 +55,14 @@ def read_teachers(config: Mapping[str, Any]) -> list[Model]:
         done = Path("results", benchmark, teacher_path(size), "teacher.pt").exists()
         teachers.append(Model(*name, "done", 1) if done else _read_training(name, log))
     return teachers
+
+
+def _refused_images(benchmark: str, category: str) -> list[str]:
+    """The last words of the first job that found fault with a category's images, if one did: all its models wait."""
+    logs, manifests = Path("logs", benchmark), Path("results", benchmark, "manifests", category)
+    found = sorted(log for rule in ("arrange", "manifests") for log in (logs / rule / category).glob("*.log"))
+    words = (_last_words(log) for log in found if not (manifests / f"{log.stem}.csv").exists())
+    return next(filter(None, words), [])
 
 
 def _read_model(benchmark: str, cell: Cell, method: Method) -> Model:
@@ -82,6 +97,8 @@ def _read_training(name: tuple[str, str], log: Path) -> Model:
         # Where steps are slow, so are reports.
         patience = max(SILENT_AFTER, 3 * float(told["seconds_between_reports"] or 0))
         words = [str(log), str(told["words"])] if state == "failed" else []
+    if state == "done":  # and was taken away since: what it wrote is not there
+        return Model(*name, "waiting")
     if state == "running":
         if time.time() - path.stat().st_mtime > patience:
             return Model(*name, "silent", share)
@@ -113,13 +130,15 @@ def _lines(path: Path) -> list[str]:
 
 
 def seconds_left(models: list[Model]) -> float | None:
-    """Seconds until all trainings end, if as many run at once as do now; None before the first has shown its pace."""
+    """Seconds until all trainings end, if as many run at once as do now; None if all did, or before a pace is known."""
     told = [model.seconds_left for model in models if model.seconds_left is not None]  # of those that run
     paces = [model.seconds for model in models if model.seconds]
     paces += [left / (1 - model.share) for model in models if (left := model.seconds_left) and model.share < 1]
     if not paces:
         return None
     others = [1 - model.share for model in models if model.seconds is None and model.seconds_left is None]
+    if not told and not others:
+        return None
     at_once = sum(model.state == "running" for model in models)
     return (sum(told) + mean(paces) * sum(others)) / max(1, at_once)
 
@@ -149,10 +168,9 @@ def print_status(config: Mapping[str, Any]) -> None:
     console.width = max(console.width, needed)
     console.print(table)
     console.print(", ".join(f"{number} {state}" for state, number in Counter(model.state for model in models).items()))
-    for model in (*teachers, *models):
-        if model.words:
-            console.print(f"failed: {model.words[0]}", style="red", highlight=False, soft_wrap=True)
-            console.print(*(f"  {line}" for line in model.words[1:]), sep="\n", markup=False, soft_wrap=True)
+    for log, *lines in dict.fromkeys(tuple(model.words) for model in (*teachers, *models) if model.words):
+        console.print(f"failed: {log}", style="red", highlight=False, soft_wrap=True)
+        console.print(*(f"  {line}" for line in lines), sep="\n", markup=False, soft_wrap=True)
     for teacher in teachers:
         if teacher.seconds_left:
             console.print(f"{teacher.method}: {_duration(teacher.seconds_left)} left")

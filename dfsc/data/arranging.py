@@ -120,6 +120,8 @@ def masks_of(images: Sequence[Path], folder: Path, ending: str = "") -> dict[Pat
 
     Raises UserError naming the mask that is missing, or the one that no image has.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of masks")
     masks = {mask.stem: mask for mask in image_files(folder)}
     for image in images:
         if image.stem + ending not in masks:

@@ -108,8 +108,10 @@ def read_mask(file: Path, size: tuple[int, int], image: str, threshold: int | No
         raise UserError(f"{file}: is {width} x {height} pixels, but its image {image} is {size[0]} x {size[1]}")
     if threshold is not None:
         grey = np.where(grey >= threshold, np.uint8(255), np.uint8(0))
-    marked = np.count_nonzero(grey == grey.max()) if grey.max() > 0 else 0
-    if not marked or marked != np.count_nonzero(grey):
+    if not grey.any():
+        least = "" if threshold is None else f", as no value reaches the threshold {threshold}"
+        raise UserError(f"{file}: marks nothing{least}; the image {image} has no defect, or its mask is another one")
+    if np.count_nonzero(grey == grey.max()) != np.count_nonzero(grey):
         raise UserError(
             f"{file}: holds {len(set(np.unique(grey)) - {0})} grey values besides 0; a mask has exactly one (outside "
             "LOCO's layout, `mask_threshold` in `dataset` says from which value on grey is defect)"

@@ -18,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dfsc.errors import UserError
 from dfsc.files import reading
@@ -155,14 +156,17 @@ def load_images(paths: Iterable[Path], size: int, workers: int = 1) -> NDArray[n
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     # As a stream: of a file known by name, Pillow maps a grey TIFF into memory, and garbles one stored on its side.
-    with (
-        reading(path, "an image", "replace the file"),
-        path.open("rb") as stream,
-        Image.open(stream, formats=FORMATS) as image,
-    ):
+    with reading(path, "an image", "replace the file"), path.open("rb") as stream, _recognised(stream) as image:
         if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
             raise UserError(f"{path}: holds {frames} pages or frames; a file holds one image")
         yield image
+
+
+def _recognised(stream: BinaryIO) -> Image.Image:
+    try:
+        return Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError as error:  # Pillow's words would show Python's name of the stream
+        raise ValueError("its bytes are of no image format that is read") from error
 
 
 def _decoded(path: Path) -> tuple[Image.Image, int]:

@@ -46,9 +46,11 @@ def belongs(described: OwnImages, split: SplitSettings, part: str, place: str, d
 
 
 def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; check `dataset.images`")
     images = image_files(folder)
     if not images:
-        raise UserError(f"{folder}: holds no image, or is not there; check `dataset.images`")
+        raise UserError(f"{folder}: holds no image; check `dataset.images`")
     return images
 
 
@@ -58,6 +60,9 @@ def _named(folders: Sequence[str]) -> dict[str, Path]:
     for folder in map(Path, folders):
         for image in _images(folder):
             name = f"{folder.name}_{image.name}" if len(folders) > 1 else image.name
-            if (other := found.setdefault(name, image)) is not image:
+            other = found.setdefault(name, image)
+            if other is not image and other == image:
+                raise UserError(f"{folder}: is listed twice; remove it once from `dataset.images`")
+            if other is not image:
                 raise UserError(f"{image}: gets the same name as {other}, {name}; rename one of the two folders")
     return found

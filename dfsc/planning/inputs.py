@@ -9,14 +9,16 @@ from typing import Any
 
 from dfsc.data.adoption import check_published
 from dfsc.data.archive import GROWTH, RECEIPT
+from dfsc.data.arranging import Listing, arrange
 from dfsc.data.download import size_of, verified
-from dfsc.data.images import image_files
+from dfsc.data.images import image_files, is_image_name
 from dfsc.data.layout import IMAGE_FOLDERS, REQUIRED_FOLDERS
 from dfsc.data.layouts import LAYOUTS
 from dfsc.data.own_images import list_own_images
 from dfsc.data.pretraining_images import write_index
 from dfsc.data.sources import Source, place_of, read_source
 from dfsc.errors import UserError, listed
+from dfsc.inference.threshold import smallest_rate
 from dfsc.model.packaged_weights import PACKAGED
 from dfsc.model.published_teachers import import_teacher
 from dfsc.outside.command import require_executable
@@ -32,7 +34,7 @@ from dfsc.planning.findings import Brought, Finding, found
 from dfsc.settings.agreement import ARRANGED
 from dfsc.settings.building import build
 from dfsc.settings.grid import Grid
-from dfsc.settings.own_images import OwnImages
+from dfsc.settings.own_images import OwnImages, SplitSettings
 
 
 @dataclass
@@ -61,12 +63,15 @@ class Inputs:
         if source == "generated":
             return Brought(f"the workflow draws them in {folder}")
         if source in ARRANGED:
+            split = build(SplitSettings, dataset["split"])
+            told = []
             for category in categories:
                 if source == "images":
-                    list_own_images(build(OwnImages, dataset["images"][category]))
+                    listing = list_own_images(build(OwnImages, dataset["images"][category]))
                 else:
-                    LAYOUTS[source](Path(dataset["original"], category))
-            return f"of {len(categories)} categories, which the workflow arranges in {folder}"
+                    listing = LAYOUTS[source](Path(dataset["original"], category))
+                told.append(f"{category}: {_counts(listing, split)}")
+            return f"{'; '.join(told)}; the workflow arranges them in {folder}"
         if source in fetched_images(self.config).values():
             words = self._fetched(replace(read_source(source, SOURCES), output=folder))
             if isinstance(words, Brought):
@@ -136,6 +141,24 @@ class Inputs:
         self.to_fetch[place] = int(size * (1 + GROWTH)) if source.unpack else size
         unpacked = f", {self.to_fetch[place] / 1e6:,.1f} MB while it is unpacked" if source.unpack else ""
         return Brought(f"{place}: the workflow fetches {size / 1e6:,.1f} MB{unpacked} from {source.address}")
+
+
+def _counts(listing: Listing, split: SplitSettings) -> str:
+    """How many images train, validate and test, and the lowest rate of false alarms that a threshold can promise.
+
+    Raises UserError as `dfsc.data.arranging.arrange` does.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        for part in ("training", "test"):
+            arrange(listing, Path(work), split, part=part)
+        train, validation, test = (
+            sum(is_image_name(file.name) for file in Path(work, name).glob("*/*"))
+            for name in ("train", "validation", "test")
+        )
+    return (
+        f"{train} images train, {validation} validate (which can promise {100 * smallest_rate(validation):.2g} % false "
+        f"alarms, and no less), {test} test"
+    )
 
 
 def _count(category: Path) -> int:

@@ -33,6 +33,9 @@ def arranged_content(category):
         if SOURCE == "images":
             described = build(OwnImages, config["dataset"]["images"][category])
             split = build(SplitSettings, config["dataset"]["split"])
+            for name, folder in described.folders.items():
+                if not Path(folder).is_dir() and not seen(category).exists():  # later, one that is gone changes nothing
+                    raise UserError(f"{folder}: no such folder; correct dataset.images.{category}.{name}")
             parts = own_images.made_from(described)
             belonging["belongs"] = functools.partial(own_images.belongs, described, split)
         else:

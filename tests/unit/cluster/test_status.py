@@ -211,6 +211,36 @@ def test_the_teacher_that_all_wait_for_is_shown(config: dict[str, Any], capsys: 
     ]
 
 
+def test_images_that_are_refused_are_told_until_they_are_listed(
+    config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Path("logs/grid/manifests/coin_tray/test.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("dfsc: 007.png: cannot be read as an image; replace the file\n")
+    at_work(leave("efficientad-tiny", 0), 40, seconds_left=90)
+    assert states(config) == ["running", "failed", "failed", "failed"]
+    print_status(config)
+    assert capsys.readouterr().out.count("dfsc: 007.png: cannot be read as an image; replace the file") == 1
+    manifest = Path("results/grid/manifests/coin_tray/test.csv")
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
+    assert states(config) == ["running", "waiting", "waiting", "waiting"]
+    refused = Path("logs/grid/arrange/coin_tray/training.log")
+    refused.parent.mkdir(parents=True)
+    refused.write_text("dfsc: part/good: holds no image\n")
+    assert states(config) == ["running", "failed", "failed", "failed"]
+    config["dataset"]["categories"] = ["picture_wall"]
+    assert states(config) == ["waiting"] * 4
+
+
+def test_a_training_whose_model_was_taken_away_waits(config: dict[str, Any]) -> None:
+    log = leave("efficientad-tiny", 0)
+    with ProgressFile(progress_of(log)) as told:
+        told.beside(lambda step, steps, losses: None)(400, 400, {"hard": 1.2})
+    assert json.loads(progress_of(log).read_text())["state"] == "done"
+    assert states(config) == ["waiting"] * 4
+
+
 def test_a_model_is_done_when_it_is_tracked(config: dict[str, Any]) -> None:
     files = ("model.pt", "maps.npz", "metrics.json", "curves.png", "heatmaps.png")
     leave("efficientad-tiny", 0, files=(*files, "run.json"), log="step 400 of 400\n")
@@ -232,6 +262,7 @@ def test_time_left_counts_what_runs_at_once() -> None:
     done, waiting = Model(*name, "done", 1, seconds=100), Model(*name, "waiting")
     assert seconds_left([*running, done, waiting]) == pytest.approx(100)
     assert seconds_left([waiting]) is None
+    assert seconds_left([done, done]) is None, "nothing is left"
     # A resumed training that has not shown its pace yet runs all the same, and has its share left to do.
     assert seconds_left([*running, Model(*name, "running", 0.5), done, waiting]) == pytest.approx(250 / 3)
 

@@ -358,7 +358,16 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda folder: save(folder / "masks/000.png", two_regions(7, 9)),
         r"000\.png: holds 2 grey values",
     ),
-    "a folder gone": (lambda folder: shutil.rmtree(folder / "tuesday"), "tuesday: holds no image, or is not there"),
+    "a folder gone": (lambda folder: shutil.rmtree(folder / "tuesday"), "tuesday: no such folder"),
+    "a folder of masks gone": (lambda folder: shutil.rmtree(folder / "masks"), "masks: no such folder of masks"),
+    "an empty mask": (
+        lambda folder: save(folder / "masks/000.png", np.zeros_like(two_regions())),
+        r"masks/000\.png: marks nothing; the image .*000\.jpg has no defect, or its mask is another one",
+    ),
+    "an empty folder": (
+        lambda folder: [file.unlink() for file in folder.glob("tuesday/*")],
+        "tuesday: holds no image;",
+    ),
     "a folder within": (lambda folder: (folder / "monday/old").mkdir(), "old: is a folder among images"),
     "no image": (lambda folder: (folder / "monday/list.txt").write_text("x"), r"list\.txt: is no image"),
     "too few": (
@@ -366,6 +375,13 @@ WRONG: dict[str, tuple[Any, str]] = {
         "good: gets none of the",
     ),
 }
+
+
+def test_a_folder_that_is_listed_twice_is_named(tmp_path: Path) -> None:
+    described = own(tmp_path)
+    described["good"] *= 2
+    with pytest.raises(UserError, match="monday: is listed twice; remove it once"):
+        paths_of(described, tmp_path / "data/part", SPLIT)
 
 
 @pytest.mark.parametrize("kind", WRONG)

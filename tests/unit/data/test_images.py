@@ -176,7 +176,10 @@ UNFAITHFUL: dict[str, tuple[Callable[[Path], object], str]] = {
     "colour_key.png": (lambda path: Image.fromarray(GREY).save(path, transparency=int(GREY[0, 0])), "transparent"),
     "wide_key.png": (lambda path: Image.fromarray(WIDE).save(path, transparency=27), "transparent"),
     "palette_key.gif": (lambda path: Image.fromarray(GREY).convert("P").save(path, transparency=3), "transparent"),
-    "text.png": (lambda path: path.write_text("hello"), "cannot be read as an image"),
+    "text.png": (
+        lambda path: path.write_text("hello"),
+        r"text.png: cannot be read as an image \(its bytes are of no image format that is read\); replace the file",
+    ),
     "empty.jpg": (lambda path: path.touch(), "cannot be read as an image"),
     "drawing.png": (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "cannot be"),
     "broken_link.png": (lambda path: path.symlink_to("nowhere"), "no such file"),

@@ -49,7 +49,7 @@ MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "softened edges": (lambda path: softened().save(path), "grey values besides 0"),
     "two labels": (lambda path: Image.fromarray(np.where(SPOT[::-1] > 0, 254, SPOT)).save(path), "2 grey values"),
     "JPEG": (lambda path: Image.fromarray(SPOT).save(path.with_suffix(".jpg"), quality=60), "grey values besides 0"),
-    "nothing": (lambda path: Image.fromarray(0 * SPOT).save(path), "0 grey values"),
+    "nothing": (lambda path: Image.fromarray(0 * SPOT).save(path), "marks nothing; the image"),
     "colours": (lambda path: coloured().save(path), "holds colours"),
     "a palette of colours": (lambda path: half_palette().save(path), "holds colours"),
     "another size": (lambda path: Image.fromarray(SPOT[1:]).save(path), "64 x 63"),
@@ -109,7 +109,7 @@ def test_sixteen_bit_masks_keep_their_values(tmp_path: Path) -> None:
     for number in range(2):
         put(mvtec_ad / f"ground_truth/spot/{number:03d}_mask.png", write)
     arrange_mvtec_ad(mvtec_ad, tmp_path / "arranged/part", mask_threshold=299)
-    with pytest.raises(UserError, match=r"000_mask.png: holds 0 grey values"):
+    with pytest.raises(UserError, match=r"000_mask.png: marks nothing, as no value reaches the threshold 301"):
         arrange_mvtec_ad(mvtec_ad, tmp_path / "arranged/other", mask_threshold=301)
 
 

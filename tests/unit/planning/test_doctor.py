@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from dfsc.data.arranging import split_of
 from dfsc.errors import UserError
 from dfsc.files import sha256_of
 from dfsc.model.networks import SIZES, pdn
@@ -159,9 +160,23 @@ def test_images_of_ones_own_are_looked_at_where_they_are(project: Project, prepa
     good = prepared.dataset / prepared.category / "train/good"
     project.config["dataset"] = {"source": "images", "folder": "data/own", "categories": ["coins"]}
     project.config["dataset"]["images"] = {"coins": {"good": [str(good)]}}
-    assert project.found()["images"].state == "ok"
+    shares, seen = {"validation/good": 0.4, "test/good": 0.3}, set[str]()
+    for seed in range(8):
+        placed = [split_of(sha256_of(image), shares, seed) for image in good.glob("*.png")]
+        train, validation, test = (placed.count(f"{name}/good") for name in ("train", "validation", "test"))
+        project.config["dataset"]["split"] = {"validation": 0.4, "test": 0.3, "seed": seed}
+        found = project.found()["images"]
+        rate = {1: "50", 2: "33", 3: "25", 4: "20", 5: "17"}.get(validation)
+        promised = f"(which can promise {rate} % false alarms, and no less)"
+        if train and validation and test:
+            said = f"coins: {train} images train, {validation} validate {promised}, {test} test"
+            assert found.state == "ok" and said in found.words
+        else:
+            assert found.state == "missing" and "gets none of the 6 good images" in found.words
+        seen.add(found.state)
+    assert seen == {"ok", "missing"}
     project.config["dataset"]["images"]["coins"]["good"] = ["photographs"]
-    assert "photographs: holds no image" in project.only_missing("images")
+    assert "photographs: no such folder" in project.only_missing("images")
 
 
 def test_an_unpacked_loco_is_checked_against_its_table(project: Project, prepared: Prepared) -> None:
