@@ -288,6 +288,7 @@ def test_images_moved_are_read_where_they_are_and_a_folder_that_is_gone_is_named
     ("text", "named"),
     [
         ("training: {stepps: 3}", "stepps"),
+        ("training: {steps: 3}\ntraining: {steps: 4}", "wrong.yaml: has the key `training` on lines 1 and 2"),
         ("dataset: {categories: [pushpin]}", "pushpin"),
         ("teacher: {backbone: resnet50}", "teacher.backbone: resnet50"),  # of which no ImageNet weights are listed
     ],

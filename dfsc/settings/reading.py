@@ -28,6 +28,25 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(in_one_form(config, Configuration))
 
 
+def refuse_repeated_keys(path: Path) -> None:
+    """Raise UserError naming a key that a mapping of a YAML file holds twice: YAML takes the last, without a word."""
+    import yaml
+
+    with reading(path, "a configuration"):
+        top = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    waiting = [top] if top else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if repeated := next((key for key in keys if keys.count(key) > 1), None):
+                lines = [str(key.start_mark.line + 1) for key, _ in node.value if key.value == repeated]
+                raise UserError(f"{path}: has the key `{repeated}` on lines {' and '.join(lines)}; remove one of them")
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+
+
 def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
     """config/config.yaml with `overlays` laid over it in their order, as Snakemake's --configfile does; checked.
 
@@ -37,6 +56,7 @@ def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
 
     merged: dict[str, Any] = {}
     for path in (CONFIGFILE, *overlays):
+        refuse_repeated_keys(path)
         with reading(path, "a configuration"):
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(values, Mapping):

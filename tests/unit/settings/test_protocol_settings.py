@@ -117,6 +117,21 @@ def test_a_deviation_is_no_setting_of_all_methods(tmp_path: Path, leaf: str) -> 
         read_configuration([tmp_path / "mine.yaml"])
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("benchmark: one\ntraining: {seeds: [0]}\nbenchmark: two\n", "`benchmark` on lines 1 and 3"),
+        ("training:\n  steps: 3\n  seeds: [0]\n  steps: 4\n", "`steps` on lines 2 and 4"),
+        ("teacher: [{size: 1}, {a: 1, a: 2}]", "`a` on lines 1 and 1"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    """YAML would take the last, without a word."""
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=f"mine.yaml: has the key {named}; remove one of them"):
+        read_configuration([tmp_path / "mine.yaml"])
+
+
 def test_what_stands_in_for_imagenette_on_the_demo_is_as_small_a_share() -> None:
     overlay = yaml.safe_load(ON_THE_DEMO[-1].read_text())["protocols"]["other_penalty"]
     images = read_configuration([ON_THE_DEMO[0]])["dataset"]["generated"]["pretraining"]
