@@ -91,7 +91,10 @@ def tables(
     from dfsc.report.paper import write_paper_tables
 
     wanted, store, folder = benchmark(configfile, more, results, uri, grid)
-    write_paper_tables(store, folder, wanted, output or folder / "tables", partial, reference)
+    # Not where the workflow's tables lie: Snakemake would take partial ones for the whole.
+    written = output or (folder / "partial/tables" if partial else folder / "tables")
+    write_paper_tables(store, folder, wanted, written, partial, reference)
+    print(f"tables: {written}")
 
 
 @app.command()
@@ -148,6 +151,8 @@ def merge(
     """Join the tables of several labs in one; refuse a cell that two of them have, and runs not made alike."""
     from dfsc.report.merging import merge_tables
 
+    if output.resolve() in [folder.resolve() for folder in results]:
+        raise UserError(f"{output}: --output is one of the folders to be joined; choose another one")
     merge_tables([folder / "tables" for folder in results], output / "tables", partial, reference)
 
 

@@ -38,6 +38,14 @@ def test_two_halves_are_the_whole(tmp_path: Path) -> None:
     assert dfsc("show", tmp_path / "all").code == 0
 
 
+def test_a_lab_s_own_tables_are_not_written_over(tmp_path: Path) -> None:
+    folders = tables(tmp_path / "a", FIRST), tables(tmp_path / "b", SECOND)
+    before = {file: file.read_bytes() for file in (folders[0] / "tables").iterdir()}
+    outcome = merged(tmp_path / "b/../a", *folders)
+    assert outcome.code == 2 and "--output is one of the folders to be joined" in outcome.errors
+    assert {file: file.read_bytes() for file in (folders[0] / "tables").iterdir()} == before
+
+
 def test_what_two_labs_have_of_one_grid_is_the_whole_without_a_mark(tmp_path: Path) -> None:
     for category in CATEGORIES:
         runs = [told_run(cell) for cell in SMALL.cells() if cell.category == category]

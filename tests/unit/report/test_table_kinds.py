@@ -220,3 +220,7 @@ def test_all_damaged_receipts_are_named_at_once(lacking: Path, tmp_path: Path) -
     assert "4 of 12 runs are missing" in outcome.errors
     assert all(str(path.parent.relative_to(folder / "x")) in outcome.errors for path in (*damaged, missing))
     assert not (tmp_path / "tables").exists()
+    whole = {file: file.read_bytes() for file in (folder / "x/tables").iterdir()}
+    outcome = dfsc(*arguments[:3], *arguments[5:], "--partial")  # without --output
+    assert outcome.code == 0 and (folder / "x/partial/tables/runs.csv").exists()
+    assert {file: file.read_bytes() for file in (folder / "x/tables").iterdir()} == whole
