@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dfsc.report.page.images import write_images
 from dfsc.report.page.maps import packed_maps
 from dfsc.report.page.tables import page_tables
 from dfsc.report.tables import RUNS_MISSING
-from dfsc.settings.grid import CELL_FILES
+from dfsc.settings.grid import CELL_FILES, Grid
 
 MAPS = CELL_FILES["score"]["maps"]
 FIGURES = {  # in the order in which they are looked at: the beginning of a file's name -> title, and what it shows
@@ -56,7 +57,7 @@ def write_page(
             images.update(image["folder"] for image in listed)
             _write_category(benchmark, folder, number, category, listed)
         write_data(folder / "data", "runs", run_data(benchmark))
-        figures = _copy_figures(results / "figures", folder / "figures")
+        figures = _copy_figures(benchmark.grid, results / "figures", folder / "figures")
         write_text(folder / "index.html", _template("index.html").render(contents(benchmark, images, figures)))
 
 
@@ -92,17 +93,29 @@ def _write_category(
             write_data(folder / "maps", f"maps{number}-{seed}-{block}", packed)
 
 
-def _copy_figures(source: Path, target: Path) -> list[dict[str, str]]:
-    """Copy the figures that there are; returns file, title and text of each, in the order of FIGURES."""
-    found: dict[str, dict[str, str]] = {}
+def _copy_figures(grid: Grid, source: Path, target: Path) -> list[dict[str, str]]:
+    """Copy those of the grid's figures that there are; returns file, title and text of each, in the order of FIGURES.
+
+    Others may lie beside them: of methods and categories that were in the configuration once.
+    """
+    found: list[dict[str, str]] = []
     target.mkdir()
     for start, (title, text) in FIGURES.items():
-        for file in sorted(source.glob(f"{start}_*.png")):
-            if file.name not in found:
-                shutil.copyfile(file, target / file.name)
-                of = file.stem.removeprefix(f"{start}_").replace("_", " ")
-                found[file.name] = {"file": file.name, "title": f"{title}: {of}", "text": text}
-    return list(found.values())
+        for of in _drawn_of(grid, start):
+            file = f"{start}_{of}.png"
+            if (source / file).exists():
+                shutil.copyfile(source / file, target / file)
+                found.append({"file": file, "title": f"{title}: {of.replace('_', ' ')}", "text": text})
+    return found
+
+
+def _drawn_of(grid: Grid, start: str) -> list[str]:
+    """What the figures whose names begin with `start` are of, as the workflow names them."""
+    if start == "auroc_over_quantile":
+        return [baseline.name for baseline in grid.baselines]
+    if start == "score_histograms":
+        return grid.headlines
+    return [f"{declared}_{category}" for declared, category in product(grid.headlines, grid.categories)]
 
 
 def _plotly() -> Path:

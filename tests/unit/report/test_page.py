@@ -287,6 +287,21 @@ def test_each_figure_stands_under_its_own_title(told: Benchmark) -> None:
     assert re.findall(rf"<figcaption>(.*): {METHOD} bolts<", text) == titles
 
 
+def test_figures_of_what_the_grid_no_longer_has_are_not_shown(told: Benchmark) -> None:
+    figures = told.results / "figures"
+    figures.mkdir()
+    now = [f"auroc_over_quantile_{BASELINE}", f"score_histograms_{METHOD}",
+           *(f"{name}_{METHOD}_bolts" for name in ("what_changed", "heatmaps", "worst", "novelty"))]  # fmt: skip
+    once = ["auroc_over_quantile_efficientad-S", "score_histograms_dfsc-tiny-q0.5", "heatmaps_dfsc-tiny-q0.5_bolts",
+            f"worst_{METHOD}_nuts", f"novelty_{METHOD}_bolts_small"]  # fmt: skip
+    for name in (*now, *once):
+        Image.new("RGB", (8, 8)).save(figures / f"{name}.png")
+    assert dfsc("page", "--results", told.results, "--dataset", told.dataset).code == 0
+    assert {file.stem for file in (told.results / "page/figures").iterdir()} == set(now)
+    text = (told.results / "page/index.html").read_text()
+    assert all(f"figures/{name}.png" in text for name in now) and not any(name in text for name in once)
+
+
 def test_results_of_others_stand_on_the_page(told: Benchmark) -> None:
     for more in ((), ("--reference", CHECKOUT / "config/reference_results.csv")):
         assert dfsc("page", "--results", told.results, "--dataset", told.dataset, *more).code == 0
