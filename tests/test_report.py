@@ -74,8 +74,8 @@ def scroll_metrics_to(browser: Browser, name: str) -> None:
 
 def test_the_report_says_what_it_is(browser: Browser, checkout: Checkout) -> None:
     browser.open((checkout.root / "report.html").as_uri())
-    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared before", "Tables", "Figures", "Provenance",
-             "results/smallest/page/index.html")  # fmt: skip
+    words = ("benchmark smallest", "quantile of DFSC is 0.9, declared in the configuration", "Tables", "Figures",
+             "Provenance", "results/smallest/page/index.html")  # fmt: skip
     browser.wait_for(*words)
     assert [word for word in words if not browser.shows(word)] == [], "seen at once, without scrolling"
     assert browser.hidden_width() == 0

@@ -228,7 +228,7 @@ def build_tables(comparison: pd.DataFrame, context: Context) -> list[Table]:
     readings = [method for method in trained if method in pairs or method.changed]
     ours = [pair for pair in grid.pairs if not pair[1].is_outside]
     both = " and ".join(f"{declared.label} beat {baseline.label}" for baseline, declared in ours)
-    stated = f" Declared before the run: {', '.join(declared.label for _, declared in ours)}."
+    stated = f" Declared in the configuration: {', '.join(declared.label for _, declared in ours)}."
     all_stated = declared_methods(context)
     acted = inactive_note(context)
     same_data = context.reference is None or grid.source == "mvtec_loco"
@@ -280,7 +280,7 @@ def caption(metric: str, context: Context) -> str:
 def declared_methods(context: Context) -> str:
     """Says which methods were declared to be compared, and what `from_outside` says of them."""
     names = ", ".join(declared.label for _, declared in context.grid.pairs)
-    return f" Declared before the run: {names}.{from_outside(context)}"
+    return f" Declared in the configuration: {names}.{from_outside(context)}"
 
 
 def from_outside(context: Context) -> str:

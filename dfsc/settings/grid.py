@@ -106,7 +106,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid(Leaves):
-    """The cells of a benchmark, and what is declared beforehand to be compared.
+    """The cells of a benchmark, and what is declared to be compared.
 
     source: the configuration's `dataset.source`. headlines: names of the methods that are compared with their baseline
     in the main tables: of each size one DFSC, and all from outside.

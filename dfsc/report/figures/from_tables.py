@@ -56,10 +56,11 @@ def draw_auroc_over_quantile(
         of_quantile = {method.name: method.quantile for method in methods}
         shown = shown.assign(quantile=[of_quantile[name] for name in shown["method"]]).astype({"quantile": float})
         figure = _draw_over_quantile(shown, _seed_values(runs, context, methods), context)
-        text = "quantile τ' that splits similar from novel features; ringed: declared before the run; small: single "
-        footnote(
-            figure, f"{text}seeds; bars: 95 % interval, which goes on beyond the axis where seeds are few", context
+        text = (
+            "quantile τ' that splits similar from novel features; ringed: declared in the configuration; small: single "
+            "seeds; bars: 95 % interval, which goes on beyond the axis where seeds are few"
         )
+        footnote(figure, text, context)
         save_figure(figure, path.with_name(f"{path.name}_{baseline.name}"))
         figures[baseline.name] = figure
     return figures

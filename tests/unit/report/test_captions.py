@@ -30,13 +30,13 @@ NUMBERS = (
 AUROC = NUMBERS.format(metric="Image AUROC", source="test images resampled, seeds by Student's t")
 SPRO = NUMBERS.format(metric="AU-sPRO up to FPR 0.05", source="Student's t over seeds")
 ALL_DECLARED = (
-    " Declared before the run: DFSC-tiny τ'=0.9, With seeds, Without, random (control), oracle (control)."
+    " Declared in the configuration: DFSC-tiny τ'=0.9, With seeds, Without, random (control), oracle (control)."
     " From outside, so that their pretraining is not known here: With seeds, Without, random (control),"
     " oracle (control)."
     " Without seeds, so that one run is compared with each of the baseline's: Without, oracle (control)."
 )
 OTHERS = " Others' numbers are of MVTec LOCO AD, other data than ours."
-DECLARED = " Declared before the run: DFSC-tiny τ'=0.9."
+DECLARED = " Declared in the configuration: DFSC-tiny τ'=0.9."
 NONE = " No other reading was run: config/ablations.yaml has them ready."
 
 

@@ -436,7 +436,7 @@ def test_a_table_is_the_same_in_all_formats(tables: Tables, name: str) -> None:
     assert caption.count("PARTIAL: runs of the grid are missing") == len(tables.mark)
     for words in ("over 3 seeds", "the method minus its baseline in points", "paired by category and seed",
                   "95 % interval", PRETRAINING,
-                  "Declared before the run: DFSC-S τ'=0.9, DFSC-tiny τ'=0.9."):  # fmt: skip
+                  "Declared in the configuration: DFSC-S τ'=0.9, DFSC-tiny τ'=0.9."):  # fmt: skip
         assert words in caption
     if name == "table2_au_spro":
         assert "AU-sPRO up to FPR 0.05 in per cent" in caption and "(Student's t over seeds)" in caption

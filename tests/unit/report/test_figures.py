@@ -116,6 +116,7 @@ def test_auroc_over_quantile(tmp_path: Path, partial: bool) -> None:
         headings = [axis.get_ylabel().partition("\n")[0] for axis in grid[:, 0]]
         assert headings == ["logical", "difference", "structural", "difference", "mean", "difference"]
         assert "told (7 images)" in figure.get_supxlabel()
+        assert "ringed: declared in the configuration;" in figure.get_supxlabel()
         assert figure.get_supxlabel().startswith("PARTIAL: runs of the grid are missing.") == partial
         for above, below, column in zip(grid[::2], grid[1::2], COLUMNS, strict=True):
             for place, category in enumerate((*CATEGORIES, ALL)):

@@ -120,7 +120,7 @@ def test_tables_say_what_they_are(folder: Path) -> None:
     assert names == NAMES
     for name in names:
         text = (folder / f"{name}.md").read_text()
-        assert "generated (3 images)" in text and "Declared before the run: DFSC-tiny τ'=0.99." in text
+        assert "generated (3 images)" in text and "Declared in the configuration: DFSC-tiny τ'=0.99." in text
         assert {"generated (3 images)"} == set(pd.read_csv(folder / f"{name}.csv")["pretraining_images"])
     first = (folder / "table1_image_auroc.md").read_text()
     assert "published: EfficientAD paper table 2, 5 runs" in first and "reproduced: PUAD repository, 1 run" in first
