@@ -154,6 +154,12 @@ def reference_results(metric: str, path: Path) -> pd.DataFrame:
         return results.loc[results["metric"] == metric, wanted]
 
 
+def reference_source(row: Row) -> str:
+    """Whether a row of `reference_results` is published or reproduced, where it stands, and over how many runs."""
+    runs = f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""
+    return f"{REFERENCE_KINDS[row['kind']]}: {row['source']}{runs}"
+
+
 def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
     if context.reference is None:
         return pd.DataFrame()
@@ -164,8 +170,7 @@ def _reference_rows(metric: str, context: Context) -> pd.DataFrame:
                 "category": ALL if row["category"] == "all" else row["category"],
                 "": "-".join(filter(None, [row["method"], row["size"]])),
                 **{heading: row[heading] for heading in REFERENCE_HEADINGS},
-                "source": f"{REFERENCE_KINDS[row['kind']]}: {row['source']}"
-                + (f", {row['runs']} run{'s' if row['runs'] != '1' else ''}" if row["runs"] else ""),
+                "source": reference_source(row),
             }
             for row in reference_results(metric, context.reference).to_dict("records")
         ]
@@ -184,15 +189,10 @@ def method_table(
     baselines = dict.fromkeys(method.pairs_with for method in methods)
     for baseline, category in product(baselines, (*context.grid.categories, ALL)):
         group = chosen[(chosen["baseline"] == baseline) & (chosen["category"] == category)]
-        means = group[(group["anomaly_type"] == "mean") & (group["method"] != baseline)]
-        best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
         for method in (method for method in methods if method.pairs_with == baseline):
             of_method = group[group["method"] == method.name]
             if of_method.empty and context.partial:
                 continue
-            notes = [
-                "declared" if method.name in context.grid.headlines else "", OPTIMISTIC if method.name == best else "",
-            ]  # fmt: skip
             rows.append(
                 {
                     **context.mark,
@@ -202,10 +202,18 @@ def method_table(
                     "difference of mean [95 %]": of_mean(of_method, lambda row: gain(row, spread)),
                     CHANCE: of_mean(of_method, probability),
                     INSIDE: share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
-                    "note": ", ".join(filter(None, notes)),
+                    "note": method_note(group, method, context),
                 }
             )
     return without_unmeasured(pd.DataFrame(rows), OPTIONAL)
+
+
+def method_note(group: pd.DataFrame, method: Method, context: Context) -> str:
+    """Whether a method is declared, and whether it is the best of its baseline's in the `group` of a category."""
+    means = group[(group["anomaly_type"] == "mean") & (group["method"] != method.pairs_with)]
+    best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
+    notes = ["declared" if method.name in context.grid.headlines else "", OPTIMISTIC if method.name == best else ""]
+    return ", ".join(filter(None, notes))
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,11 @@ from dfsc.report.tables import (
     Table,
     build_tables,
     gain,
+    method_note,
     per_cent,
     probability,
     reference_results,
+    reference_source,
     share,
 )
 from dfsc.settings.grid import Method
@@ -134,13 +136,15 @@ def _metric_table(
     context: Context,
     others: Context | None,
 ) -> PageTable:
-    """Tables 1 to 4: a line per category and method; with `others`, those that other people report."""
+    """Tables 1 to 4: a line per category and method; with `others`, those that other people report, and the source."""
+    last_column = "source" if others else "note"
     names = [method.name for method in methods]
     shown = comparison[(comparison["metric"] == metric) & comparison["method"].isin(names)]
     measured = [kind for kind in COLUMNS if (shown["anomaly_type"] == kind).any()]
     lines = []
     for category, method in product((*context.grid.categories, ALL), methods):
-        of_method = shown[(shown["category"] == category) & (shown["method"] == method.name)]
+        group = shown[(shown["category"] == category) & (shown["baseline"] == method.pairs_with)]
+        of_method = group[group["method"] == method.name]
         if of_method.empty and context.partial:
             continue
         cells = of_method.set_index("anomaly_type")
@@ -151,9 +155,10 @@ def _metric_table(
         better = Shown(probability(mean), sort=_number(mean.get("probability")))
         start = [Shown(category), Shown(context.label(method, category))]
         cost = Shown(share(inside), sort=_number(inside))
-        lines.append(Line([*start, *values, better, cost, Shown("ours")], category, method.name, method.size))
+        last = Shown("ours" if others else method_note(group, method, context))
+        lines.append(Line([*start, *values, better, cost, last], category, method.name, method.size))
     lines += _reference_lines(metric, measured, others)
-    columns = ["category", "method", *(HEADINGS[kind] for kind in measured), CHANCE, INSIDE, "source"]
+    columns = ["category", "method", *(HEADINGS[kind] for kind in measured), CHANCE, INSIDE, last_column]
     kinds = ["", "", *(kind if kind != "mean" else "" for kind in measured), "", "", ""]
     return PageTable(table.name, table.title, table.caption, columns, lines, kinds)
 
@@ -174,8 +179,8 @@ def _reference_lines(metric: str, measured: Sequence[str], context: Context | No
         values = [Shown(text, sort=float(text) / 100 if text else None) for text in texts]
         category = ALL if row["category"] == "all" else row["category"]
         name = "-".join(filter(None, [row["method"], row["size"]]))
-        source = Shown(f"{row['kind']}: {row['source']}")
-        yield Line([Shown(category), Shown(name), *values, Shown(""), Shown(""), source], category, name, row["size"])
+        cells = [Shown(category), Shown(name), *values, Shown(""), Shown(""), Shown(reference_source(row))]
+        yield Line(cells, category, name, row["size"])
 
 
 def _operating_table(table: Table, points: pd.DataFrame, context: Context) -> PageTable:
