@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from dfsc.files import write_text
-from dfsc.report.tables import HEADINGS, Table
+from dfsc.report.tables import HEADINGS, REFERENCE_KINDS, Table
 
 STYLE = (
     "body{font:14px/1.4 sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse;margin:1em 0}"
@@ -47,14 +47,14 @@ def write_table(table: Table, folder: Path) -> None:
 
 
 def starts_block(table: pd.DataFrame) -> list[bool]:
-    """Per row whether it begins another category or kind of source, and so is set off by a line."""
+    """Per row whether it begins another category, or what others report, and so is set off by a line."""
     if table.empty:  # then it has no columns either: what was not measured has no rows
         return []
-    blocks = table[["category"]].assign(ours=table["source"] == "ours") if "source" in table else table[["category"]]
-    changed = (blocks != blocks.shift()).any(axis=1)
-    if "source" in table:
-        changed &= (table["source"] == "ours") | (table["source"].shift() == "ours")
-    return [bool(begins) and number > 0 for number, begins in enumerate(changed)]
+    reported = tuple(f"{kind}: " for kind in REFERENCE_KINDS.values())
+    sources = table["source"] if "source" in table else [""] * len(table)
+    blocks = [None if source.startswith(reported) else category
+              for source, category in zip(sources, table["category"], strict=True)]  # fmt: skip
+    return [number > 0 and block != blocks[number - 1] for number, block in enumerate(blocks)]
 
 
 LATEX = {

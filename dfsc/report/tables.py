@@ -23,6 +23,8 @@ BETTER, WORSE, OPEN = "better", "worse", "not decided"
 NOT_MEASURED = "not measured"
 REFERENCE_HEADINGS = ("logical", "structural", "mean")  # of others' results, all on MVTec LOCO AD
 REFERENCE_KINDS = {"published": "published", "reproduction": "reproduced"}
+OURS = "ours"  # source of what is trained here
+OUTSIDE_SOURCES = {"command": "command", "maps": "maps made elsewhere", "control": "control"}  # origin -> source
 OPTIMISTIC = "best on the test images (optimistic)"
 PARTIAL = "PARTIAL"
 CONSTRAINT_INACTIVE = "constraint inactive"
@@ -136,9 +138,14 @@ def main_table(comparison: pd.DataFrame, metric: str, context: Context) -> pd.Da
             for method, label, shown in lines:
                 numbers = method_numbers(group[group["method"] == method.name], shown)
                 label = context.label(method, str(category)) if label == method.label else label
-                rows.append({**context.mark, "category": category, "": label, **numbers, "source": "ours"})
+                rows.append({**context.mark, "category": category, "": label, **numbers, "source": source_of(method)})
     table = pd.concat([pd.DataFrame(rows), _reference_rows(metric, context)], ignore_index=True).fillna("")
     return without_unmeasured(table, OPTIONAL)
+
+
+def source_of(method: Method) -> str:
+    """Where a method of the grid comes from, as Tables 1 and 2 say it."""
+    return OUTSIDE_SOURCES.get(method.origin, OURS)
 
 
 def reference_results(metric: str, path: Path) -> pd.DataFrame:

@@ -44,6 +44,7 @@ from dfsc.report.tables import (
     reference_results,
     reference_source,
     share,
+    source_of,
 )
 from dfsc.settings.grid import Method
 
@@ -155,7 +156,7 @@ def _metric_table(
         better = Shown(probability(mean), sort=_number(mean.get("probability")))
         start = [Shown(category), Shown(context.label(method, category))]
         cost = Shown(share(inside), sort=_number(inside))
-        last = Shown("ours" if others else method_note(group, method, context))
+        last = Shown(source_of(method) if others else method_note(group, method, context))
         lines.append(Line([*start, *values, better, cost, last], category, method.name, method.size))
     lines += _reference_lines(metric, measured, others)
     columns = ["category", "method", *(HEADINGS[kind] for kind in measured), CHANCE, INSIDE, last_column]

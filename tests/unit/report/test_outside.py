@@ -7,10 +7,14 @@ import pytest
 from dfsc.errors import UserError
 from dfsc.report.compare import ALL, compare, paired_differences, runs_frame
 from dfsc.report.paper import provenance
-from dfsc.report.tables import Context, build_tables
+from dfsc.report.table_files import starts_block
+from dfsc.report.tables import Context, build_tables, source_of
 from dfsc.settings.grid import NO_SEED, Cell, Grid
-from support.outside_grid import GRID, OURS, scores, told_run, told_runs
+from support.checkout import CHECKOUT
+from support.outside_grid import CONFIG, GRID, OURS, scores, told_run, told_runs
 from support.tracked_grid import CATEGORIES, SEEDS
+
+REFERENCE = CHECKOUT / "config/reference_results.csv"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +73,25 @@ def test_tables_show_each_baseline_once_and_say_who_is_from_outside(comparison: 
     assert "EfficientAD-tiny beat" not in first.title and "Without" not in first.title
     for name in ("table3_quantiles", "table4_readings"):
         assert not {*labels[2:]} & {*shown[name].shown[""]} and "From outside" not in shown[name].caption
+
+
+def test_a_source_is_ours_only_of_what_is_trained_here(comparison: pd.DataFrame) -> None:
+    grid = Grid.from_config(CONFIG | {"methods": {**CONFIG["methods"], "maps": {"label": "Maps", "maps": "maps"}}})
+    sources = {method.name: source_of(method) for method in grid.methods}
+    assert sources == dict.fromkeys(OURS, "ours") | {"seeded": "command", "unseeded": "command"} | {
+        "maps": "maps made elsewhere", "random": "control", "oracle": "control"
+    }  # fmt: skip
+    context = Context(GRID, "generated (3 images)", False, REFERENCE)
+    first = build_tables(comparison.reset_index(), context)[0].shown
+    named = first[first[""].isin([method.label for method in GRID.methods])]
+    ours = named[~named["source"].str.contains(":")]
+    wanted = [sources[method.name] for method in GRID.methods]
+    assert list(ours["source"]) == wanted * (len(CATEGORIES) + 1)
+    # A line sets off each category from the next, and the results of others, but no source within a category.
+    rows, blocks = len(ours) + 2 * 5 * (len(CATEGORIES) + 1), starts_block(first)
+    rows_of_one = rows // (len(CATEGORIES) + 1)
+    assert [number for number, begins in enumerate(blocks) if begins] == [rows_of_one, 2 * rows_of_one, rows]
+    assert len(first) > rows
 
 
 def test_runs_from_outside_agree_in_data_with_ours_and_in_the_rest_with_each_other() -> None:

@@ -24,7 +24,7 @@ from dfsc.report.page.images import write_images
 from dfsc.report.page.maps import BLOCK, HIGHEST, LARGEST_SIDE, levels_of, packed_maps, reduced, scale_of
 from dfsc.report.page.tables import page_tables
 from dfsc.report.tables import Context
-from dfsc.settings.grid import Grid
+from dfsc.settings.grid import Grid, Method
 from support.checkout import CHECKOUT
 from support.command_line import dfsc
 from support.page_grid import STEPS, make_benchmark
@@ -300,6 +300,13 @@ def test_figures_of_what_the_grid_no_longer_has_are_not_shown(told: Benchmark) -
     assert {file.stem for file in (told.results / "page/figures").iterdir()} == set(now)
     text = (told.results / "page/index.html").read_text()
     assert all(f"figures/{name}.png" in text for name in now) and not any(name in text for name in once)
+
+
+def test_a_control_on_the_page_is_not_ours(told: Benchmark) -> None:
+    control = Method("oracle", "oracle (control)", "oracle", BASELINE, size="", origin="control", seeded=False)
+    grid = replace(GRID, methods=[*GRID.methods, control], headlines=[*GRID.headlines, "oracle"])
+    first = page_tables(replace(told, context=replace(told.context, grid=grid)))[0]
+    assert [line.cells[-1].text for line in first.lines if line.category == "bolts"] == ["ours", "ours", "control"]
 
 
 def test_results_of_others_stand_on_the_page(told: Benchmark) -> None:
