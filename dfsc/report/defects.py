@@ -134,14 +134,15 @@ def _text(row: Mapping[Any, Any], shown: Callable[[Row], str]) -> str:
     return NOT_MEASURED if pd.isna(row["value"]) else shown({**row, "low": np.nan, "high": np.nan})
 
 
-def defect_caption(context: Context) -> str:
-    """What the numbers of Table 6 are, and how little sure."""
+def defect_caption(context: Context, spread: bool = True) -> str:
+    """What the numbers of Table 6 are, and how little sure; `spread` as in `defect_table`."""
     seeds = len(context.grid.seeds)
-    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    mean = "mean ± standard deviation" if spread else "mean"
+    of_seeds = f"{mean} over {seeds} seeds" if seeds > 1 else "one seed"
     return (
         "Per defect type, as the masks say what an image shows; an image with two types counts for both. Found: share "
         f"of its images that are rejected where {100 * HEADLINE_RATE:g} % false alarms are promised. Image AUROC: "
-        f"its images against all good ones. {TITLES[HEADLINE_METRICS[1]]}: its regions alone. In per cent, {spread}. "
+        f"its images against all good ones. {TITLES[HEADLINE_METRICS[1]]}: its regions alone. In per cent, {of_seeds}. "
         "Difference: the method minus its baseline in points, paired by category and seed. A type has few images: no "
         "interval is given, and single rows prove nothing. Not measured: without masks nothing is known of a type; "
         "what is found, only where the rate is promised. "

@@ -179,15 +179,17 @@ def pairs_text(row: pd.Series) -> str:
     return f"{row['better']:g} : {row['worse']:g}, {chance}"
 
 
-def operating_caption(context: Context) -> str:
-    """What the numbers of Table 5 are, how sure, and what they rest on."""
+def operating_caption(context: Context, spread: bool = True) -> str:
+    """What the numbers of Table 5 are, how sure, and what they rest on; `spread` as in `operating_table`."""
+    exact = " and its exact 95 % interval (Clopper-Pearson) over the test images that could have been taken"
+    interval = exact if spread else ""
     seeds = len(context.grid.seeds)
     mean = f"a mean over {seeds} seeds" if seeds > 1 else "of one seed"
     return (
         "At the threshold that promises a false-alarm rate, from the validation images alone: good test images that "
         f"are rejected (false alarms), and anomalous ones that are accepted (missed). Each number is {mean}; behind it "
-        "the share in per cent and its exact 95 % interval (Clopper-Pearson) over the test images that could have been "
-        "taken. An image counts once, however many seeds there are; nothing is said of other seeds. "
+        f"the share in per cent{interval}. An image counts once, however many seeds there are; nothing is said of "
+        "other seeds. "
         f"{AGAINST.capitalize()}: images that the method judges right with more, and with fewer, of the seeds than its "
         "baseline does, each at its own threshold; p: exact sign test of these images (with one seed, McNemar's exact "
         "test), one test per cell. Not promised: so few validation images promise no such rate. "

@@ -1,7 +1,9 @@
 """Tables and comparisons in the terminal."""
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,6 +20,7 @@ from dfsc.report.tables import (
     CHANCE,
     INSIDE,
     RUNS_MISSING,
+    TITLES,
     Context,
     caption,
     from_outside,
@@ -29,6 +32,9 @@ from dfsc.report.tables import (
     probability,
 )
 from dfsc.settings.grid import Cell, Method
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 WIDTH = 80  # columns of a terminal
 
@@ -44,17 +50,19 @@ def print_tables(folder: Path) -> None:
         print_operating_points(folder)
         return
     methods = [method for method in context.grid.methods if not method.protocol]
-    for metric in HEADLINE_METRICS:
+    for number, metric in enumerate(HEADLINE_METRICS, 1):
         # For 80 columns: the interval says more of a difference than its spread, which is in the files.
         table = method_table(comparison, methods, metric, context, spread=False)
         if not table.empty:
             notes = inactive_note(context) + from_outside(context) + not_measured(comparison, metric, context)
             text = caption(metric, context) + notes
-            _print(table.drop(columns=["note", INSIDE], errors="ignore"), text)
+            title = f"Table {number}: {TITLES[metric]} (%), all methods"
+            _print(table.drop(columns=["note", INSIDE], errors="ignore"), text, title)
     if len(methods) < len(context.grid.methods):
         grid = with_pooled(context.grid)
         table = protocol_table(read_protocol_numbers(folder), grid, context, spread=False)
-        _print(table.drop(columns=[name for name in table if "AU-sPRO" in name]), protocol_caption(runs, context))
+        shown = table.drop(columns=[name for name in table if "AU-sPRO" in name])
+        _print(shown, protocol_caption(runs, context), "Table 7: deviations from the protocol")
 
 
 def print_operating_points(folder: Path) -> None:
@@ -66,9 +74,11 @@ def print_operating_points(folder: Path) -> None:
     promised = (
         f"Promised: {100 * HEADLINE_RATE:g} %. Other rates, and the intervals: {folder}/table5_operating_points.md. "
     )
-    _print(points.drop(columns="promised"), promised + operating_caption(context) + notes)
+    title = f"Table 5: wrong verdicts where {100 * HEADLINE_RATE:g} % false alarms are promised, all methods"
+    _print(points.drop(columns="promised"), promised + operating_caption(context, spread=False) + notes, title)
     defects = defect_table(read_defect_numbers(folder), context.compared, context, spread=False)
-    _print(defects.rename(columns={"images": "n"}), defect_caption(context) + notes)
+    text = defect_caption(context, spread=False) + notes
+    _print(defects.rename(columns={"images": "n"}), text, "Table 6: each defect type (%)")
 
 
 def print_comparison(folder: Path, metric: str, name: str | None) -> None:
@@ -118,26 +128,46 @@ def _pair_rows(
         yield {**start, **summary, **mark}
 
 
-def _print(table: pd.DataFrame, text: str) -> None:
-    """Print a table that fits WIDTH columns: a block per category, under its name; PARTIAL on top, if it is."""
-    from rich import box
+def _print(table: pd.DataFrame, text: str, title: str = "") -> None:
+    """Print a table: a block per category, under its name; PARTIAL on top, if it is.
+
+    Where it is broader than the terminal its headings are broken, and no cell is: then its lines are longer.
+    """
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    cells = table.drop(columns=["status", "category"], errors="ignore")
+    console = Console()
+    width, options = console.width, console.options.update(max_width=10_000)
+    if title:
+        console.print(Text(title, style="bold"))
+    for breaks in (False, True):
+        printed = _laid_out(table, breaks)
+        needed = console.measure(printed, options=options).maximum
+        if needed <= width:
+            break
+    console.width = max(width, needed)
+    console.print(printed)
+    # Not as the table's caption, which would be as narrow as a narrow table.
+    console.print(Text(f"{text}\n", style="dim italic"), width=min(width, WIDTH))
+
+
+def _laid_out(table: pd.DataFrame, breaks: bool) -> "RichTable":
+    """A table for the terminal; `breaks`: its headings are no wider than what stands beneath them, if words allow."""
+    from rich import box
+    from rich.table import Table
+
+    cells = table.drop(columns=["status", "category"], errors="ignore").astype(str)
     printed = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     if "status" in table:
         printed.title, printed.title_style = RUNS_MISSING, "bold red"
     for number, column in enumerate(cells.columns):
-        printed.add_column(column, justify="right" if number else "left")
+        room = max(map(len, [*cells[column], *column.split()]), default=0)
+        heading = textwrap.fill(column, room) if breaks and column else column
+        printed.add_column(heading, justify="right" if number else "left")
     for number, begins in enumerate(starts_block(table)):
         if begins:
             printed.add_section()
         if begins or number == 0:
             printed.add_row(str(table.iloc[number]["category"]), style="bold")
-        printed.add_row(*map(str, cells.iloc[number]))
-    console = Console()
-    console.print(printed)
-    # Not as the table's caption, which would be as narrow as a narrow table.
-    console.print(Text(f"{text}\n", style="dim italic"), width=min(console.width, WIDTH))
+        printed.add_row(*cells.iloc[number])
+    return printed

@@ -216,6 +216,52 @@ def test_a_narrow_terminal_shows_pairs_and_tables_whole(
         print_tables(folder / "none")
 
 
+def test_what_is_broader_than_the_terminal_is_printed_whole(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a name nor an interval is cut or broken: the lines are longer then."""
+    monkeypatch.setenv("COLUMNS", "80")
+    tables = Path(shutil.copytree(folder, tmp_path / "tables"))
+    grid, label = tables / "grid.json", "DFSC-tiny with a name of many words"
+    kept = json.loads(grid.read_text())
+    named = [one | {"label": label} if one["name"] == "dfsc-tiny-q0.9" else one for one in kept["methods"]]
+    grid.write_text(json.dumps(kept | {"methods": named}))
+    comparison = pd.read_csv(tables / "comparison.csv")
+    comparison.assign(low=-0.999, high=0.999).to_csv(tables / "comparison.csv", index=False)
+    print_tables(tables)
+    printed = capsys.readouterr().out
+    interval = r"[+−]\d+\.\d \[−99\.9, \+99\.9\] +[<>]? ?\d\.\d+"
+    assert len(re.findall(rf"^{label} .* {interval}$", printed, re.MULTILINE)) == 2 * (len(CATEGORIES) + 1), printed
+    print_operating_points(tables)
+    points = capsys.readouterr().out
+    assert len(re.findall(rf"^{label} .* of [36]0: \d+\.\d *$", points, re.MULTILINE)) == len(CATEGORIES) + 1, points
+    print_comparison(tables, "image_auroc", "dfsc-tiny-q0.9")
+    pairs = capsys.readouterr().out
+    assert "DFSC-tiny with a" in pairs and len(re.findall(r"^all .* \[−99\.9, \+99\.9\]", pairs, re.MULTILINE)) == 3
+    assert "…" not in printed + points + pairs
+
+
+def test_what_is_printed_has_titles_and_says_of_numbers_what_they_have(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_tables(folder)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("Table ")] == [
+        "Table 1: Image AUROC (%), all methods",
+        "Table 2: AU-sPRO up to FPR 0.05 (%), all methods",
+    ]
+    print_operating_points(folder)
+    points = capsys.readouterr().out
+    assert [line.rstrip() for line in points.splitlines() if line.startswith("Table ")] == [
+        "Table 5: wrong verdicts where 5 % false alarms are promised, all methods",
+        "Table 6: each defect type (%)",
+    ]
+    assert "±" not in points and "standard deviation" not in points and "Clopper" not in points
+    assert "Clopper-Pearson" in (folder / "table5_operating_points.md").read_text()
+    assert "mean ± standard deviation over 3 seeds" in (folder / "table6_defects.md").read_text()
+
+
 def test_each_dfsc_run_carries_its_difference(tracked: Store, tmp_path: Path) -> None:
     uri, results = tracked
     pair_runs(uri, results, GRID, tmp_path / "pairs.json")
