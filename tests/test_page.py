@@ -296,7 +296,7 @@ def test_a_card_shows_maps_scores_and_verdicts(page: Page) -> None:
     first = page.images()[0].removeprefix("bolts/")
     small = read_maps(page.results / f"bolts/{A}/seed0/maps.npz")
     padded = {path: pad_map(one, small.padding) for path, one in small.maps.items()}
-    levels = levels_of(padded[first], *scale_of(padded))
+    levels = levels_of(padded[first], *scale_of(small.maps, small.padding))
     script = """const canvas = document.querySelector('.card .tile canvas');
         if (!canvas || canvas.height === 150) return null;
         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;

@@ -17,6 +17,7 @@ from dfsc.inference.image_scores import read_scores
 from dfsc.inference.maps import read_maps
 from dfsc.model.maps import pad_map, resize_map
 from dfsc.report.figures.plotting import save_figure, say_not_measured
+from dfsc.report.page.maps import scale_of
 
 
 def first_examples(paths: list[str], per_type: int) -> list[str]:
@@ -76,9 +77,7 @@ def draw_heatmaps(
     figure, axes = plt.subplots(
         len(examples), columns, figsize=(2.2 * columns, 1.75 * len(examples)), squeeze=False, layout="constrained"
     )
-    # A method's colours run from the middle of its maps of good images to well above nearly all of them.
-    good = {method: np.concatenate([archive.maps[path].ravel() for path in _of_folder(list(archive.maps), "good")])
-            for method, archive in archives.items()}  # fmt: skip
+    scales = {method: scale_of(archive.maps, archive.padding) for method, archive in archives.items()}
     for row, path in zip(axes, examples, strict=True):
         image = np.asarray(decode_image(category_folder / path))
         row[0].imshow(image)
@@ -87,8 +86,8 @@ def draw_heatmaps(
         for axis, (method, archive) in zip(row[2:], archives.items(), strict=True):
             full = resize_map(pad_map(archive.maps[path], archive.padding), *image.shape[:2])
             axis.imshow(image.mean(axis=2), cmap="gray")
-            low, high = np.quantile(good[method], [0.5, 0.999])
-            axis.imshow(full, cmap="inferno", alpha=0.75, vmin=low, vmax=3 * high)
+            low, high = scales[method]
+            axis.imshow(full, cmap="inferno", alpha=0.75, vmin=low, vmax=high)
     for axis, title in zip(axes[0], ["image", "ground truth", *archives], strict=True):
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:

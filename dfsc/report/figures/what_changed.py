@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dfsc.data.images import decode_image
 from dfsc.errors import UserError
 from dfsc.inference.image_scores import of_split
-from dfsc.inference.maps import read_maps
+from dfsc.inference.maps import SmallMaps, read_maps
 from dfsc.inference.overlay import overlay
 from dfsc.inference.threshold import promised_thresholds
 from dfsc.metrics.operating_point import HEADLINE_RATE, rejected
@@ -78,7 +78,7 @@ def draw_what_changed(
     """
     if not category_folder.is_dir():
         raise UserError(f"{category_folder}: is not there; the figure shows its images: see --dataset")
-    archives = [_padded(path) for path in maps]
+    archives = [read_maps(path) for path in maps]
     category = category_folder.name
     pair = context.grid.pair(name)
     changed = changed_images(scores, context, category, name)
@@ -108,22 +108,15 @@ def draw_what_changed(
     return figure
 
 
-def _padded(path: Path) -> dict[str, NDArray[np.float32]]:
-    found = read_maps(path)
-    return {name: pad_map(one, found.padding) for name, one in found.maps.items()}
-
-
-def _draw_row(
-    row: NDArray[np.object_], folder: Path, one: Changed, archives: list[dict[str, NDArray[np.float32]]]
-) -> None:
+def _draw_row(row: NDArray[np.object_], folder: Path, one: Changed, archives: list[SmallMaps]) -> None:
     decoded = decode_image(folder / one.path)
     image = np.asarray(decoded)
     row[0].imshow(image)
     row[0].set_xlabel(one.path.removeprefix("test/").replace("_anomalies", ""), fontsize=6)
     show_ground_truth(row[1], folder, one.path, image.shape[:2])
     for axis, archive in zip(row[2:], archives, strict=True):
-        low, high = scale_of(archive)
-        full = resize_map(archive[one.path], *image.shape[:2])
+        low, high = scale_of(archive.maps, archive.padding)
+        full = resize_map(pad_map(archive.maps[one.path], archive.padding), *image.shape[:2])
         axis.imshow(np.asarray(overlay(decoded, full - np.float32(low), high - low)))
 
 

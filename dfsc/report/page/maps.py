@@ -34,9 +34,8 @@ def packed_maps(archives: Mapping[str, Path], images: Sequence[str]) -> Iterator
 
 def _levels(path: Path, images: Sequence[str]) -> list[NDArray[np.uint8]]:
     small = read_maps(path)
-    maps = {name: reduced(pad_map(small.maps[name], small.padding)) for name in images}
-    low, high = scale_of(maps)
-    return [levels_of(one, low, high) for one in maps.values()]
+    low, high = scale_of({name: reduced(small.maps[name]) for name in images}, small.padding)
+    return [levels_of(reduced(pad_map(small.maps[name], small.padding)), low, high) for name in images]
 
 
 def reduced(anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,14 +48,15 @@ def reduced(anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
     return anomaly_map
 
 
-def scale_of(maps: Mapping[str, NDArray[np.float32]]) -> tuple[float, float]:
+def scale_of(maps: Mapping[str, NDArray[np.float32]], padding: str) -> tuple[float, float]:
     """The scale of all maps of a run: from the middle of those of its good test images to well above nearly all.
 
-    The figures of heatmaps begin there, too, and end at 3 times the quantile itself. Of maps that are flat there (an
-    oracle's), to the highest value of any map.
+    maps: before padding. A border of zeros may lie above that middle, and is no anomaly: then the scale begins at 0. Of
+    maps that are flat there (an oracle's), to the highest value of any map. The figures have the page's scale.
     """
     good = np.concatenate([one.ravel() for path, one in maps.items() if path.startswith("test/good/")])
     low, nearly_all = (float(value) for value in np.quantile(good, [0.5, TOP_QUANTILE]))
+    low = max(low, 0.0) if padding == "zero" else low
     high = low + TOP * (nearly_all - low)
     if high <= low:
         high = max(float(one.max()) for one in maps.values())

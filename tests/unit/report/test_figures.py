@@ -432,9 +432,9 @@ def check_heatmaps(figure: Figure, examples: list[str]) -> None:
             assert np.asarray(below.get_array()).shape == SHAPE and (below.get_array() == grey(path)).all()
             assert np.asarray(above.get_array()).shape == SHAPE
             np.testing.assert_allclose(above.get_array(), map_value(method, path), rtol=1e-6)
-            # Of two good images of one value each, the middle; and nearly the higher, three times.
-            start = METHOD_MAPS[method]
-            assert above.get_clim() == pytest.approx((start + 0.5, 3 * (start + 1)))
+            # Of two good images of one value each, the middle; and above it three times as far as the higher is.
+            low = METHOD_MAPS[method] + 0.5
+            assert above.get_clim() == pytest.approx((low, low + 3 * 0.5))
 
 
 def test_a_maps_padding_is_drawn(category: Path, tmp_path: Path) -> None:
@@ -447,6 +447,19 @@ def test_a_maps_padding_is_drawn(category: Path, tmp_path: Path) -> None:
         assert drawn[0, 0] == corner and drawn.max() < 21
         down, across = (np.diff(drawn[8:12, 12:18], axis=axis) for axis in (0, 1))
         assert (down > 2).all() and (across > 0).all() and (across < 1).all(), "neither turned nor flipped"
+
+
+def test_a_border_of_zeros_is_no_anomaly(category: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    maps = {path: random.normal(-1, 0.1, (4, 4)).astype(np.float32) for path in IMAGES if path.startswith("test/")}
+    for padding in ("zero", "minimum"):
+        write_maps(tmp_path / "m.npz", SmallMaps(maps, padding))
+        figure = draw_heatmaps(category, {"a": tmp_path / "m.npz"}, tmp_path / padding)
+        drawn = figure.axes[2].get_images()[1]
+        low, high = drawn.get_clim()
+        assert high > low, "even where nearly all of good images lies below 0, and so below the border"
+        assert np.asarray(drawn.get_array())[0, 0] <= low, "the border has the colour of nothing"
+        assert (low == 0) == (padding == "zero")
 
 
 # What the constraint acts on.

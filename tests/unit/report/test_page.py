@@ -203,7 +203,7 @@ def test_maps_are_packed_in_blocks_on_one_scale(tmp_path: Path) -> None:
     assert len(blocks) == 2 and [len(block["shapes"]["0/1"]) for block in blocks] == [BLOCK, 3]
     assert blocks[0]["shapes"]["3/1"][0] == [13, 15], "padded"
     raw = np.frombuffer(gzip.decompress(base64.b64decode(blocks[1]["bytes"])), np.uint8)
-    wanted = [levels_of(maps[name], *scale_of(maps)).ravel() for name in names[BLOCK:]]
+    wanted = [levels_of(maps[name], *scale_of(maps, "none")).ravel() for name in names[BLOCK:]]
     np.testing.assert_array_equal(raw[: 3 * 35], np.concatenate(wanted))
     assert raw.size == 3 * (35 + 13 * 15) and raw.max() <= HIGHEST
 
@@ -211,12 +211,23 @@ def test_maps_are_packed_in_blocks_on_one_scale(tmp_path: Path) -> None:
 def test_a_scale_goes_from_the_middle_of_good_images_to_well_above_them() -> None:
     good = np.arange(1001, dtype=np.float32).reshape(7, 143)
     maps = {"test/good/a.png": good, "test/logical_anomalies/a.png": good + 1e6}
-    assert scale_of(maps) == pytest.approx((500, 500 + 3 * 499))
-    levels = levels_of(np.array([[400, 500, 500 + 1.5 * 499, 2000, 1e6]], np.float32), *scale_of(maps))
+    assert scale_of(maps, "none") == scale_of(maps, "zero") == pytest.approx((500, 500 + 3 * 499))
+    levels = levels_of(np.array([[400, 500, 500 + 1.5 * 499, 2000, 1e6]], np.float32), *scale_of(maps, "none"))
     assert levels.tolist() == [[0, 0, 32, HIGHEST, HIGHEST]]
     flat = np.zeros((4, 4), np.float32)
     oracle = {"test/good/a.png": flat, "test/logical_anomalies/a.png": flat + 2}
-    assert scale_of(oracle) == (0, 2) and scale_of({"test/good/a.png": flat}) == (0, 1)
+    assert scale_of(oracle, "none") == (0, 2) and scale_of({"test/good/a.png": flat}, "none") == (0, 1)
+
+
+def test_a_scale_begins_no_lower_than_a_border_of_zeros(tmp_path: Path) -> None:
+    good = np.linspace(-1, 0.5, 1001, dtype=np.float32).reshape(7, 143)
+    maps = {"test/good/a.png": good[:, :7], "test/good/b.png": good[:, 7:]}
+    assert scale_of(maps, "zero") == pytest.approx((0, 3 * 0.4985)) and scale_of(maps, "minimum")[0] < -0.2
+    assert scale_of({"test/good/a.png": good - 1}, "zero") == (0, 1), "all lies below the border"
+    write_maps(tmp_path / "one.npz", SmallMaps({"test/good/a.png": good[:, :9]}, "zero"))
+    (block,) = packed_maps({"0/1": tmp_path / "one.npz"}, ["test/good/a.png"])
+    drawn = np.frombuffer(gzip.decompress(base64.b64decode(block["bytes"])), np.uint8).reshape(15, 17)
+    assert drawn[:4].max() == drawn[:, :4].max() == 0, "the border is clear"
 
 
 def test_a_large_map_is_reduced_to_maxima() -> None:

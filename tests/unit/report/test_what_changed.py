@@ -82,13 +82,13 @@ def test_without_thresholds_nothing_is_chosen(root: Path) -> None:
 
 
 def drawn_map(archive: Path, folder: Path, path: str) -> np.ndarray:
-    """A map over its image, from the median of the run's maps of good images on: to 3 times what is above it."""
+    """A map over its image, from the median of the run's maps of good images, or its border, to 3 times above it."""
     found = read_maps(archive)
-    padded = {name: pad_map(one, found.padding) for name, one in found.maps.items()}
-    good = np.concatenate([one.ravel() for name, one in padded.items() if "/good/" in name])
-    low, nearly_all = np.quantile(good, 0.5), np.quantile(good, 0.999)
+    good = np.concatenate([one.ravel() for name, one in found.maps.items() if "/good/" in name])
+    low, nearly_all = max(np.quantile(good, 0.5), 0), np.quantile(good, 0.999)
+    assert found.padding == "zero"
     with Image.open(folder / path) as image:
-        full = resize_map(padded[path], image.height, image.width)
+        full = resize_map(pad_map(found.maps[path], found.padding), image.height, image.width)
         return np.asarray(overlay(image, full - np.float32(low), 3 * float(nearly_all - low)))
 
 
