@@ -25,16 +25,20 @@ def run_method(
     """Run a method's command on a category's images under neutral names, and keep its maps as ours are kept.
 
     `folder`: the category's. `manifests`: of its training and its test images. `seed`: NO_SEED is passed on as 0.
-    `gpus`: 0 for a run on the CPU. Raises as `output_of` does.
+    `gpus`: 0 for a run on the CPU. Raises as `output_of` does, and RunFailed if the method's code changes meanwhile.
     """
+    code = folder_digest(command)
     records = [record for manifest in manifests for record in read_manifest(manifest)]
     device, hardware, environment = _device(gpus)
     work = files.maps.with_name(".run_method")
     with measured() as cost:
         output = output_of(command, folder, records, seed, device, 60 * minutes * EARLIER, work, environment)
+    if folder_digest(command) != code:  # nobody knows which of both has made the maps
+        advice = "run it again, and keep what it writes itself elsewhere"
+        raise RunFailed(f"{command.parent}: the method's code changed while it ran; {advice}")
     cost["gpu_seconds"] = cost["seconds"] if device == "cuda" else 0.0
-    code = digest_of([folder_digest(command), code_digest("method run")])
-    made = {"origin": "command", "command": str(command), "code": code, "hardware": hardware}
+    made = {"origin": "command", "command": str(command), "hardware": hardware}
+    made["code"] = digest_of([code, code_digest("method run")])
     write_cell(files, records, output.maps, output.scores, seed, made | cost)
 
 

@@ -94,6 +94,17 @@ def test_a_run_is_of_the_methods_code_and_of_ours(prepared: Prepared, tmp_path: 
     assert records[0] == records[1] and not set(records[0]) & set(records[2])
 
 
+def test_code_that_changes_while_it_runs_leaves_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    """Or the maps of the old code would pass for those of the new."""
+    edit = "pathlib.Path(__file__).with_name('network.py').write_text('layers = 4')"
+    command, output = in_python(tmp_path / "edited", f"{edit}\n{MEAN}"), tmp_path / "cell"
+    outcome = run(command, prepared, output)
+    assert outcome.code == 1 and outcome.errors.count("\n") == 1
+    assert f"{command.parent}: the method's code changed while it ran; run it again" in outcome.errors
+    assert not list(output.rglob("*"))
+    assert run(command, prepared, output).code == 0, "it is the same before and after"
+
+
 def test_a_runs_memory_is_that_of_the_command(prepared: Prepared, tmp_path: Path) -> None:
     command = in_python(tmp_path / "large", f"held = np.ones(400 * 2**17)\n{MEAN}")
     images = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
