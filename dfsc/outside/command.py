@@ -27,19 +27,28 @@ LOOKING = 0.2  # seconds between two looks at a command
 def folder_digest(command: Path) -> str:
     """SHA-256 of the paths and contents of all files beside a command: a method's code.
 
-    Hidden files and folders, such as .venv, do not count, nor does what Python compiles.
+    Links are followed. Hidden files and folders, such as .venv, do not count, nor does what Python compiles.
     Raises UserError if the command is no executable file, or its folder holds far more than code.
     """
     require_executable(command)
     files: dict[str, str] = {}
-    for folder, folders, names in os.walk(command.parent):
-        folders[:] = sorted(name for name in folders if not is_hidden(name) and name != "__pycache__")
+    for folder, folders, names in os.walk(command.parent, followlinks=True):
+        folders[:] = sorted(name for name in folders if _holds_code(Path(folder, name)))
         for file in (Path(folder, name) for name in sorted(names) if not is_hidden(name)):
             if file.is_file():
                 files[file.relative_to(command.parent).as_posix()] = sha256_of(file)
             if len(files) > LARGE:
                 raise UserError(f"{command.parent}: holds more than {LARGE} files; give the method a folder of its own")
     return digest_of(files)
+
+
+def _holds_code(folder: Path) -> bool:
+    """Whether a folder in a method's folder counts: a link as what it leads to, and none that leads back up."""
+    target = folder.resolve()
+    if any(is_hidden(name) or name == "__pycache__" for name in (folder.name, target.name)):
+        return False
+    # By all folders on the way, since two links that lead to each other would be followed for ever.
+    return not (folder.is_symlink() and any(above.resolve().is_relative_to(target) for above in folder.parents))
 
 
 def require_executable(command: Path) -> None:

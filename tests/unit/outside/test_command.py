@@ -1,6 +1,7 @@
 """A command is stopped with all that it started, and quoted when it fails; its folder's digest is of its code."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,3 +134,39 @@ def test_the_digest_is_of_the_code(tmp_path: Path) -> None:
     (moved / "deeper").mkdir()
     (moved / "deeper/network.py").write_text("layers = 3")
     assert folder_digest(moved / "run") != before
+
+
+def test_what_links_lead_to_is_code(tmp_path: Path) -> None:
+    command, shared = write_method(tmp_path / "method", "#!/bin/sh\n"), tmp_path / "shared"
+    (shared / "deeper").mkdir(parents=True)
+    (shared / "deeper/network.py").write_text("layers = 3")
+    (command.parent / "lib").symlink_to(shared)
+    (command.parent / "one.py").symlink_to(shared / "deeper/network.py")
+    linked = folder_digest(command)
+    copied = write_method(tmp_path / "copied", "#!/bin/sh\n")
+    shutil.copytree(shared, copied.parent / "lib")
+    shutil.copy(shared / "deeper/network.py", copied.parent / "one.py")
+    assert folder_digest(copied) == linked, "a link is what it leads to"
+    (shared / "deeper/network.py").write_text("layers = 4")
+    assert folder_digest(command) != linked
+
+
+def test_links_lead_neither_round_nor_into_what_is_hidden(tmp_path: Path) -> None:
+    command, shared = write_method(tmp_path / "method", "#!/bin/sh\n"), tmp_path / "shared"
+    before = folder_digest(command)
+    for hidden in (".venv", "__pycache__"):
+        (command.parent / hidden).mkdir()
+        (command.parent / hidden / "package.py").write_text("of no concern")
+        (command.parent / f"to{hidden}").symlink_to(hidden)
+    (command.parent / "itself").symlink_to(".")
+    (command.parent / "above").symlink_to("..")
+    (command.parent / "nowhere").symlink_to("nothing")
+    assert folder_digest(command) == before
+    shared.mkdir()
+    (shared / "network.py").write_text("layers = 3")
+    for name in ("one", "two"):  # each leads back: by either, there would be 2^40 ways
+        (shared / name).symlink_to(command.parent)
+        (command.parent / name).symlink_to(shared)
+    began = time.monotonic()
+    assert folder_digest(command) != before
+    assert time.monotonic() - began < 5
