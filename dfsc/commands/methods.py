@@ -24,9 +24,11 @@ Methods = Annotated[Path, typer.Option(help="Where the folders of methods lie.")
 
 
 def named(name: str) -> str:
-    """A method's name. Raises UserError if it cannot be part of a path in results."""
-    if not re.fullmatch("[A-Za-z0-9_]+", name):
-        raise UserError(f"{name}: a method's name consists of letters, digits and _")
+    """A method's name. Raises UserError if no configuration could name it so."""
+    from dfsc.settings.agreement import fault_of_name
+
+    if fault := fault_of_name(name):
+        raise UserError(f"{name}: {fault}")
     return name
 
 
@@ -112,9 +114,13 @@ def check(
     """Try a method on generated images, and say in one line what is wrong with it, or what it reaches."""
     import tempfile
 
+    import yaml
+
     from dfsc.outside.check import check_method
 
     command = folder / named(name) / "run"
     with tempfile.TemporaryDirectory() as work:
         print(check_method(command, device, 60 * minutes, Path(work)))
-    print(f"add it to a configuration: methods: {{{name}: {{label: {name}, command: {command}}}}}")
+    section = {name: {"label": name.replace("_", " "), "command": str(command)}}
+    written = yaml.safe_dump(section, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    print(f"add it to a configuration: methods: {written.strip()}")

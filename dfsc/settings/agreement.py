@@ -10,6 +10,7 @@ from dfsc.errors import UserError
 from dfsc.files import expanded
 from dfsc.settings.building import build
 from dfsc.settings.grid import CONTROLS, Grid
+from dfsc.settings.outside import METHOD_NAME
 from dfsc.settings.own_images import OwnImages
 from dfsc.settings.synthetic import CATEGORIES, PRETRAINING
 from dfsc.settings.training import DfscSettings
@@ -84,11 +85,23 @@ def _outside(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{where}.seeds: is for a `command`; write {{seed}} into `maps`, or leave both out"
         if (baseline := section.get("pairs_with")) not in (None, *baselines):
             yield f"{where}.pairs_with: {baseline} is no baseline; there are {', '.join(baselines)}"
-        if name in CONTROLS:
-            yield f"{where}: is the name of a control; choose another"
+        if fault := fault_of_name(name):
+            yield f"{where}: {fault}"
     for control in config.get("controls", []):
         if config["controls"].count(control) > 1:
             yield f"controls: {control!r} is listed {config['controls'].count(control)} times; once is enough"
+
+
+def fault_of_name(name: str) -> str:
+    """Why a method from outside cannot have this name; empty if it can."""
+    import yaml
+
+    if not re.fullmatch(METHOD_NAME, name):
+        return "a method's name consists of at most 40 letters, digits and _, and begins with a letter or digit"
+    if name in CONTROLS:
+        return "is the name of a control; choose another"
+    # Refused in quotes too: who writes it elsewhere without them gets another name.
+    return "" if yaml.safe_load(name) == name else "YAML reads this name as no text; choose another"
 
 
 def _maps(where: str, pattern: str, categories: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from dfsc.settings.leaves import (
     Seed,
     Size,
 )
-from dfsc.settings.outside import OutsideMethod
+from dfsc.settings.outside import MethodName, OutsideMethod
 from dfsc.settings.own_images import OwnImages, SplitSettings
 from dfsc.settings.protocols import Protocols
 from dfsc.settings.scoring import ScoringRecipe
@@ -104,6 +104,6 @@ class Configuration(Leaves):
     dfsc: DfscSection
     inference: ScoringRecipe
     tracking: TrackingSection
-    methods: dict[Name, OutsideMethod] = field(default_factory=dict)  # from outside
+    methods: dict[MethodName, OutsideMethod] = field(default_factory=dict)  # from outside
     controls: list[Literal["random", "oracle"]] = field(default_factory=list)
     protocols: Protocols | None = None

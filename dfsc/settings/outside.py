@@ -5,7 +5,10 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from dfsc.settings.leaves import Count, FilePath, Label, Leaves
+from dfsc.settings.leaves import Count, FilePath, Label, Leaves, Pattern
+
+METHOD_NAME = "^[A-Za-z0-9][A-Za-z0-9_]{0,39}$"  # part of paths and of wildcards, and a label without its _
+MethodName = Annotated[str, Pattern(METHOD_NAME)]
 
 
 @dataclass(frozen=True)

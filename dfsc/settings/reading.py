@@ -15,9 +15,21 @@ CONFIGFILE = Path("config/config.yaml")
 
 def check(config: Mapping[str, Any]) -> None:
     """Check a configuration. Raises UserError naming the first key at fault, its value and what is allowed."""
+    _refuse_keys_that_are_no_text(config, "")
     build(Configuration, config, "config")
     for fault in disagreements(normalised(config)):
         raise UserError(f"config: {fault}")
+
+
+def _refuse_keys_that_are_no_text(values: Any, where: str) -> None:
+    """As YAML's 1, `yes` and `null`: written as JSON, for the checks, they would pass for text."""
+    of_keys = isinstance(values, Mapping)
+    for key, value in values.items() if of_keys else enumerate(values):
+        if of_keys and not isinstance(key, str):
+            advice = "name it otherwise, or quote it"
+            raise UserError(f"config: {where or 'top level'}: YAML reads a key there as {key}, no text; {advice}")
+        if isinstance(value, Mapping | list):
+            _refuse_keys_that_are_no_text(value, f"{where}.{key}".lstrip("."))
 
 
 def normalised(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dfsc.settings.reading import read_configuration
+from support.checkout import CHECKOUT
 from support.command_line import dfsc
 from support.outside_methods import IN_AWK, in_python, write_method
 
@@ -68,11 +70,32 @@ def test_a_new_method_never_replaces_one(tmp_path: Path) -> None:
     assert (tmp_path / "mine/method.py").read_text() == "a week's work"
 
 
-@pytest.mark.parametrize("name", ["../mine", "my method", "mine-2", ""])
-def test_a_name_that_paths_cannot_carry_is_refused(tmp_path: Path, name: str) -> None:
-    outcome = dfsc("method", "new", name, "--folder", tmp_path / "methods")
-    assert outcome.code == 2 and "letters, digits and _" in outcome.errors
+REFUSED = {
+    **dict.fromkeys(["../mine", "my method", "mine-2", "", "_x", "m" * 41], "letters, digits and _"),
+    **dict.fromkeys(["random", "oracle"], "is the name of a control"),
+    **dict.fromkeys(["yes", "Off", "null", "123", "0x1F"], "YAML reads this name as no text"),
+}
+
+
+@pytest.mark.parametrize("subcommand", ["new", "check"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_name_that_no_configuration_takes_is_refused(tmp_path: Path, name: str, subcommand: str) -> None:
+    outcome = dfsc("method", subcommand, name, "--folder", tmp_path / "methods")
+    assert outcome.code == 2 and REFUSED[name] in outcome.errors
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["mine_2", "3D_ST", "m" * 40])
+def test_what_is_to_be_added_to_a_configuration_is_taken(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / "my, methods"
+    write_method(folder / name, IN_AWK)
+    assert dfsc("method", "check", name, "--folder", folder).code == 0
+    (tmp_path / "mine.yaml").write_text(capfd.readouterr().out.partition("add it to a configuration: ")[2])
+    monkeypatch.chdir(CHECKOUT)
+    methods = read_configuration([tmp_path / "mine.yaml"])["methods"]
+    assert methods == {name: {"label": name.replace("_", " "), "command": str(folder / name / "run")}}
 
 
 WRONG = {

@@ -24,6 +24,13 @@ from support.checkout import CHECKOUT
         ("{m: {label: EfficientAD-S, command: x}}", "methods: efficientad-S and m are both shown as EfficientAD-S"),
         ("{m: {lable: M, command: x}}", "methods.m.lable: unknown key; the keys there are label, command, maps"),
         ("{my-m: {label: M, command: x}}", "methods.my-m: 'my-m' must match"),
+        ("{_m: {label: M, command: x}}", "methods._m: '_m' must match"),
+        (f"{{{'m' * 41}: {{label: M, command: x}}}}", f"methods.{'m' * 41}: '{'m' * 41}' must match"),
+        ("{1: {label: M, command: x}}", "methods: YAML reads a key there as 1, no text; name it otherwise"),
+        ("{yes: {label: M, command: x}}", "methods: YAML reads a key there as True, no text"),
+        ("{null: {label: M, command: x}}", "methods: YAML reads a key there as None, no text"),
+        ("{m: {label: M, command: x, 2: y}}", "methods.m: YAML reads a key there as 2, no text"),
+        ("{'1': {label: M, command: x}}", "methods.1: YAML reads this name as no text; choose another"),
         ("{m: {label: M, command: x, runtime: 0}}", "methods.m.runtime: 0 must be greater than"),
     ],
 )  # fmt: skip
@@ -33,6 +40,16 @@ def test_what_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError) as refused:
         read_configuration([tmp_path / "outside.yaml"])
     assert str(refused.value).startswith(f"config: {told}")
+
+
+def test_keys_in_lists_are_text_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CHECKOUT)
+    (tmp_path / "outside.yaml").write_text("dfsc: {ablations: [{on: 1}]}\n1: 2\n")
+    with pytest.raises(UserError, match=r"^config: dfsc.ablations.0: YAML reads a key there as True"):
+        read_configuration([tmp_path / "outside.yaml"])
+    (tmp_path / "outside.yaml").write_text("1: 2\n")
+    with pytest.raises(UserError, match=r"^config: top level: YAML reads a key there as 1"):
+        read_configuration([tmp_path / "outside.yaml"])
 
 
 def test_a_method_is_compared_with_the_baseline_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
