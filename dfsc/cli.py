@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from dfsc.commands import data, methods, models, planning, results
 from dfsc.environment import settle_environment
 from dfsc.errors import Interrupted, RunFailed, UserError
+from dfsc.plain import plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,7 +54,7 @@ def _refuse_other_bytes(argument: str) -> None:
 
 
 def _stop(line: str, exit_code: int) -> None:
-    print(f"dfsc: {' '.join(line.split())}", file=sys.stderr)
+    print(f"dfsc: {plain(' '.join(line.split()))}", file=sys.stderr)
     sys.exit(exit_code)
 
 

@@ -17,6 +17,7 @@ from typing import IO
 from dfsc.data.images import is_hidden
 from dfsc.errors import Interrupted, RunFailed, UserError
 from dfsc.files import digest_of, sha256_of
+from dfsc.plain import plain
 
 LAST_LINES, LAST_CHARACTERS = 3, 4000
 LARGE = 10_000  # files
@@ -64,8 +65,8 @@ def run_command(
 ) -> None:
     """Run a command in `folder`, and end it and all that it started after `seconds` at the latest.
 
-    What it prints goes to stdout. Raises RunFailed, with its last lines, if it fails, runs too long, or leaves less
-    than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
+    What it prints goes to stdout, control characters spelt. Raises RunFailed, with its last lines, if it fails, runs
+    too long, or leaves less than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
     """
     require_executable(Path(str(command[0])))
     with _ending_on_sigterm() as known:  # before the command starts, or it would outlive a job that ends at once
@@ -129,14 +130,15 @@ class _Said:
     def listen(self, stream: IO[bytes]) -> None:
         """Pass on what a stream brings, until it is closed."""
         while chunk := os.read(stream.fileno(), 65536):
-            text = chunk.decode(errors="replace")
+            # A bar of progress goes back to its line's start; in a log, each of its states is a line.
+            text = plain(re.sub("\r\n?", "\n", chunk.decode(errors="replace")))
             self.end = (self.end + text)[-LAST_CHARACTERS:]
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def last_lines(self) -> str:
         """Its last lines, for a message."""
-        lines = [line.strip() for line in re.split(r"[\r\n]+", self.end) if line.strip()]
+        lines = [line.strip() for line in self.end.split("\n") if line.strip()]
         return f"; its last lines: {' | '.join(lines[-LAST_LINES:])}" if lines else "; it printed nothing"
 
 

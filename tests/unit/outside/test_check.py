@@ -124,6 +124,15 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, fault: str) -> None:
     assert re.search(told, outcome.errors) and outcome.errors.count("\n") == 1
 
 
+def test_no_terminal_obeys_what_a_method_writes(tmp_path: Path) -> None:
+    faults = {"said": "sys.exit('\\x1b[2J')", "named": "(output / '\\x1b[2J.npy').touch()"}
+    for name, lines in faults.items():
+        in_python(tmp_path / name, lines)
+        outcome = dfsc("method", "check", name, "--folder", tmp_path)
+        assert outcome.code == 1 and "\\x1b[2J" in outcome.errors and outcome.errors.isascii(), outcome.errors
+        assert "\x1b" not in outcome.errors
+
+
 def test_a_method_of_another_language_passes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_method(tmp_path / "awk", IN_AWK)
     outcome = dfsc("method", "check", "awk", "--folder", tmp_path)

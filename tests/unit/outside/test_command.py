@@ -34,6 +34,14 @@ def test_what_it_prints_is_passed_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == f"one\ntwo\n{tmp_path}\n"
 
 
+def test_no_terminal_obeys_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunFailed) as failed:
+        run(tmp_path, r"printf 'a\tb\r\n 10%%\r 20%%\n\033[31mred\007\302\233\177 \303\274\n'; exit 1")
+    told = r"\x1b[31mred\x07\x9b\x7f ü"
+    assert capsys.readouterr().out == f"a\tb\n 10%\n 20%\n{told}\n"
+    assert str(failed.value).endswith(f"its last lines: 10% | 20% | {told}")
+
+
 def test_a_failure_is_told_with_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as failed:
         run(tmp_path, "seq 1 5000; printf 'loading\\rno weights.pt\\n\\n' >&2; exit 3")
