@@ -4,8 +4,11 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dfsc.outside.check import difference
+from dfsc.outside.output import Output
 from dfsc.settings.reading import read_configuration
 from support.checkout import CHECKOUT
 from support.command_line import dfsc
@@ -112,6 +115,16 @@ WRONG = {
         "(output / 'scores.csv').write_text('\\n'.join(['name,image_score', *rows, '']))",
         r"a test image's score changes when test images are named and ordered otherwise",
     ),
+    "chance": (
+        "random = np.random.default_rng()\n[save(i, random.random((2, 2))) for i in images]",
+        r"a test image's map changes from one run to the next on the same images.*draw all randomness from --seed",
+    ),
+    "chance in scores": (
+        "[save(i, [[i.stat().st_size]]) for i in images]\n"
+        "rows = [f'{i.name},{np.random.random()}' for i in images]\n"
+        "(output / 'scores.csv').write_text('\\n'.join(['name,image_score', *rows, '']))",
+        r"a test image's score changes from one run to the next",
+    ),
 }  # fmt: skip
 
 
@@ -122,6 +135,20 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, fault: str) -> None:
     outcome = dfsc("method", "check", "wrong", "--folder", tmp_path)
     assert outcome.code == 1 and re.match(rf"dfsc: {tmp_path}/wrong/run: ", outcome.errors), outcome.errors
     assert re.search(told, outcome.errors) and outcome.errors.count("\n") == 1
+
+
+def test_what_differs_is_said() -> None:
+    low, high = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
+    maps = {"test/good/000.png": low, "validation/good/000.png": high}
+    first = Output(maps, {"test/good/000.png": 0.0, "validation/good/000.png": 1.0})
+    assert first.scores and difference(first, first) == ""
+    others = {
+        "a validation image's map changes": Output({**maps, "validation/good/000.png": low}, first.scores),
+        "a validation image's score changes": Output(maps, {**first.scores, "validation/good/000.png": 0.5}),
+        "which images have maps or scores changes": Output({"test/good/000.png": low}, first.scores),
+    }
+    assert [difference(first, other) for other in others.values()] == list(others)
+    assert difference(first, Output(maps, {"test/good/000.png": 0.0})) == "which images have maps or scores changes"
 
 
 def test_no_terminal_obeys_what_a_method_writes(tmp_path: Path) -> None:
