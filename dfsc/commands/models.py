@@ -219,7 +219,7 @@ def speed(
 def evaluate(
     dataset: Dataset,
     category: Category,
-    maps: Annotated[Path, typer.Option(help="Folder of TIFFs in the official layout, or small maps (npz).")],
+    maps: Annotated[Path, typer.Option(help="Holds <category>/test/<type>/<id>.tiff; or small maps (npz).")],
     output: Output,
     curves: Annotated[Path | None, typer.Option(help="ROC and sPRO curves to write: CSV, PDF, PNG.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Image scores of small maps; without, a map's maximum.")] = None,

@@ -304,6 +304,11 @@ def test_maps_made_elsewhere(prepared: Prepared, tmp_path: Path) -> None:
     assert outcome.code == 2 and "900.tiff: there is no test image of that name" in outcome.errors
 
 
+def test_help_says_which_folder_holds_official_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dfsc("evaluate", "--help").code == 0
+    assert "--maps <path> Holds <category>/test/<type>/<id>.tiff;" in " ".join(capsys.readouterr().out.split())
+
+
 def control(name: str, seed: object, prepared: Prepared, output: Path) -> Path:
     """The cell of a control, not judged yet."""
     place = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
