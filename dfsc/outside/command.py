@@ -61,16 +61,22 @@ def require_executable(command: Path) -> None:
 
 
 def run_command(
-    command: Sequence[object], folder: Path, seconds: float, environment: Mapping[str, str], reserve: int = RESERVE
+    command: Sequence[object],
+    folder: Path,
+    seconds: float,
+    environment: Mapping[str, str],
+    reserve: int = RESERVE,
+    lock: Sequence[int] = (),
 ) -> None:
     """Run a command in `folder`, and end it and all that it started after `seconds` at the latest.
 
-    What it prints goes to stdout, control characters spelt. Raises RunFailed, with its last lines, if it fails, runs
-    too long, or leaves less than `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
+    It inherits the open files `lock`. What it prints goes to stdout, control characters spelt. Raises RunFailed, with
+    its last lines, if it fails, runs too long, or leaves less than `reserve` bytes free on the disk of `folder`;
+    UserError if it cannot be started.
     """
     require_executable(Path(str(command[0])))
     with _ending_on_sigterm() as known:  # before the command starts, or it would outlive a job that ends at once
-        process = _started(command, folder, environment)
+        process = _started(command, folder, environment, lock)
         said, fault = _Said(), ""
         assert process.stdout is not None
         reader = Thread(target=said.listen, args=(process.stdout,), daemon=True)
@@ -87,7 +93,9 @@ def run_command(
         raise RunFailed(f"{command[0]}: {fault}{said.last_lines()}")
 
 
-def _started(command: Sequence[object], folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _started(
+    command: Sequence[object], folder: Path, environment: Mapping[str, str], lock: Sequence[int]
+) -> "subprocess.Popen[bytes]":
     """The command's process, which leads a group of its own. Raises UserError if it cannot be started."""
     try:
         return subprocess.Popen(
@@ -98,6 +106,7 @@ def _started(command: Sequence[object], folder: Path, environment: Mapping[str, 
             cwd=folder,
             env={**os.environ, **environment},
             start_new_session=True,
+            pass_fds=lock,
         )
     except OSError as error:
         advice = "its first line must name what runs it, for example #!/usr/bin/env python3"

@@ -1,9 +1,11 @@
 """A method's command, run for one cell: blinded images in, checked maps under their own names out."""
 
+import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dfsc.data.layout import FileRecord, read_manifest
@@ -58,16 +60,17 @@ def output_of(
     Of test images; and of validation images, if it writes maps or scores of these, too.
 
     It runs in the folder `work`, which is gone afterwards, and with it the key to the names. Raises UserError if the
-    command is no executable file or as `write_blinded`; RunFailed as `run_command` does, and naming the file of the
-    command's output that `read_output` refuses.
+    command is no executable file, if another one still runs in `work`, or as `write_blinded`; RunFailed as
+    `run_command` does, and naming the file of the command's output that `read_output` refuses.
     """
     require_executable(command)
     names, more = neutral_names(records, "test", shuffle), neutral_names(records, "validation")
-    with _emptied(work) as (images, output, here):
+    with _locked(work.parent) as lock, _emptied(work) as (images, output, here):
         write_blinded(folder, records, images, shuffle)
         folders = [part for split in SPLITS for part in (f"--{split}", images / split)]
         run = [command.absolute(), *folders, "--seed", 0 if seed == NO_SEED else seed, "--device", device]
-        run_command([*run, "--output", output], here, seconds, {**(environment or {}), "TMPDIR": str(here)})
+        variables = {**(environment or {}), "TMPDIR": str(here)}
+        run_command([*run, "--output", output], here, seconds, variables, lock=[lock])
         try:
             found = read_output(output, list(names.values()), list(more.values()))
         except UserError as fault:
@@ -91,6 +94,29 @@ def _device(gpus: int) -> tuple[str, str, dict[str, str]]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     chosen = visible.split(",")[device.index or 0] if visible else str(device.index or 0)
     return "cuda", describe_device(device), {"CUDA_VISIBLE_DEVICES": chosen} if gpus == 1 else {}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Lock a folder; the open file that holds the lock. Raises UserError if another process holds it.
+
+    A command that inherits it holds it too: one that outlives us, when we are killed, still writes into the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            advice = f"wait for its end, or end it; `pgrep -fa {shlex.quote(f'{folder}/')}` shows it"
+            raise UserError(f"{folder}: another process still runs a method in this folder; {advice}") from error
+        except OSError:
+            pass  # a file system without locks, where all goes as before
+        yield lock
+    finally:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # of what the command has left behind, too
+        os.close(lock)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,50 @@ def test_code_that_changes_while_it_runs_leaves_nothing(prepared: Prepared, tmp_
     assert f"{command.parent}: the method's code changed while it ran; run it again" in outcome.errors
     assert not list(output.rglob("*"))
     assert run(command, prepared, output).code == 0, "it is the same before and after"
+
+
+def test_a_method_that_outlives_a_kill_is_not_run_beside_itself(prepared: Prepared, tmp_path: Path) -> None:
+    """Of Snakemake, then of our command: the method goes on, and would lose its images to a second run."""
+    told, cell = tmp_path / "told", tmp_path / "cell"
+    waiting = f"""
+import os
+if not (told := pathlib.Path({str(told)!r})).exists():
+    told.with_suffix(".new").write_text(f"{{os.getpid()}} {{os.getppid()}}")
+    told.with_suffix(".new").rename(told)
+    time.sleep(60)
+"""
+    command = in_python(tmp_path / "waiting", f"{waiting}\n{MEAN}")
+    images = ("--dataset", prepared.dataset, "--category", prepared.category, "--manifest", prepared.manifest())
+    arguments = ("method", "run", "--command", command, *images, "--seed", 3, *cell_files(cell))
+    ours = shlex.join([sys.executable, "-m", "dfsc.cli", *map(str, arguments)])
+    snakemake = subprocess.Popen(["sh", "-c", f"{ours}; true"], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not told.exists():
+        assert time.monotonic() < end and snakemake.poll() is None
+        time.sleep(0.05)
+    method, above = map(int, told.read_text().split())
+    for process in (snakemake.pid, above):
+        os.kill(process, signal.SIGKILL)
+        snakemake.wait()
+        time.sleep(0.5)
+        outcome = run(command, prepared, cell)
+        assert outcome.code == 2 and outcome.errors.count("\n") == 1, outcome.errors
+        assert f"dfsc: {cell}: another process still runs a method in this folder; wait for its end" in outcome.errors
+        shown = subprocess.run(["pgrep", "-f", f"{cell}/"], capture_output=True, text=True, check=True).stdout.split()
+        assert str(method) in shown
+        assert (cell / ".run_method/images/test").is_dir(), "its images are still there"
+    os.kill(method, signal.SIGKILL)
+    time.sleep(0.5)
+    assert run(command, prepared, cell).code == 0
+    assert sorted(file.name for file in cell.iterdir()) == ["maps.npz", "method.json", "scores.csv"]
+
+
+def test_a_process_that_a_method_leaves_behind_keeps_no_lock(prepared: Prepared, tmp_path: Path) -> None:
+    child = "['sleep', '20'], start_new_session=True, close_fds=False, stdout=-3, stderr=-3"
+    left = f"import subprocess\nsubprocess.Popen({child})"
+    command = in_python(tmp_path / "leaving", f"{left}\n{MEAN}")
+    for _ in range(2):
+        assert run(command, prepared, tmp_path / "cell").code == 0
 
 
 def test_a_runs_memory_is_that_of_the_command(prepared: Prepared, tmp_path: Path) -> None:
