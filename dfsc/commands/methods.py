@@ -23,6 +23,16 @@ Name = Annotated[str, typer.Argument(help="The name of the method's folder.")]
 Methods = Annotated[Path, typer.Option(help="Where the folders of methods lie.")]
 
 
+def _above_zero(minutes: float) -> float:
+    """Minutes in which something can be done. Raises UserError."""
+    if not minutes > 0:
+        raise UserError(f"--minutes: {minutes:g} must be above 0")
+    return minutes
+
+
+Minutes = Annotated[float, typer.Option(callback=_above_zero, help="After these a run is stopped; above 0.")]
+
+
 def named(name: str) -> str:
     """A method's name. Raises UserError if no configuration could name it so."""
     from dfsc.settings.agreement import fault_of_name
@@ -51,7 +61,7 @@ def run(
     scores: Scores,
     maps: Maps,
     record: Record,
-    minutes: Annotated[float, typer.Option(min=0, help="After these it is stopped.")] = 60,
+    minutes: Minutes = 60,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that it may use; 0: it computes on the CPU.")] = 0,
 ) -> None:
     """Run a method's command once on images under neutral names; check its maps, and keep them as those of a model."""
@@ -109,7 +119,7 @@ def check(
     name: Name,
     folder: Methods = Path("methods"),
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What the method is told to compute on.")] = "cpu",
-    minutes: Annotated[float, typer.Option(min=0, help="After these a run is stopped.")] = 10,
+    minutes: Minutes = 10,
 ) -> None:
     """Try a method on generated images, and say in one line what is wrong with it, or what it reaches."""
     import tempfile

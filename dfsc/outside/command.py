@@ -66,13 +66,14 @@ def run_command(
     seconds: float,
     environment: Mapping[str, str],
     reserve: int = RESERVE,
+    allowed: str = "",
     lock: Sequence[int] = (),
 ) -> None:
     """Run a command in `folder`, and end it and all that it started after `seconds` at the latest.
 
     It inherits the open files `lock`. What it prints goes to stdout, control characters spelt. Raises RunFailed, with
-    its last lines, if it fails, runs too long, or leaves less than `reserve` bytes free on the disk of `folder`;
-    UserError if it cannot be started.
+    its last lines, if it fails, runs too long (`allowed`: what `seconds` are, for the message), or leaves less than
+    `reserve` bytes free on the disk of `folder`; UserError if it cannot be started.
     """
     require_executable(Path(str(command[0])))
     with _ending_on_sigterm() as known:  # before the command starts, or it would outlive a job that ends at once
@@ -83,7 +84,7 @@ def run_command(
         reader.start()
         try:
             known()
-            fault = _watch(process, folder, seconds, reserve)
+            fault = _watch(process, folder, seconds, reserve, allowed)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -113,7 +114,7 @@ def _started(
         raise UserError(f"{command[0]}: cannot be started ({error.strerror}); {advice}") from error
 
 
-def _watch(process: "subprocess.Popen[bytes]", folder: Path, seconds: float, reserve: int) -> str:
+def _watch(process: "subprocess.Popen[bytes]", folder: Path, seconds: float, reserve: int, allowed: str) -> str:
     """Wait for the process to end; what is wrong, or nothing."""
     end = time.monotonic() + seconds
     while True:
@@ -121,7 +122,7 @@ def _watch(process: "subprocess.Popen[bytes]", folder: Path, seconds: float, res
             code = process.wait(LOOKING)
         except subprocess.TimeoutExpired:
             if time.monotonic() > end:
-                return f"was stopped after {seconds / 60:.3g} minutes, its `runtime`"
+                return f"was stopped after {seconds / 60:.3g} minutes{allowed}"
             if shutil.disk_usage(folder).free < reserve:
                 return f"was stopped, as it left less than {reserve / 2**20:.0f} MiB free on the disk"
             continue

@@ -19,6 +19,9 @@ from dfsc.provenance import code_digest
 from dfsc.settings.grid import NO_SEED
 
 EARLIER = 0.95  # share of the run time after which a command is stopped: before Slurm ends the whole job
+ALLOWED = (
+    f", {100 * EARLIER:.0f} % of its `runtime`, so that Slurm does not end the whole job; it needs a longer `runtime`"
+)
 
 
 def run_method(
@@ -34,7 +37,9 @@ def run_method(
     device, hardware, environment = _device(gpus)
     work = files.maps.with_name(".run_method")
     with measured() as cost:
-        output = output_of(command, folder, records, seed, device, 60 * minutes * EARLIER, work, environment)
+        output = output_of(
+            command, folder, records, seed, device, 60 * minutes * EARLIER, work, environment, allowed=ALLOWED
+        )
     if folder_digest(command) != code:  # nobody knows which of both has made the maps
         advice = "run it again, and keep what it writes itself elsewhere"
         raise RunFailed(f"{command.parent}: the method's code changed while it ran; {advice}")
@@ -54,6 +59,7 @@ def output_of(
     work: Path,
     environment: Mapping[str, str] | None = None,
     shuffle: int = 0,
+    allowed: str = "",
 ) -> Output:
     """What a command makes of the images `records` of a category's `folder`: by their own paths, not the neutral names.
 
@@ -70,7 +76,7 @@ def output_of(
         folders = [part for split in SPLITS for part in (f"--{split}", images / split)]
         run = [command.absolute(), *folders, "--seed", 0 if seed == NO_SEED else seed, "--device", device]
         variables = {**(environment or {}), "TMPDIR": str(here)}
-        run_command([*run, "--output", output], here, seconds, variables, lock=[lock])
+        run_command([*run, "--output", output], here, seconds, variables, allowed=allowed, lock=[lock])
         try:
             found = read_output(output, list(names.values()), list(more.values()))
         except UserError as fault:

@@ -62,7 +62,14 @@ def test_a_method_is_told_the_device_that_is_asked_for(tmp_path: Path, options: 
 def test_a_run_is_stopped_after_the_minutes_that_are_given(tmp_path: Path) -> None:
     in_python(tmp_path / "slow", "time.sleep(99)")
     outcome = dfsc("method", "check", "slow", "--folder", tmp_path, "--minutes", 0.01)
-    assert outcome.code == 1 and "slow/run: was stopped after 0.01 minutes" in outcome.errors, outcome.errors
+    assert outcome.code == 1 and "slow/run: was stopped after 0.01 minutes; it" in outcome.errors, outcome.errors
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_no_time_at_all_is_refused(tmp_path: Path, minutes: str) -> None:
+    in_python(tmp_path / "mine", "[save(i, [[i.stat().st_size]]) for i in images]")
+    outcome = dfsc("method", "check", "mine", "--folder", tmp_path, "--minutes", minutes)
+    assert outcome.code == 2 and outcome.errors == f"dfsc: --minutes: {minutes} must be above 0\n"
 
 
 def test_a_new_method_never_replaces_one(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_silent_crash_is_told(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match=r"was stopped after 0.0167 minutes, its `runtime`; its last lines: waiting"):
+    with pytest.raises(RunFailed, match=r"was stopped after 0.0167 minutes; its last lines: waiting"):
         run(tmp_path, "sleep 987654 & echo $! > child; echo waiting; trap '' TERM; sleep 987654", seconds=1)
     assert is_gone((tmp_path / "child").read_text())
 

@@ -267,7 +267,11 @@ def test_a_method_in_shell_and_awk(prepared: Prepared, tmp_path: Path) -> None:
         ("print('epoch 1', flush=True); raise SystemExit('no weights')", "exit code 1; its last lines: epoch 1 | no w"),
         ("[save(image, random.random((3, 3))) for image in images[:4]]", "is missing; 5 of 9 test images have no map"),
         ("[save(image, [[0.5]]) for image in images]", "every map holds 0.5 everywhere"),
-        ("time.sleep(99)", "was stopped after 0.0095 minutes"),
+        (
+            "print('epoch 1', flush=True); time.sleep(99)",
+            "was stopped after 0.0095 minutes, 95 % of its `runtime`, so that Slurm does not end the whole job; it "
+            "needs a longer `runtime`; its last lines: epoch 1",
+        ),
     ],
 )
 def test_what_goes_wrong_leaves_nothing(prepared: Prepared, tmp_path: Path, lines: str, told: str) -> None:
