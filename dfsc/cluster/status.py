@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from dfsc.files import reading
+from dfsc.plain import plain
 from dfsc.settings.grid import CELL_FILES, REJUDGED, TRAINED, Cell, Grid, Method, teacher_path
 
 # Each rule of a cell, which is its log's name, and the last of its files.
@@ -122,7 +123,7 @@ def _last_words(log: Path) -> list[str]:
     if not lines:
         return []
     failed = lines[-1].startswith(LAST_WORDS[0]) or any(line.startswith(LAST_WORDS[1]) for line in lines)
-    return [str(log), *lines[-3:]] if failed or time.time() - log.stat().st_mtime > SILENT_AFTER else []
+    return [str(log), *map(plain, lines[-3:])] if failed or time.time() - log.stat().st_mtime > SILENT_AFTER else []
 
 
 def _lines(path: Path) -> list[str]:

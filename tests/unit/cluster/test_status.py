@@ -233,6 +233,13 @@ def test_images_that_are_refused_are_told_until_they_are_listed(
     assert states(config) == ["waiting"] * 4
 
 
+def test_no_terminal_obeys_what_a_log_holds(config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    leave("efficientad-tiny", 0, log="dfsc: \x1b[2Jgone\n")
+    print_status(config)
+    shown = capsys.readouterr().out
+    assert "dfsc: \\x1b[2Jgone" in shown and "\x1b[2J" not in shown
+
+
 def test_a_training_whose_model_was_taken_away_waits(config: dict[str, Any]) -> None:
     log = leave("efficientad-tiny", 0)
     with ProgressFile(progress_of(log)) as told:
