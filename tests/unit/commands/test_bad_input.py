@@ -57,7 +57,7 @@ def test_image_without_mask(category_copy: Callable[[], Path], tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("values", "complaint"), [((0, 77), "77"), ((0, 1, 2), "2 grey values"), ((0, 0), "0 grey values")]
+    ("values", "complaint"), [((0, 77), "77"), ((0, 1, 2), "2 grey values"), ((0, 0), "marks nothing")]
 )
 def test_wrong_grey_values(
     category_copy: Callable[[], Path], tmp_path: Path, values: tuple[int, ...], complaint: str
