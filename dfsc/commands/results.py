@@ -160,7 +160,7 @@ def merge(
 def compare(
     results: Annotated[Path, typer.Argument(help="results/<benchmark>")],
     metric: Annotated[str, typer.Option(help="image_auroc or au_spro_<limit>.")] = "image_auroc",
-    method: Annotated[str | None, typer.Option(help="Its name; without it, the declared one.")] = None,
+    method: Annotated[str | None, typer.Option(help="Its name; without it, each declared one.")] = None,
 ) -> None:
     """Print a method against its baseline, pair by pair, with the 95 % interval of the difference."""
     from dfsc.report.terminal import print_comparison

@@ -144,8 +144,8 @@ def defect_caption(context: Context, spread: bool = True) -> str:
         f"of its images that are rejected where {100 * HEADLINE_RATE:g} % false alarms are promised. Image AUROC: "
         f"its images against all good ones. {TITLES[HEADLINE_METRICS[1]]}: its regions alone. In per cent, {of_seeds}. "
         "Difference: the method minus its baseline in points, paired by category and seed. A type has few images: no "
-        "interval is given, and single rows prove nothing. Not measured: without masks nothing is known of a type; "
-        "what is found, only where the rate is promised. "
+        "interval is given, and single rows prove nothing. A type without masks has no row. What is found is measured "
+        "only where the rate is promised. "
         f"Pretraining and penalty images: {context.pretraining_images}."
         + (f" {RUNS_MISSING}." if context.partial else "")
     )
