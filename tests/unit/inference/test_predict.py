@@ -384,6 +384,19 @@ def test_predictions_that_a_spreadsheet_has_written_anew_are_refused(
     assert "predictions.csv: cannot be read as predictions (its first line is not path,verdict," in outcome.errors
 
 
+@pytest.mark.parametrize("command", ["predict", "export"])
+@pytest.mark.parametrize("name", ["photo.jpg", "model.onnx"])
+def test_nobody_is_told_to_delete_what_is_no_model(tmp_path: Path, command: str, name: str) -> None:
+    """As where the model was forgotten before the images."""
+    (tmp_path / name).write_bytes(b"a photograph, or another program's model")
+    images = [tmp_path / name] if command == "predict" else []
+    outcome = dfsc(command, tmp_path / name, *images, "--output", tmp_path / "out")
+    said = (
+        f"dfsc: {tmp_path / name}: is no model; give the model.pt that `dfsc train` wrote first, and images after it\n"
+    )
+    assert (outcome.code, outcome.errors) == (2, said)
+
+
 def test_a_row_that_is_not_whole_is_damage(model: Path, tmp_path: Path) -> None:
     noise(1).save(tmp_path / "image.png")
     command = ["predict", model, tmp_path / "image.png", "--output", tmp_path / "out", "--device", "cpu"]
