@@ -42,7 +42,7 @@ def read_grid(config: Mapping[str, Any]) -> list[Model]:
     models = [_read_model(benchmark, cell, grid.method(cell.method)) for cell in grid.cells()]
     return [
         replace(model, state="failed", words=refused[model.category])
-        if model.state == "waiting" and refused[model.category]
+        if model.state in ("waiting", "trained") and refused[model.category]
         else model
         for model in models
     ]
@@ -59,7 +59,7 @@ def read_teachers(config: Mapping[str, Any]) -> list[Model]:
 
 
 def _refused_images(benchmark: str, category: str) -> list[str]:
-    """The last words of the first job that found fault with a category's images, if one did: all its models wait."""
+    """The last words of the first job that found fault with a category's images, if one did: its models wait."""
     logs, manifests = Path("logs", benchmark), Path("results", benchmark, "manifests", category)
     found = sorted(log for rule in ("arrange", "manifests") for log in (logs / rule / category).glob("*.log"))
     words = (_last_words(log) for log in found if not (manifests / f"{log.stem}.csv").exists())

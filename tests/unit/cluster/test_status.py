@@ -218,19 +218,20 @@ def test_images_that_are_refused_are_told_until_they_are_listed(
     log.parent.mkdir(parents=True)
     log.write_text("dfsc: 007.png: cannot be read as an image; replace the file\n")
     at_work(leave("efficientad-tiny", 0), 40, seconds_left=90)
+    leave("efficientad-tiny", 1, files=("model.pt",), stage="score")
     assert states(config) == ["running", "failed", "failed", "failed"]
     print_status(config)
     assert capsys.readouterr().out.count("dfsc: 007.png: cannot be read as an image; replace the file") == 1
     manifest = Path("results/grid/manifests/coin_tray/test.csv")
     manifest.parent.mkdir(parents=True)
     manifest.touch()
-    assert states(config) == ["running", "waiting", "waiting", "waiting"]
+    assert states(config) == ["running", "trained", "waiting", "waiting"]
     refused = Path("logs/grid/arrange/coin_tray/training.log")
     refused.parent.mkdir(parents=True)
     refused.write_text("dfsc: part/good: holds no image\n")
     assert states(config) == ["running", "failed", "failed", "failed"]
     config["dataset"]["categories"] = ["picture_wall"]
-    assert states(config) == ["waiting"] * 4
+    assert states(config) == ["waiting"] * 4, "of another category"
 
 
 def test_no_terminal_obeys_what_a_log_holds(config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
