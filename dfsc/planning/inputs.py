@@ -149,12 +149,12 @@ def _counts(listing: Listing, split: SplitSettings) -> str:
     Raises UserError as `dfsc.data.arranging.arrange` does.
     """
     with tempfile.TemporaryDirectory() as work:
-        for part in ("training", "test"):
-            arrange(listing, Path(work), split, part=part)
-        train, validation, test = (
-            sum(is_image_name(file.name) for file in Path(work, name).glob("*/*"))
-            for name in ("train", "validation", "test")
+        arrange(listing, Path(work), split, part="training")
+        train, validation = (
+            sum(is_image_name(file.name) for file in Path(work, name).glob("*/*")) for name in ("train", "validation")
         )
+    good = len(listing.good) + len(listing.validation) + len(listing.test_good)
+    test = good + sum(len(defect.images) for defect in listing.defects) - train - validation
     return (
         f"{train} images train, {validation} validate (which can promise {100 * smallest_rate(validation):.2g} % false "
         f"alarms, and no less), {test} test"
