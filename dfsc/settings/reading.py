@@ -40,13 +40,24 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(in_one_form(config, Configuration))
 
 
-def refuse_repeated_keys(path: Path) -> None:
-    """Raise UserError naming a key that a mapping of a YAML file holds twice: YAML takes the last, without a word."""
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds. Raises UserError as `reading` does, and naming a key that a mapping holds twice.
+
+    YAML itself would take the last, without a word.
+    """
     import yaml
 
     with reading(path, "a configuration"):
-        top = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    waiting = [top] if top else []
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        top = loader.get_single_node()
+        _refuse_repeated_keys(path, top)
+        return None if top is None else loader.construct_document(top)
+
+
+def _refuse_repeated_keys(path: Path, top: Any) -> None:
+    import yaml
+
+    waiting = [top]
     while waiting:
         node = waiting.pop()
         if isinstance(node, yaml.MappingNode):
@@ -64,13 +75,9 @@ def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
 
     Raises UserError naming the file that cannot be read, or the key at fault.
     """
-    import yaml
-
     merged: dict[str, Any] = {}
     for path in (CONFIGFILE, *overlays):
-        refuse_repeated_keys(path)
-        with reading(path, "a configuration"):
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
         if not isinstance(values, Mapping):
             raise UserError(f"{path}: is no configuration, which has keys at its top level")
         merged = laid_over(merged, values)

@@ -14,7 +14,7 @@ from dfsc.errors import RunFailed, UserError
 from dfsc.report.page import drawn_with
 from dfsc.settings import grid
 from dfsc.settings.constraint import equal_models
-from dfsc.settings.reading import check, normalised, refuse_repeated_keys
+from dfsc.settings.reading import check, normalised, read_yaml
 
 settle_environment()  # of the jobs' commands too
 
@@ -31,8 +31,8 @@ def stopping_in_one_line():
 
 if workflow.is_main_process:  # a job's configuration was checked by the run that submitted it
     with stopping_in_one_line():
-        for file in workflow.configfiles:
-            refuse_repeated_keys(Path(file))
+        for file in workflow.configfiles:  # Snakemake has read them, and is content with a key that stands twice
+            read_yaml(Path(file))
         check(config)
 
 config.update(normalised(config))
