@@ -119,7 +119,7 @@ def _files(top: Path, name: str = "") -> Iterator[tuple[str, Path, os.stat_resul
         if top.is_file():
             yield name, top, top.stat()
         for folder, folders, files in os.walk(top, followlinks=True, onerror=_refuse):
-            folders[:] = sorted(sub for sub in folders if not is_hidden(sub) and not _leads_up(Path(folder, sub)))
+            folders[:] = sorted(sub for sub in folders if not is_hidden(sub) and not leads_up(Path(folder, sub)))
             for file in sorted(files):
                 path = Path(folder, file)
                 if not is_hidden(file) and path.exists():
@@ -128,9 +128,10 @@ def _files(top: Path, name: str = "") -> Iterator[tuple[str, Path, os.stat_resul
         _refuse(error)
 
 
-def _leads_up(folder: Path) -> bool:
-    """Whether it is a link to a folder that it lies in, which would be followed for ever."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+def leads_up(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in, or that the way to it leads through: followed for ever."""
+    target = folder.resolve()
+    return folder.is_symlink() and any(above.resolve().is_relative_to(target) for above in folder.parents)
 
 
 def _refuse(error: OSError) -> None:

@@ -14,6 +14,7 @@ from threading import Thread
 from types import FrameType
 from typing import IO
 
+from dfsc.data.changes import leads_up
 from dfsc.data.images import is_hidden
 from dfsc.errors import Interrupted, RunFailed, UserError
 from dfsc.files import digest_of, sha256_of
@@ -45,11 +46,8 @@ def folder_digest(command: Path) -> str:
 
 def _holds_code(folder: Path) -> bool:
     """Whether a folder in a method's folder counts: a link as what it leads to, and none that leads back up."""
-    target = folder.resolve()
-    if any(is_hidden(name) or name == "__pycache__" for name in (folder.name, target.name)):
-        return False
-    # By all folders on the way, since two links that lead to each other would be followed for ever.
-    return not (folder.is_symlink() and any(above.resolve().is_relative_to(target) for above in folder.parents))
+    names = folder.name, folder.resolve().name
+    return not any(is_hidden(name) or name == "__pycache__" for name in names) and not leads_up(folder)
 
 
 def require_executable(command: Path) -> None:

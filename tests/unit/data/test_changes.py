@@ -81,6 +81,11 @@ def test_what_was_seen_may_be_lost(folder: Path, tmp_path: Path, damage: str) ->
 def test_links_that_lead_up_or_nowhere_end_nothing(folder: Path, tmp_path: Path) -> None:
     before = category_content(folder, tmp_path / "seen.json", keep=True)
     (folder / "train/good/again").symlink_to(folder)
+    beside = folder.parent / "beside"  # by two links that lead to each other, there would be 2^40 ways
+    beside.mkdir()
+    for name in ("one", "two"):
+        (folder / "train" / name).symlink_to(beside)
+        (beside / name).symlink_to(folder / "train")
     (folder / "train/good/none.png").symlink_to(folder / "none")
     assert category_content(folder, tmp_path / "seen.json", keep=True) == before
 
