@@ -196,6 +196,7 @@ def method_table(
     baselines = dict.fromkeys(method.pairs_with for method in methods)
     for baseline, category in product(baselines, (*context.grid.categories, ALL)):
         group = chosen[(chosen["baseline"] == baseline) & (chosen["category"] == category)]
+        best = best_method(group, baseline)
         for method in (method for method in methods if method.pairs_with == baseline):
             of_method = group[group["method"] == method.name]
             if of_method.empty and context.partial:
@@ -209,16 +210,20 @@ def method_table(
                     "difference of mean [95 %]": of_mean(of_method, lambda row: gain(row, spread)),
                     CHANCE: of_mean(of_method, probability),
                     INSIDE: share(of_method["inside_margin"].iloc[0]) if len(of_method) else "",
-                    "note": method_note(group, method, context),
+                    "note": method_note(method, best, context),
                 }
             )
     return without_unmeasured(pd.DataFrame(rows), OPTIONAL)
 
 
-def method_note(group: pd.DataFrame, method: Method, context: Context) -> str:
-    """Whether a method is declared, and whether it is the best of its baseline's in the `group` of a category."""
-    means = group[(group["anomaly_type"] == "mean") & (group["method"] != method.pairs_with)]
-    best = means.loc[means["value"].idxmax(), "method"] if len(means) > 1 else None
+def best_method(group: pd.DataFrame, baseline: str) -> str | None:
+    """The best of several methods beside their baseline, in a category's rows of one metric."""
+    means = group[(group["anomaly_type"] == "mean") & (group["method"] != baseline)]
+    return str(means.loc[means["value"].idxmax(), "method"]) if len(means) > 1 else None
+
+
+def method_note(method: Method, best: str | None, context: Context) -> str:
+    """Whether a method is declared, and whether it is the best, as `best_method` says."""
     notes = ["declared" if method.name in context.grid.headlines else "", OPTIMISTIC if method.name == best else ""]
     return ", ".join(filter(None, notes))
 

@@ -36,6 +36,7 @@ from dfsc.report.tables import (
     REFERENCE_HEADINGS,
     Context,
     Table,
+    best_method,
     build_tables,
     gain,
     method_note,
@@ -156,7 +157,8 @@ def _metric_table(
         better = Shown(probability(mean), sort=_number(mean.get("probability")))
         start = [Shown(category), Shown(context.label(method, category))]
         cost = Shown(share(inside), sort=_number(inside))
-        last = Shown(source_of(method) if others else method_note(group, method, context))
+        best = best_method(group, method.pairs_with)
+        last = Shown(source_of(method) if others else method_note(method, best, context))
         lines.append(Line([*start, *values, better, cost, last], category, method.name, method.size))
     lines += _reference_lines(metric, measured, others)
     columns = ["category", "method", *(HEADINGS[kind] for kind in measured), CHANCE, INSIDE, last_column]
