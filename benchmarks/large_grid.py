@@ -21,7 +21,7 @@ from dfsc.files import digest_of, write_json
 from dfsc.inference.image_scores import write_scores
 from dfsc.provenance import provenance
 from dfsc.report.runs import track_model, track_teacher
-from dfsc.settings.grid import CELL_FILES, Cell, Grid, speed_path, teacher_path, training_settings
+from dfsc.settings.grid import CELL_FILES, Cell, Grid, figure_names, speed_path, teacher_path, training_settings
 from dfsc.settings.reading import read_configuration
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -46,7 +46,6 @@ from snakemake.executors.touch import Executor
 Executor.SLEEPING_TIME = 0
 main()
 """
-PER_CATEGORY_FIGURES = ("heatmaps", "worst", "what_changed", "novelty", "novelty_over_training")
 
 
 class LargeGrid:
@@ -138,10 +137,7 @@ class LargeGrid:
 
     def complete(self) -> None:
         """After `dfsc tables` and `dfsc pair`: figures and page are there, and Snakemake takes all as its own work."""
-        (declared,), (baseline,) = self.grid.headlines, self.grid.baselines
-        of_category = product(PER_CATEGORY_FIGURES, self.grid.categories)
-        names = [f"{figure}_{declared}_{category}" for figure, category in of_category]
-        names += [f"auroc_over_quantile_{baseline.name}", f"score_histograms_{declared}"]
+        names = [f"{start}_{of}" for start, of_each in figure_names(self.grid).items() for of in of_each]
         for name, ending in product(names, ("pdf", "png")):
             write_text(self.results / f"figures/{name}.{ending}")
         write_text(self.results / "page/index.html")

@@ -268,6 +268,21 @@ def seed_of(text: str) -> int | str:
     return text if text == NO_SEED else int(text)
 
 
+def figure_names(grid: Grid) -> dict[str, list[str]]:
+    """The figures of a grid in results/<benchmark>/figures: the beginning of their names -> what follows it and a _."""
+    trained = [name for name in grid.headlines if grid.method(name).origin == TRAINED]
+    of_declared, of_trained = (
+        [f"{name}_{category}" for name, category in product(names, grid.categories)]
+        for names in (grid.headlines, trained)
+    )
+    return {
+        "auroc_over_quantile": [baseline.name for baseline in grid.baselines],
+        "score_histograms": grid.headlines,
+        **dict.fromkeys(("heatmaps", "worst", "what_changed"), of_declared),
+        **dict.fromkeys(("novelty", "novelty_over_training"), of_trained),
+    }
+
+
 def teacher_path(size: str) -> str:
     """A teacher's folder below results/<benchmark> and logs/<benchmark>, and its key in MLflow."""
     return f"teachers/{size}"

@@ -72,8 +72,6 @@ def any_of(names):
 TRAINED = [method.name for method in GRID.methods if method.origin == grid.TRAINED]
 # These use models that are trained here, their own or their baseline's.
 OF_MODELS = [method.name for method in GRID.methods if not method.is_outside]
-# Of these the novelty is drawn, from their models.
-TRAINED_HEADLINES = [name for name in GRID.headlines if name in TRAINED]
 
 
 wildcard_constraints:

@@ -25,30 +25,10 @@ def tables():
 def figures():
     """The final figures."""
     return [
-        *expand(
-            f"{RESULTS}/figures/auroc_over_quantile_{{baseline}}.{{ending}}",
-            baseline=[baseline.name for baseline in GRID.baselines],
-            ending=["pdf", "png"],
-        ),
-        *expand(
-            f"{RESULTS}/figures/score_histograms_{{declared}}.{{ending}}",
-            declared=GRID.headlines,
-            ending=["pdf", "png"],
-        ),
-        *expand(
-            f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["heatmaps", "worst", "what_changed"],
-            declared=GRID.headlines,
-            category=CATEGORIES,
-            ending=["pdf", "png"],
-        ),
-        *expand(
-            f"{RESULTS}/figures/{{figure}}_{{declared}}_{{category}}.{{ending}}",
-            figure=["novelty", "novelty_over_training"],
-            declared=TRAINED_HEADLINES,
-            category=CATEGORIES,
-            ending=["pdf", "png"],
-        ),
+        f"{RESULTS}/figures/{start}_{of}.{ending}"
+        for start, names in grid.figure_names(GRID).items()
+        for of in names
+        for ending in ("pdf", "png")
     ]
 
 

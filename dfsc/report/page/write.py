@@ -3,7 +3,6 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from dfsc.report.page.images import write_images
 from dfsc.report.page.maps import packed_maps
 from dfsc.report.page.tables import page_tables
 from dfsc.report.tables import RUNS_MISSING
-from dfsc.settings.grid import CELL_FILES, Grid
+from dfsc.settings.grid import CELL_FILES, Grid, figure_names
 
 MAPS = CELL_FILES["score"]["maps"]
 FIGURES = {  # in the order in which they are looked at: the beginning of a file's name -> title, and what it shows
@@ -99,23 +98,15 @@ def _copy_figures(grid: Grid, source: Path, target: Path) -> list[dict[str, str]
     Others may lie beside them: of methods and categories that were in the configuration once.
     """
     found: list[dict[str, str]] = []
+    names = figure_names(grid)
     target.mkdir()
     for start, (title, text) in FIGURES.items():
-        for of in _drawn_of(grid, start):
+        for of in names[start]:
             file = f"{start}_{of}.png"
             if (source / file).exists():
                 shutil.copyfile(source / file, target / file)
                 found.append({"file": file, "title": f"{title}: {of.replace('_', ' ')}", "text": text})
     return found
-
-
-def _drawn_of(grid: Grid, start: str) -> list[str]:
-    """What the figures whose names begin with `start` are of, as the workflow names them."""
-    if start == "auroc_over_quantile":
-        return [baseline.name for baseline in grid.baselines]
-    if start == "score_histograms":
-        return grid.headlines
-    return [f"{declared}_{category}" for declared, category in product(grid.headlines, grid.categories)]
 
 
 def _plotly() -> Path:
